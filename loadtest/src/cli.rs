@@ -1,0 +1,285 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use stockade::Durability;
+
+/// How long durability `buffered` may leave events unsynced, in ms.
+const BUFFERED_INTERVAL_MS: u64 = 10;
+
+/// Load tests of Stockade, each followed by an audit of the journal.
+#[derive(Debug, Parser)]
+#[command(
+    name = "loadtest",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit code: 0 on success, 1 when the audit fails or an expectation is not met, 2 when the test can't run."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) scenario: Scenario,
+
+    /// Print one JSON object as the last line of stdout.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Scenario {
+    Seckill(SeckillArgs),
+    Throughput(ThroughputArgs),
+    Crash(CrashArgs),
+    Refusals(RefusalsArgs),
+    Memory(MemoryArgs),
+    Wave(WaveArgs),
+    Recovery(RecoveryArgs),
+    #[command(hide = true)]
+    CrashChild(CrashChildArgs),
+}
+
+/// When an order is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    /// After fdatasync: survives a power cut.
+    Synced,
+    /// After the write: survives a crash of the process.
+    Buffered,
+    /// At once: survives nothing.
+    Memory,
+}
+
+impl DurabilityArg {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Buffered => "buffered",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// Whether there is a journal to audit afterwards.
+    pub(crate) fn leaves_a_journal(self) -> bool {
+        self != Self::Memory
+    }
+}
+
+impl From<DurabilityArg> for Durability {
+    fn from(durability: DurabilityArg) -> Self {
+        match durability {
+            DurabilityArg::Synced => Self::Synced,
+            DurabilityArg::Buffered => Self::Buffered { interval_ms: BUFFERED_INTERVAL_MS },
+            DurabilityArg::Memory => Self::Memory,
+        }
+    }
+}
+
+/// How the engine is set up.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// When an order is acknowledged.
+    #[arg(long, value_enum, default_value = "synced")]
+    pub(crate) durability: DurabilityArg,
+
+    /// Number of order actors [default: one per core].
+    #[arg(long, value_name = "N")]
+    pub(crate) order_actors: Option<usize>,
+
+    /// Where the data goes; must be empty or absent, and stays [default: a temporary directory, removed afterwards].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// A flash sale: many buyers, few units; some pay, some cancel, some never pay, some ask twice. Ends when every unit
+/// is sold and paid, then audits.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SeckillArgs {
+    /// Buyers, each with one request.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) buyers: u64,
+
+    /// Units for sale, over all SKUs.
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    pub(crate) units: u64,
+
+    /// SKUs that the units are spread over.
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(4..=1000))]
+    pub(crate) skus: u64,
+
+    /// Buyers in the shop at a time.
+    #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) concurrency: u64,
+
+    /// Unpaid orders close after so many ms.
+    #[arg(long, default_value_t = 1500, value_name = "MS")]
+    pub(crate) auto_close_ms: u32,
+
+    /// Decides who buys what, in which order, and how they behave.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Plain orders as fast as they go, each client waiting for its answers.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ThroughputArgs {
+    /// Clients.
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) clients: u64,
+
+    /// Orders that each client has under way; above 1 they go as one batch.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) in_flight: u64,
+
+    /// Orders, over all clients.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    pub(crate) orders: u64,
+
+    /// SKUs that are sold.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) skus: u64,
+
+    /// Lines of each order; at most as many as there are SKUs.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub(crate) lines: u64,
+
+    /// Decides which SKUs the orders name.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+
+    /// Audit the journal afterwards [default: yes, unless durability is memory].
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) audit: Option<bool>,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Kills an engine again and again with SIGKILL while it takes orders, and looks for what it had acknowledged.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CrashArgs {
+    /// How often.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) kills: u64,
+
+    /// Buyers in the shop at a time.
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub(crate) clients: u64,
+
+    /// Decides who buys what, how they behave, and when the engine is killed.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+
+    /// When an order is acknowledged. Durability `memory` makes no sense here.
+    #[arg(long, value_enum, default_value = "synced")]
+    pub(crate) durability: DurabilityArg,
+
+    /// Where the data goes; must be empty or absent, and stays [default: a temporary directory, removed afterwards].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// The engine that `crash` kills.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CrashChildArgs {
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    #[arg(long, value_enum)]
+    pub(crate) durability: DurabilityArg,
+    #[arg(long)]
+    pub(crate) seed: u64,
+    #[arg(long)]
+    pub(crate) clients: u64,
+    /// Number of the first request that this child makes on its own.
+    #[arg(long)]
+    pub(crate) first: u64,
+    /// Number of the first request that it repeats.
+    #[arg(long)]
+    pub(crate) retry_from: u64,
+    /// Number after the last request that it repeats.
+    #[arg(long)]
+    pub(crate) retry_to: u64,
+    /// Closes in order after so many ms, and is not killed.
+    #[arg(long)]
+    pub(crate) stop_after_ms: Option<u64>,
+}
+
+/// How fast a sold-out SKU is refused, from one thread.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RefusalsArgs {
+    /// Requests.
+    #[arg(long, default_value_t = 10_000_000, value_name = "N")]
+    pub(crate) requests: u64,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// How much memory an open one-line order takes, timer and idempotency included (resident set, Linux only).
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MemoryArgs {
+    /// Open orders.
+    #[arg(long, default_value_t = 5_000_000, value_name = "N")]
+    pub(crate) orders: u64,
+
+    /// When an order is acknowledged; the journal's own memory counts too.
+    #[arg(long, value_enum, default_value = "memory")]
+    pub(crate) durability: DurabilityArg,
+
+    /// Where the data goes; must be empty or absent, and stays [default: a temporary directory, removed afterwards].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// Many orders with one deadline close at once while new orders go on, at a steady rate.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WaveArgs {
+    /// Orders that close.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    pub(crate) orders: u64,
+
+    /// New orders a second meanwhile; their latency counts from when they were due.
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) rate: u64,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// How fast a journal is recovered, and whether the state is the same afterwards, also with more order actors.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RecoveryArgs {
+    /// Orders in the journal; a quarter of them paid, an eighth cancelled.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    pub(crate) orders: u64,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_audit_can_be_switched_either_way() {
+        let audit = |args: &[&str]| {
+            let cli = Cli::try_parse_from(["loadtest", "throughput"].iter().chain(args)).unwrap();
+            match cli.scenario {
+                Scenario::Throughput(args) => args.audit,
+                _ => None,
+            }
+        };
+        assert_eq!(audit(&[]), None);
+        assert_eq!(audit(&["--audit"]), Some(true));
+        assert_eq!(audit(&["--audit", "false"]), Some(false));
+    }
+}

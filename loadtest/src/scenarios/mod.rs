@@ -1,0 +1,10 @@
+//! The scenarios, one module each.
+
+pub(crate) mod crash;
+pub(crate) mod crash_child;
+pub(crate) mod memory;
+pub(crate) mod recovery;
+pub(crate) mod refusals;
+pub(crate) mod seckill;
+pub(crate) mod throughput;
+pub(crate) mod wave;

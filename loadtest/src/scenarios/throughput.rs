@@ -1,0 +1,124 @@
+//! Plain orders as fast as they go: every client waits for its answer, or for its batch, before it asks again.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use stockade::{Engine, Receipt, Reject};
+use tokio::task::JoinSet;
+
+use crate::acked::{Ack, AckList, Acknowledged, Fact};
+use crate::cli::ThroughputArgs;
+use crate::latency::Latencies;
+use crate::place::Place;
+use crate::plan::{Baskets, Plan};
+use crate::progress::Follower;
+use crate::report::{Report, Tally};
+use crate::{Failure, audit, shop};
+
+/// What the clients share.
+struct Clients {
+    engine: Engine,
+    plan: Plan,
+    in_flight: u64,
+    latencies: Latencies,
+    done: Arc<AtomicU64>,
+}
+
+pub(crate) async fn run(args: ThroughputArgs) -> Result<Report, Failure> {
+    if args.lines > args.skus {
+        return Err(format!("{} lines need as many skus, and there are {}", args.lines, args.skus).into());
+    }
+    let durability = args.engine.durability;
+    let place = Place::new(args.engine.data.as_deref())?;
+    let config = shop::config(place.path(), &args.engine, args.clients * args.in_flight);
+    let engine = Engine::open(config).await?;
+    shop::stock(&engine, args.skus, 0, |_sku| args.orders).await?;
+
+    let plan = Plan { seed: args.seed, skus: args.skus, baskets: Baskets::Plain { lines: args.lines } };
+    let before = engine.metrics();
+    let done = Arc::new(AtomicU64::new(0));
+    let clients = Arc::new(Clients {
+        engine: engine.clone(),
+        plan,
+        in_flight: args.in_flight,
+        latencies: Latencies::new(),
+        done: Arc::clone(&done),
+    });
+    let bar = Follower::start("orders", args.orders, done);
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    for client in 0..args.clients {
+        let share = client * args.orders / args.clients..(client + 1) * args.orders / args.clients;
+        tasks.spawn(Arc::clone(&clients).client(client, share));
+    }
+    let mut tally = Tally::default();
+    let mut lists = Vec::new();
+    while let Some(finished) = tasks.join_next().await {
+        let (part, list) = finished?;
+        tally.add(part);
+        lists.push(list);
+    }
+    let elapsed = started.elapsed();
+    drop(bar);
+
+    let mut report = Report::new("throughput", durability.name(), place.path());
+    report.set("clients", args.clients);
+    report.set("in_flight", args.in_flight);
+    report.set("skus", args.skus);
+    report.set("lines", args.lines);
+    report.set_orders(&tally, elapsed);
+    report.set_latency(clients.latencies.percentiles());
+    report.set_journal(&before, &engine.metrics());
+    let shown = shop::counters(&engine, args.skus).await?;
+    engine.shutdown().await?;
+    // The directory is in use for as long as anybody holds the engine.
+    drop((engine, clients));
+
+    if args.audit.unwrap_or(true) && durability.leaves_a_journal() {
+        let mut acknowledged = Acknowledged::new(plan);
+        lists.into_iter().for_each(|list| acknowledged.extend(list));
+        // Nobody else has the directory, so it needs no copy.
+        let mut audited = audit::audit(place.path(), true, &mut acknowledged)?;
+        audited.compare_stock(&shown);
+        report.set_audit(audited);
+    }
+    Ok(report)
+}
+
+impl Clients {
+    /// Sends a client's share of the orders.
+    async fn client(self: Arc<Self>, client: u64, share: Range<u64>) -> (Tally, AckList) {
+        let mut tally = Tally::default();
+        let mut list = Vec::with_capacity((share.end - share.start) as usize);
+        let mut note = |n: u64, result: &Result<Receipt, Reject>| {
+            tally.note(result);
+            if let Ok(receipt) = result {
+                list.push(Ack { order_no: receipt.order_no, n, fact: Fact::Placed });
+            }
+        };
+        if self.in_flight == 1 {
+            for n in share {
+                let asked = Instant::now();
+                let result = shop::submit(&self.engine, &self.plan, n).await;
+                self.latencies.record(client, asked.elapsed());
+                note(n, &result);
+                self.done.fetch_add(1, Ordering::Relaxed);
+            }
+            return (tally, list);
+        }
+        let mut next = share.start;
+        while next < share.end {
+            let batch = next..share.end.min(next + self.in_flight);
+            next = batch.end;
+            let len = batch.end - batch.start;
+            let asked = Instant::now();
+            let results = shop::submit_batch(&self.engine, &self.plan, batch).await;
+            self.latencies.record(client, asked.elapsed());
+            results.iter().for_each(|(n, result)| note(*n, result));
+            self.done.fetch_add(len, Ordering::Relaxed);
+        }
+        (tally, list)
+    }
+}

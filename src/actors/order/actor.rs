@@ -1,0 +1,356 @@
+//! The order actor's logic: what it owns, and how a round of work runs.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::collect::Collects;
+use super::records::{OrderRecord, Records};
+use super::slots::{KeyHasher, SlotState, Tables};
+use super::{OrderItem, Query};
+use crate::actors::external::ExternalIndex;
+use crate::actors::numbers::NumberLease;
+use crate::actors::reply::{Answer, Receipt};
+use crate::domain::event::Event;
+use crate::domain::ids::{OrderNo, Position, SLOTS, Slot, StockKey};
+use crate::domain::order::{Order, OrderStatus};
+use crate::domain::reject::Reject;
+use crate::journal::EntryBuffer;
+use crate::runtime::recent::RecentRefusals;
+use crate::timer::Wheel;
+
+/// How an order actor behaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OrderSettings {
+    /// How far a started payment moves the deadline, in ms.
+    pub(crate) payment_grace_ms: u64,
+    /// Most closes by timer that are appended and not durable yet.
+    pub(crate) expiry_in_flight_max: usize,
+    /// Most callers that wait for one request, one order or one member's limit.
+    pub(crate) waiters_max: usize,
+}
+
+/// What all order actors share.
+pub(crate) struct OrderShared {
+    /// Hashes the keys of in-memory tables.
+    pub(crate) hasher: KeyHasher,
+    /// Recent refusals, so that a delayed retry gets the first answer (R8).
+    pub(crate) refusals: RecentRefusals,
+    /// External numbers.
+    pub(crate) external: ExternalIndex,
+    /// The reserved range of order numbers.
+    pub(crate) lease: NumberLease,
+}
+
+/// What a stock actor is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StockEffect {
+    /// Ask for units on behalf of a collection.
+    Hold {
+        /// Which.
+        collect: u32,
+    },
+    /// Held units belong to a placed order.
+    Settle,
+    /// Held units are not needed.
+    GiveBack,
+    /// Reserved units are free.
+    Release,
+    /// Reserved units are sold.
+    Sell,
+}
+
+/// What a round leaves to be done, in this order: announce at the gauges what comes back to stock; append the entries;
+/// tell the stock actors and other order actors; answer.
+#[derive(Default)]
+pub(crate) struct OrderEffects {
+    /// Entries for the journal.
+    pub(crate) entries: EntryBuffer,
+    /// Messages to stock actors: key, units, what.
+    pub(crate) stock: Vec<(StockKey, u32, StockEffect)>,
+    /// Messages to the owners of other slots.
+    pub(crate) routed: Vec<(Slot, OrderItem)>,
+    /// Answers that must wait until everything appended so far is durable (R4).
+    pub(crate) durable_answers: Vec<Answer>,
+    /// Answers that depend on nothing a crash could take back.
+    pub(crate) answers: Vec<Answer>,
+}
+
+impl OrderEffects {
+    /// Answers a question at once if what it shows is durable, and otherwise once it is (R4).
+    pub(super) fn show(&mut self, answer: Answer, is_durable: bool) {
+        if is_durable {
+            self.answers.push(answer);
+        } else {
+            self.durable_answers.push(answer);
+        }
+    }
+}
+
+/// Counters of one order actor, for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OrderCounts {
+    /// Orders in memory.
+    pub(crate) orders: u64,
+    /// Orders that are neither completed nor cancelled.
+    pub(crate) open: u64,
+    /// Orders placed by this run.
+    pub(crate) accepted: u64,
+    /// Submissions refused as sold out, at the actor.
+    pub(crate) sold_out: u64,
+    /// Submissions refused for a limit.
+    pub(crate) limited: u64,
+    /// Retries that got the first answer.
+    pub(crate) duplicates: u64,
+    /// Orders closed by their timer.
+    pub(crate) expired: u64,
+    /// Timers pending.
+    pub(crate) timers: u64,
+    /// Orders that are collecting their lines.
+    pub(crate) collecting: u64,
+}
+
+/// The owner of a range of slots.
+pub(crate) struct OrderActor {
+    pub(super) settings: OrderSettings,
+    pub(super) shared: Arc<OrderShared>,
+    pub(super) tables: Tables,
+    pub(super) slots: Vec<Option<Box<SlotState>>>,
+    pub(super) records: Records,
+    pub(super) collects: Collects,
+    pub(super) wheel: Wheel<u32>,
+    /// Orders changed in this round, whose positions are provisional until the append.
+    pub(super) touched: Vec<u32>,
+    /// Orders with an external number that were placed in this round.
+    pub(super) named: Vec<u32>,
+    /// Closes by timer that may not be durable yet: the last position of each round's, and how many.
+    pub(super) expiring: VecDeque<(Position, usize)>,
+    pub(super) expired_in_round: usize,
+    pub(super) fired: Vec<(u64, u32)>,
+    pub(super) counts: OrderCounts,
+    pub(super) poisoned: bool,
+}
+
+impl OrderActor {
+    /// An owner of the slots for which `owns` says so, with nothing in them.
+    pub(crate) fn new(
+        settings: OrderSettings,
+        shared: Arc<OrderShared>,
+        now_ms: u64,
+        owns: impl Fn(Slot) -> bool,
+    ) -> Self {
+        let slots =
+            (0..SLOTS).filter_map(Slot::from_index).map(|slot| owns(slot).then(Box::default)).collect();
+        Self {
+            settings,
+            tables: Tables::new(shared.hasher),
+            shared,
+            slots,
+            records: Records::default(),
+            collects: Collects::default(),
+            wheel: Wheel::new(now_ms),
+            touched: Vec::new(),
+            named: Vec::new(),
+            expiring: VecDeque::new(),
+            expired_in_round: 0,
+            fired: Vec::new(),
+            counts: OrderCounts::default(),
+            poisoned: false,
+        }
+    }
+
+    /// Does one round of work. Everything up to `acknowledged` may be shown at once.
+    pub(crate) fn on_batch(
+        &mut self,
+        items: &mut Vec<OrderItem>,
+        now_ms: u64,
+        acknowledged: Position,
+        effects: &mut OrderEffects,
+    ) {
+        for item in items.drain(..) {
+            match item {
+                // What is durable can still be read (R13).
+                OrderItem::Query(query) if self.poisoned => self.query(query, acknowledged, effects),
+                // Dropped, and so answered with `outcome_unknown`.
+                _ if self.poisoned => {}
+                item => self.on_item(item, now_ms, acknowledged, effects),
+            }
+        }
+        if !self.poisoned {
+            self.expire(now_ms, acknowledged, effects);
+        }
+    }
+
+    pub(super) fn on_item(
+        &mut self,
+        item: OrderItem,
+        now_ms: u64,
+        acknowledged: Position,
+        effects: &mut OrderEffects,
+    ) {
+        match item {
+            OrderItem::Submit(admitted) => self.submit(admitted, now_ms, effects),
+            OrderItem::SubmitBatch(batch) => {
+                for admitted in &batch {
+                    self.tables.warm(admitted.request_hash, admitted.member_id);
+                }
+                for admitted in batch {
+                    self.submit(admitted, now_ms, effects);
+                }
+            }
+            OrderItem::Recall(recall, reply) => self.recall(*recall, reply, effects),
+            OrderItem::Held(results) => {
+                self.warm_held(&results);
+                for result in results {
+                    self.on_held(result, now_ms, effects);
+                }
+            }
+            OrderItem::Command(request) => self.command(request, now_ms, effects),
+            OrderItem::Pay(request) => self.check_payment(request, effects),
+            OrderItem::ReceivePayment(request) => self.receive_payment(*request, now_ms, effects),
+            OrderItem::ApplyPayment(payment) => self.apply_payment(payment, now_ms, effects),
+            OrderItem::PaymentDone { payment, result } => self.finish_payment(payment, result, effects),
+            OrderItem::Query(query) => self.query(query, acknowledged, effects),
+            OrderItem::Tick => {}
+            OrderItem::Poisoned => {
+                self.poisoned = true;
+                self.collects.abandon();
+                for slot in self.slots.iter_mut().flatten() {
+                    slot.payments.values_mut().for_each(|payment| payment.waiting.clear());
+                }
+            }
+            #[cfg(test)]
+            OrderItem::Panic => panic!("asked to panic"),
+        }
+    }
+
+    /// The entries of the last round stand in the journal from `first` on.
+    pub(crate) fn appended(&mut self, first: Position) {
+        let mut last = first;
+        for index in self.touched.drain(..) {
+            let order = &mut self.records.get_mut(index).order;
+            order.settle_positions(first);
+            last = last.max(order.last_position);
+        }
+        for index in self.named.drain(..) {
+            // Not before the append: another actor that finds the number taken waits for what is appended (R4).
+            let order = &self.records.get(index).order;
+            if let Some(external_no) = order.external_no() {
+                self.shared.external.assign(external_no, order.order_no);
+            }
+        }
+        let expired = std::mem::take(&mut self.expired_in_round);
+        if expired > 0 {
+            self.expiring.push_back((last, expired));
+        }
+    }
+
+    /// The counters as they stand.
+    pub(crate) fn counts(&self) -> OrderCounts {
+        OrderCounts {
+            orders: self.records.len() as u64,
+            timers: self.wheel.len() as u64,
+            collecting: self.collects.len() as u64,
+            ..self.counts
+        }
+    }
+
+    /// The state of a slot.
+    ///
+    /// # Panics
+    /// If another actor owns it: an item was sent to the wrong one.
+    pub(super) fn slot(&mut self, slot: Slot) -> &mut SlotState {
+        self.slots[slot.index()].as_deref_mut().expect("items go to the owner of their slot")
+    }
+
+    /// The index of an order.
+    pub(super) fn find(&self, order_no: OrderNo) -> Option<u32> {
+        self.tables.find_number(order_no)
+    }
+
+    /// Enters an order that has just been placed, or recovered, into the tables. Gives its index.
+    pub(super) fn enter(&mut self, order: Order) -> u32 {
+        let (number, member) = (order.order_no, order.member_id);
+        let index = self.records.len() as u32;
+        let previous_of_member = self.tables.index_order(number, member, index, &self.records);
+        self.counts.open += 1;
+        self.records.push(OrderRecord {
+            order,
+            timer: crate::timer::TimerId::NONE,
+            previous_of_member,
+            reviving: super::records::NONE,
+        })
+    }
+
+    /// Journals what an order's command came to, applies it, and notes what follows from it.
+    pub(super) fn record(&mut self, index: u32, events: &[Event], effects: &mut OrderEffects) {
+        let record = self.records.get_mut(index);
+        let before = record.order.status;
+        let before_deadline = record.order.deadline_ms;
+        let first = effects.entries.event_count();
+        for (nth, event) in (first..).zip(events) {
+            record.order.apply(event, Position::provisional(nth));
+        }
+        effects.entries.push(events);
+        self.touched.push(index);
+
+        let order = &record.order;
+        let after = order.status;
+        let mut tell = |what| {
+            effects.stock.extend(order.lines.iter().map(|line| (line.key, line.quantity, what)));
+        };
+        match (before, after) {
+            (OrderStatus::Pending, OrderStatus::Cancelled) => tell(StockEffect::Release),
+            (OrderStatus::Pending, OrderStatus::Paid) => tell(StockEffect::Sell),
+            (OrderStatus::Cancelled, OrderStatus::Paid) => {
+                tell(StockEffect::Settle);
+                tell(StockEffect::Sell);
+            }
+            _ => {}
+        }
+
+        if before == OrderStatus::Pending && after != OrderStatus::Pending {
+            self.wheel.cancel(record.timer);
+        } else if after == OrderStatus::Pending && order.deadline_ms != before_deadline {
+            self.wheel.cancel(record.timer);
+            record.timer = self.wheel.arm(order.deadline_ms, index);
+        }
+        self.count_status(before, after);
+        self.count_limits(index, before, after);
+    }
+
+    /// A receipt of the order as it stands.
+    pub(super) fn receipt(&self, index: u32) -> Receipt {
+        let order = &self.records.get(index).order;
+        Receipt {
+            order_no: order.order_no,
+            status: order.status,
+            pay_amount: order.pay_amount,
+            deadline_ms: order.deadline_ms,
+        }
+    }
+
+    /// The index of an order that `caller` may see.
+    pub(super) fn find_for(
+        &self,
+        order_no: OrderNo,
+        caller: crate::domain::request::Caller,
+    ) -> Result<u32, Reject> {
+        // R14: another member's order answers exactly as one that does not exist.
+        self.find(order_no)
+            .filter(|index| caller.may_see(self.records.get(*index).order.member_id))
+            .ok_or(Reject::OrderNotFound)
+    }
+
+    pub(super) fn count_status(&mut self, before: OrderStatus, after: OrderStatus) {
+        let is_open = |status| !matches!(status, OrderStatus::Cancelled | OrderStatus::Completed);
+        match (is_open(before), is_open(after)) {
+            (true, false) => self.counts.open -= 1,
+            (false, true) => self.counts.open += 1,
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    fn query(&mut self, query: Query, acknowledged: Position, effects: &mut OrderEffects) {
+        super::query::answer(self, query, acknowledged, effects);
+    }
+}

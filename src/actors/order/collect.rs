@@ -1,0 +1,110 @@
+//! Collections: orders on their way, that are gathering their lines from the stock actors.
+
+use super::records::NONE;
+use super::{Admitted, AppliedPayment, OrderItem};
+use crate::actors::reply::SubmitReply;
+use crate::domain::order::Lines;
+
+/// Why lines are being collected.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// To place an order.
+    Submit {
+        /// The submission.
+        admitted: Admitted,
+        /// Retries that wait for the same answer, each with its body's hash.
+        retries: Vec<(SubmitReply, u64)>,
+    },
+    /// To bring a timed-out order back, because its payment came late (R10).
+    Revive {
+        /// The order's index.
+        index: u32,
+        /// The payment.
+        payment: AppliedPayment,
+        /// Its lines.
+        lines: Lines,
+        /// Commands to the same order that wait meanwhile.
+        waiting: Vec<OrderItem>,
+    },
+}
+
+/// One collection.
+#[derive(Debug)]
+pub(crate) struct Collect {
+    /// Why.
+    pub(crate) purpose: Purpose,
+    /// Lines that are held already; the next one to ask for.
+    pub(crate) held: u32,
+    /// Whether the member's limits are taken.
+    pub(crate) limits_taken: bool,
+}
+
+impl Collect {
+    /// The wanted lines.
+    pub(crate) fn lines(&self) -> &Lines {
+        match &self.purpose {
+            Purpose::Submit { admitted, .. } => &admitted.lines,
+            Purpose::Revive { lines, .. } => lines,
+        }
+    }
+}
+
+/// The collections of one actor, by index. An index is used again only after its collection has ended, and a
+/// collection ends only with no hold unanswered, so a late answer can't reach the wrong one.
+#[derive(Debug, Default)]
+pub(crate) struct Collects {
+    entries: Vec<Option<Collect>>,
+    free: Vec<u32>,
+}
+
+impl Collects {
+    /// Adds one.
+    pub(crate) fn insert(&mut self, collect: Collect) -> u32 {
+        match self.free.pop() {
+            Some(index) => {
+                self.entries[index as usize] = Some(collect);
+                index
+            }
+            None => {
+                let index = self.entries.len() as u32;
+                // The front door's credits bound how many there can be.
+                assert!(index < NONE >> 1, "more collections than credits");
+                self.entries.push(Some(collect));
+                index
+            }
+        }
+    }
+
+    /// The collection at an index.
+    pub(crate) fn get(&self, index: u32) -> Option<&Collect> {
+        self.entries.get(index as usize)?.as_ref()
+    }
+
+    /// The collection at an index, to be changed.
+    ///
+    /// # Panics
+    /// If it has ended: an answer came twice.
+    pub(crate) fn get_mut(&mut self, index: u32) -> &mut Collect {
+        self.entries[index as usize].as_mut().expect("a hold is answered once, while its collection lives")
+    }
+
+    /// Ends a collection.
+    ///
+    /// # Panics
+    /// If it has ended already.
+    pub(crate) fn remove(&mut self, index: u32) -> Collect {
+        let collect = self.entries[index as usize].take().expect("a collection ends once");
+        self.free.push(index);
+        collect
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Lets go of all of them, which answers everybody who waits with `outcome_unknown`.
+    pub(crate) fn abandon(&mut self) {
+        self.entries.iter_mut().for_each(|entry| *entry = None);
+    }
+}

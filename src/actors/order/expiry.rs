@@ -1,0 +1,49 @@
+//! Closing unpaid orders: the wheel fires, the order decides (R9), in bounded steps so that a wave of expiries never
+//! stops new orders.
+
+use super::actor::{OrderActor, OrderEffects};
+use crate::domain::ids::Position;
+use crate::domain::order::{Decision, OrderCommand};
+use crate::timer::STEPS_PER_ADVANCE;
+
+/// Most orders that one round closes, and most steps that it lets the wheel take: a close costs more than a step of the
+/// wheel, and new orders wait for the whole round.
+const EXPIRY_ROUND_MAX: usize = 512;
+
+impl OrderActor {
+    /// Closes orders whose deadline has passed, as many as the bounds allow.
+    pub(super) fn expire(&mut self, now_ms: u64, acknowledged: Position, effects: &mut OrderEffects) {
+        while let Some((position, _count)) = self.expiring.front()
+            && *position <= acknowledged
+        {
+            self.expiring.pop_front();
+        }
+        if !self.may_expire() {
+            return;
+        }
+        // Whether more is due shows in the wheel's next deadline.
+        let _progress = self.wheel.advance(now_ms, STEPS_PER_ADVANCE.min(EXPIRY_ROUND_MAX), &mut self.fired);
+        let mut fired = std::mem::take(&mut self.fired);
+        for (_deadline_ms, index) in fired.drain(..) {
+            let order = &self.records.get(index).order;
+            if let Ok(Decision::Events(events)) = order.decide(&OrderCommand::Expire, now_ms) {
+                self.record(index, &events, effects);
+                self.counts.expired += 1;
+                self.expired_in_round += 1;
+            }
+        }
+        self.fired = fired;
+    }
+
+    /// Whether another round may close orders by timer. A round that begins below the bound may end above it, by less
+    /// than what one round closes.
+    pub(crate) fn may_expire(&self) -> bool {
+        let in_flight: usize = self.expiring.iter().map(|(_position, count)| count).sum();
+        in_flight < self.settings.expiry_in_flight_max
+    }
+
+    /// When the wheel wants to be looked at next, in ms since the Unix epoch; `None` with no timer pending.
+    pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
+        self.wheel.next_deadline_hint()
+    }
+}

@@ -1,0 +1,205 @@
+//! Purchase limits per member and stock key: exact under concurrency, because one actor owns the member.
+//!
+//! A limit is taken before the first hold and given back if the order fails. A submission that only the member's own
+//! undecided orders keep from its limit waits for them, in order of arrival.
+
+use super::actor::{OrderActor, OrderEffects};
+use super::collect::Purpose;
+use super::slots::SlotState;
+use crate::domain::ids::{MemberId, Slot};
+use crate::domain::order::{Line, Lines, OrderStatus};
+use crate::domain::reject::Reject;
+
+/// Whether a collection may begin.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum LimitVerdict {
+    /// It may: its limits are taken.
+    Taken,
+    /// It waits in its member's queue.
+    Wait,
+    /// It may not.
+    Refused(Reject),
+}
+
+fn limited(lines: &Lines) -> impl Iterator<Item = &Line> {
+    lines.iter().filter(|line| line.limit_per_member > 0)
+}
+
+/// What the limits say to these lines now; changes nothing.
+fn weigh(slot: &SlotState, member: MemberId, lines: &Lines) -> LimitVerdict {
+    let mut verdict = LimitVerdict::Taken;
+    for line in limited(lines) {
+        let state = slot.limits.get(&(member, line.key)).copied().unwrap_or_default();
+        let limit = u64::from(line.limit_per_member);
+        let settled = u64::from(state.used) + u64::from(line.quantity);
+        if settled > limit {
+            return LimitVerdict::Refused(Reject::LimitExceeded {
+                sku: line.key.sku,
+                limit: line.limit_per_member,
+                bought: state.used,
+            });
+        }
+        // An order let in under a lower limit must still be within it when it is placed, so nobody with a higher one
+        // (of another revision of the SKU) may be placed in between.
+        let strictest = if state.collecting > 0 { limit.min(u64::from(state.strictest)) } else { limit };
+        if settled + u64::from(state.collecting) > strictest {
+            verdict = LimitVerdict::Wait;
+        }
+    }
+    verdict
+}
+
+impl OrderActor {
+    /// Takes the limits of a collection, or puts it into its member's queue.
+    pub(super) fn take_limits(&mut self, index: u32) -> LimitVerdict {
+        let Self { slots, collects, records, settings, .. } = self;
+        let collect = collects.get_mut(index);
+        if limited(collect.lines()).next().is_none() {
+            return LimitVerdict::Taken;
+        }
+        let member = match &collect.purpose {
+            Purpose::Submit { admitted, .. } => admitted.member_id,
+            Purpose::Revive { index, .. } => records.get(*index).order.member_id,
+        };
+        let slot = Slot::of_member(member);
+        let state = slots[slot.index()].as_deref_mut().expect("a collection is its owner's");
+        let queued = state.queues.get(&member).map_or(0, |queue| queue.len());
+        match weigh(state, member, collect.lines()) {
+            LimitVerdict::Refused(reject) => LimitVerdict::Refused(reject),
+            // Nobody overtakes: who comes while others wait, waits behind them.
+            LimitVerdict::Taken if queued == 0 => {
+                take(state, member, collect.lines());
+                collect.limits_taken = true;
+                LimitVerdict::Taken
+            }
+            // A late payment always finds room: money must not be refused for a full queue.
+            LimitVerdict::Taken | LimitVerdict::Wait
+                if queued >= settings.waiters_max && matches!(collect.purpose, Purpose::Submit { .. }) =>
+            {
+                LimitVerdict::Refused(Reject::Overloaded { bound: "waiters_max", retry_after_ms: 10 })
+            }
+            LimitVerdict::Taken | LimitVerdict::Wait => {
+                state.queues.entry(member).or_default().push_back(index);
+                LimitVerdict::Wait
+            }
+        }
+    }
+
+    /// One of the member's collections has ended: those waiting for it may go on.
+    pub(super) fn wake_member(&mut self, member: MemberId, now_ms: u64, effects: &mut OrderEffects) {
+        let slot = Slot::of_member(member);
+        loop {
+            let Self { slots, collects, .. } = self;
+            let state = slots[slot.index()].as_deref_mut().expect("a member is its owner's");
+            let Some(queue) = state.queues.get_mut(&member) else { return };
+            let Some(first) = queue.front().copied() else {
+                state.queues.remove(&member);
+                return;
+            };
+            let verdict = weigh(state, member, collects.get_mut(first).lines());
+            if verdict == LimitVerdict::Wait {
+                return;
+            }
+            if let Some(queue) = state.queues.get_mut(&member) {
+                queue.pop_front();
+            }
+            match verdict {
+                LimitVerdict::Taken => {
+                    let collect = collects.get_mut(first);
+                    take(state, member, collect.lines());
+                    collect.limits_taken = true;
+                    self.hold_next(first, effects);
+                }
+                LimitVerdict::Refused(reject) => self.fail(first, reject, now_ms, effects),
+                LimitVerdict::Wait => {}
+            }
+        }
+    }
+
+    /// The units of a placed order count as used, no longer as collecting.
+    pub(super) fn settle_limits(&mut self, index: u32) {
+        let Self { slots, records, .. } = self;
+        let order = &records.get(index).order;
+        let state = slots[order.order_no.slot().index()].as_deref_mut().expect("an order is its owner's");
+        for line in limited(&order.lines) {
+            let limit = state.limits.entry((order.member_id, line.key)).or_default();
+            limit.end_collecting(line.quantity);
+            limit.used += line.quantity;
+        }
+    }
+
+    /// Gives back what a failed collection had taken.
+    pub(super) fn give_back_limits(&mut self, member: MemberId, lines: &Lines) {
+        let slot = Slot::of_member(member);
+        let state = self.slot(slot);
+        for line in limited(lines) {
+            if let Some(limit) = state.limits.get_mut(&(member, line.key)) {
+                limit.end_collecting(line.quantity);
+            }
+        }
+        forget_unused(state, member, lines);
+    }
+
+    /// Follows an order's change of status: cancelled units don't count.
+    pub(super) fn count_limits(&mut self, index: u32, before: OrderStatus, after: OrderStatus) {
+        let counted = before != OrderStatus::Cancelled;
+        let counts = after != OrderStatus::Cancelled;
+        if counted == counts {
+            return;
+        }
+        let Self { slots, records, .. } = self;
+        let order = &records.get(index).order;
+        let state = slots[order.order_no.slot().index()].as_deref_mut().expect("an order is its owner's");
+        for line in limited(&order.lines) {
+            let limit = state.limits.entry((order.member_id, line.key)).or_default();
+            if counts {
+                limit.used += line.quantity;
+            } else {
+                limit.used -= line.quantity;
+            }
+        }
+        forget_unused(state, order.member_id, &order.lines);
+    }
+}
+
+fn take(state: &mut SlotState, member: MemberId, lines: &Lines) {
+    for line in limited(lines) {
+        let limit = state.limits.entry((member, line.key)).or_default();
+        limit.begin_collecting(line.quantity, line.limit_per_member);
+    }
+}
+
+/// Drops counters that are back at zero, so that they take no memory.
+fn forget_unused(state: &mut SlotState, member: MemberId, lines: &Lines) {
+    for line in limited(lines) {
+        if state.limits.get(&(member, line.key)).is_some_and(|limit| *limit == Default::default()) {
+            state.limits.remove(&(member, line.key));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{SkuId, StockKey};
+    use crate::domain::money::Money;
+
+    fn lines(limit_per_member: u32) -> Lines {
+        let key = StockKey::normal(SkuId(1));
+        Lines::one(Line { key, quantity: 1, price: Money::ZERO, revision: 1, limit_per_member })
+    }
+
+    #[test]
+    fn nobody_is_placed_past_a_stricter_limit_that_was_taken_before() {
+        let (mut state, member) = (SlotState::default(), MemberId(1));
+        take(&mut state, member, &lines(1));
+        // The catalogue allows three by now. Placed first, this order would leave the other one above its limit.
+        assert_eq!(weigh(&state, member, &lines(3)), LimitVerdict::Wait);
+        let key = (member, StockKey::normal(SkuId(1)));
+        state.limits.entry(key).or_default().end_collecting(1);
+        assert_eq!(weigh(&state, member, &lines(3)), LimitVerdict::Taken);
+        take(&mut state, member, &lines(3));
+        assert_eq!(weigh(&state, member, &lines(3)), LimitVerdict::Taken);
+        assert_eq!(weigh(&state, member, &lines(1)), LimitVerdict::Wait);
+    }
+}

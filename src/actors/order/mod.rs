@@ -1,0 +1,214 @@
+//! Order actors: each owns a range of slots, that is of members, with their orders, limits, request ids, payments and
+//! timers.
+
+pub(crate) mod actor;
+mod collect;
+mod command;
+mod expiry;
+mod index;
+mod limits;
+mod payment;
+mod query;
+mod records;
+pub(crate) mod replay;
+pub(crate) mod shell;
+pub(crate) mod slots;
+pub(crate) mod submit;
+
+use crate::actors::reply::{Receipt, Reply, SubmitReply};
+use crate::domain::ids::{MemberId, OrderNo, PaymentId, RequestId};
+use crate::domain::money::Money;
+use crate::domain::order::{CloseReason, Lines, Order, OrderText, RefundReason};
+use crate::domain::order_type::OrderType;
+use crate::domain::reject::Reject;
+use crate::domain::request::{Caller, Payment, Shipment};
+
+/// A submission that the front door let in: checked, priced, in canonical form.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// Who buys.
+    pub(crate) member_id: MemberId,
+    /// The client's name for the request.
+    pub(crate) request_id: RequestId,
+    /// Seeded hash of member and request id.
+    pub(crate) request_hash: u64,
+    /// Frozen hash of the request's body.
+    pub(crate) body_hash: u64,
+    /// What is to be paid.
+    pub(crate) pay_amount: Money,
+    /// How long the order may stay unpaid, in ms.
+    pub(crate) auto_close_ms: u32,
+    /// What kind of sale.
+    pub(crate) order_type: OrderType,
+    /// What is wanted.
+    pub(crate) lines: Lines,
+    /// What is carried along unread.
+    pub(crate) text: Option<Box<OrderText>>,
+    /// Where the answer goes.
+    pub(crate) reply: SubmitReply,
+}
+
+/// A submission that the front door would refuse for what it says, and whose request id may have an order: it was
+/// fine when it came first, and the SKU has left since.
+#[derive(Debug)]
+pub(crate) struct Recall {
+    /// Who buys.
+    pub(crate) member_id: MemberId,
+    /// The client's name for the request.
+    pub(crate) request_id: RequestId,
+    /// Seeded hash of member and request id.
+    pub(crate) request_hash: u64,
+    /// Frozen hash of the request's body.
+    pub(crate) body_hash: u64,
+    /// The answer where the request is not known.
+    pub(crate) refusal: Reject,
+}
+
+/// The answer to one hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HoldResult {
+    /// Which collecting order asked.
+    pub(crate) collect: u32,
+    /// Whether it got its units.
+    pub(crate) granted: bool,
+}
+
+/// What became of a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentResult {
+    /// It paid its order.
+    Paid,
+    /// It must go back.
+    RefundRequired(RefundReason),
+}
+
+/// The answer to a payment notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaymentOutcome {
+    /// The order it was for.
+    pub order_no: OrderNo,
+    /// What became of it.
+    pub result: PaymentResult,
+}
+
+/// Work for an order actor.
+#[derive(Debug)]
+pub(crate) enum OrderItem {
+    /// One submission.
+    Submit(Admitted),
+    /// Many submissions.
+    SubmitBatch(Vec<Admitted>),
+    /// A submission that is refused unless its request id is known.
+    Recall(Box<Recall>, SubmitReply),
+    /// Answers from one stock actor.
+    Held(Vec<HoldResult>),
+    /// A command to one order.
+    Command(Box<CommandRequest>),
+    /// A payment notification, at the order's owner, who checks it.
+    Pay(Box<PayRequest>),
+    /// A payment notification, at the payment's owner, who records it once.
+    ReceivePayment(Box<PayRequest>),
+    /// A recorded payment, at the order's owner, who applies it.
+    ApplyPayment(AppliedPayment),
+    /// The outcome of a payment, at the payment's owner.
+    PaymentDone {
+        /// Which payment.
+        payment: PaymentId,
+        /// What became of it.
+        result: PaymentResult,
+    },
+    /// A question.
+    Query(Query),
+    /// Time has passed.
+    Tick,
+    /// The engine is poisoned: let go of everybody who waits.
+    Poisoned,
+    /// Panics, to test what a bug would do.
+    #[cfg(test)]
+    Panic,
+}
+
+/// A command to one order.
+#[derive(Debug)]
+pub(crate) struct CommandRequest {
+    /// The order.
+    pub(crate) order_no: OrderNo,
+    /// On whose behalf.
+    pub(crate) caller: Caller,
+    /// What is to be done.
+    pub(crate) action: Action,
+    /// Where the answer goes.
+    pub(crate) reply: Reply<Receipt>,
+}
+
+/// What is to be done with an order.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// The member goes to pay.
+    StartPayment,
+    /// Cancel it.
+    Cancel(CloseReason),
+    /// The parcel leaves.
+    Ship(Shipment),
+    /// The buyer has it.
+    Confirm,
+}
+
+/// A payment notification.
+#[derive(Debug)]
+pub(crate) struct PayRequest {
+    /// The payment's identity.
+    pub(crate) id: PaymentId,
+    /// The order.
+    pub(crate) order_no: OrderNo,
+    /// The notification.
+    pub(crate) payment: Payment,
+    /// Where the answer goes.
+    pub(crate) reply: Reply<PaymentOutcome>,
+}
+
+/// A recorded payment on its way to its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AppliedPayment {
+    /// Which payment.
+    pub(crate) payment: PaymentId,
+    /// The order.
+    pub(crate) order_no: OrderNo,
+    /// How much.
+    pub(crate) amount: Money,
+}
+
+/// A question to an order actor.
+#[derive(Debug)]
+pub(crate) enum Query {
+    /// One order.
+    Order {
+        /// Which.
+        order_no: OrderNo,
+        /// Who asks.
+        caller: Caller,
+        /// Where the answer goes.
+        reply: Reply<Order>,
+    },
+    /// A member's orders, newest first.
+    OrdersOf {
+        /// The member.
+        member: MemberId,
+        /// Only orders below this number.
+        before: Option<OrderNo>,
+        /// Most orders in the answer.
+        len_max: usize,
+        /// Where the answer goes.
+        reply: Reply<Vec<Order>>,
+    },
+    /// Whether everything that was sent before has been done, and what follows from it sent on.
+    Flush {
+        /// Where the answer goes.
+        reply: Reply<()>,
+    },
+    /// The actor's part of the state hash.
+    Hash {
+        /// Where the answer goes.
+        reply: Reply<u64>,
+    },
+}

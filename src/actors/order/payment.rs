@@ -1,0 +1,202 @@
+//! Payments: once per payment id over all orders (R8), and no late money lost (R10).
+//!
+//! A notification goes to the order's owner, who checks it; to the payment's owner, who records it once; back to
+//! the order's owner, who applies it; and the outcome to the payment's owner, who answers everybody who asked.
+
+use super::actor::{OrderActor, OrderEffects, StockEffect};
+use super::collect::{Collect, Purpose};
+use super::records::NONE;
+use super::slots::PaymentRecord;
+use super::{AppliedPayment, OrderItem, PayRequest, PaymentOutcome, PaymentResult};
+use crate::actors::reply::Answer;
+use crate::domain::event::Event;
+use crate::domain::ids::PaymentId;
+use crate::domain::order::{Decision, ORDER_PAYMENTS_MAX, OrderCommand, RefundReason};
+use crate::domain::reject::Reject;
+
+impl OrderActor {
+    /// Checks a notification against its order, before anything is recorded.
+    pub(super) fn check_payment(&mut self, request: Box<PayRequest>, effects: &mut OrderEffects) {
+        let Some(index) = self.find(request.order_no) else {
+            return effects.answers.push(Answer::to(request.reply, Err(Reject::OrderNotFound)));
+        };
+        let order = &self.records.get(index).order;
+        let reject = if order.pay_amount != request.payment.amount {
+            Some(Reject::WrongAmount { expected: order.pay_amount, paid: request.payment.amount })
+        } else if order.payments_len() >= ORDER_PAYMENTS_MAX && !order.knows_payment(request.id) {
+            Some(Reject::Overloaded { bound: "payments of one order", retry_after_ms: 60_000 })
+        } else {
+            None
+        };
+        match reject {
+            Some(reject) => effects.durable_answers.push(Answer::to(request.reply, Err(reject))),
+            None => effects.routed.push((request.id.slot(), OrderItem::ReceivePayment(request))),
+        }
+    }
+
+    /// Records a payment once; a repeated notification gets the first one's outcome.
+    pub(super) fn receive_payment(&mut self, request: PayRequest, now_ms: u64, effects: &mut OrderEffects) {
+        let PayRequest { id, order_no, payment, reply } = request;
+        let waiters_max = self.settings.waiters_max;
+        let slot = self.slot(id.slot());
+        if let Some(known) = slot.payments.get_mut(&id) {
+            if known.order_no != order_no || known.amount != payment.amount {
+                effects.durable_answers.push(Answer::to(reply, Err(Reject::PaymentIdReused)));
+            } else if let Some(result) = known.result {
+                let outcome = PaymentOutcome { order_no, result };
+                effects.durable_answers.push(Answer::to(reply, Ok(outcome)));
+            } else if known.waiting.len() < waiters_max {
+                known.waiting.push(reply);
+            } else {
+                let reject = Reject::Overloaded { bound: "waiters_max", retry_after_ms: 10 };
+                effects.answers.push(Answer::to(reply, Err(reject)));
+            }
+            return;
+        }
+        let amount = payment.amount;
+        slot.payments.insert(id, PaymentRecord { order_no, amount, result: None, waiting: vec![reply] });
+        effects.entries.push(&[Event::PaymentReceived {
+            at_ms: now_ms,
+            payment: id,
+            channel: payment.channel,
+            merchant: payment.merchant,
+            transaction_id: payment.transaction_id,
+            order_no,
+            amount,
+        }]);
+        let applied = AppliedPayment { payment: id, order_no, amount };
+        effects.routed.push((order_no.slot(), OrderItem::ApplyPayment(applied)));
+    }
+
+    /// Applies a recorded payment to its order.
+    pub(super) fn apply_payment(&mut self, payment: AppliedPayment, now_ms: u64, effects: &mut OrderEffects) {
+        let Some(index) = self.find(payment.order_no) else {
+            debug_assert!(false, "a payment is recorded only for an order that exists");
+            return;
+        };
+        if self.records.get(index).reviving != NONE {
+            return self.wait_for_revival(index, OrderItem::ApplyPayment(payment), effects);
+        }
+        let command = OrderCommand::ApplyPayment { payment: payment.payment, amount: payment.amount };
+        match self.records.get(index).order.decide(&command, now_ms) {
+            Ok(Decision::Events(events)) => {
+                self.record(index, &events, effects);
+                self.report_payment(index, payment, effects);
+            }
+            Ok(Decision::ReserveAgain) => self.begin_revival(index, payment, now_ms, effects),
+            Ok(Decision::Unchanged) => self.report_payment(index, payment, effects),
+            Err(reject) => debug_assert!(false, "money that is here is never refused: {reject}"),
+        }
+    }
+
+    /// Notes a payment's outcome and answers everybody who waits for it.
+    pub(super) fn finish_payment(
+        &mut self,
+        payment: PaymentId,
+        result: PaymentResult,
+        effects: &mut OrderEffects,
+    ) {
+        let Some(record) = self.slot(payment.slot()).payments.get_mut(&payment) else {
+            debug_assert!(false, "an outcome belongs to a recorded payment");
+            return;
+        };
+        record.result = Some(result);
+        let outcome = PaymentOutcome { order_no: record.order_no, result };
+        // Not `drain`: the list of a finished payment must not keep its memory.
+        for reply in std::mem::take(&mut record.waiting) {
+            effects.durable_answers.push(Answer::to(reply, Ok(outcome)));
+        }
+    }
+
+    /// A late payment's units are held: the order comes back, paid (R10).
+    pub(super) fn revive(&mut self, collect: u32, now_ms: u64, effects: &mut OrderEffects) {
+        let Collect { purpose, limits_taken, .. } = self.collects.remove(collect);
+        let Purpose::Revive { index, payment, lines, waiting } = purpose else {
+            unreachable!("only a revival gets here")
+        };
+        let member = self.records.get(index).order.member_id;
+        if limits_taken {
+            // `record` counts the units as used; they stop being collected here.
+            self.give_back_limits(member, &lines);
+        }
+        let command = OrderCommand::Revive { payment: payment.payment };
+        match self.records.get(index).order.decide(&command, now_ms) {
+            Ok(Decision::Events(events)) => self.record(index, &events, effects),
+            Ok(Decision::Unchanged | Decision::ReserveAgain) | Err(_) => {
+                let give_back =
+                    |line: &crate::domain::order::Line| (line.key, line.quantity, StockEffect::GiveBack);
+                effects.stock.extend(lines.iter().map(give_back));
+            }
+        }
+        self.report_payment(index, payment, effects);
+        self.end_revival(index, waiting, now_ms, effects);
+        self.wake_member(member, now_ms, effects);
+    }
+
+    /// Money that can't be kept.
+    pub(super) fn refund(
+        &mut self,
+        index: u32,
+        payment: AppliedPayment,
+        reason: RefundReason,
+        now_ms: u64,
+        effects: &mut OrderEffects,
+    ) {
+        let AppliedPayment { payment: id, amount, .. } = payment;
+        let command = OrderCommand::Refund { payment: id, amount, reason };
+        if let Ok(Decision::Events(events)) = self.records.get(index).order.decide(&command, now_ms) {
+            self.record(index, &events, effects);
+        }
+        self.report_payment(index, payment, effects);
+    }
+
+    /// The order may take other commands again; those that waited come first.
+    pub(super) fn end_revival(
+        &mut self,
+        index: u32,
+        waiting: Vec<OrderItem>,
+        now_ms: u64,
+        effects: &mut OrderEffects,
+    ) {
+        self.records.get_mut(index).reviving = NONE;
+        let mut waiting = waiting.into_iter();
+        while let Some(item) = waiting.next() {
+            self.on_item(item, now_ms, crate::domain::ids::Position(0), effects);
+            let reviving = self.records.get(index).reviving;
+            if reviving != NONE {
+                // One of them began another revival: the rest wait for that one.
+                if let Purpose::Revive { waiting: next, .. } = &mut self.collects.get_mut(reviving).purpose {
+                    next.extend(waiting);
+                }
+                return;
+            }
+        }
+    }
+
+    fn begin_revival(
+        &mut self,
+        index: u32,
+        payment: AppliedPayment,
+        now_ms: u64,
+        effects: &mut OrderEffects,
+    ) {
+        let lines = self.records.get(index).order.lines.clone();
+        let purpose = Purpose::Revive { index, payment, lines, waiting: Vec::new() };
+        let collect = self.collects.insert(Collect { purpose, held: 0, limits_taken: false });
+        self.records.get_mut(index).reviving = collect;
+        self.begin(collect, now_ms, effects);
+    }
+
+    fn report_payment(&mut self, index: u32, payment: AppliedPayment, effects: &mut OrderEffects) {
+        let order = &self.records.get(index).order;
+        let history = order.history.as_ref();
+        let refund = history
+            .and_then(|history| history.refunds.iter().find(|refund| refund.payment == payment.payment));
+        let result = match refund {
+            Some(refund) => PaymentResult::RefundRequired(refund.reason),
+            None => PaymentResult::Paid,
+        };
+        let done = OrderItem::PaymentDone { payment: payment.payment, result };
+        effects.routed.push((payment.payment.slot(), done));
+    }
+}

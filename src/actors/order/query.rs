@@ -1,0 +1,95 @@
+//! Questions. What they show waits until it is durable (R4).
+
+use super::actor::{OrderActor, OrderEffects};
+use super::records::NONE;
+use super::{OrderItem, Query};
+use crate::actors::reply::Answer;
+use crate::domain::hash::RecordHasher;
+use crate::domain::ids::{MemberId, OrderNo, Position, Slot};
+use crate::domain::order::Order;
+
+/// Answers one question.
+pub(super) fn answer(
+    actor: &mut OrderActor,
+    query: Query,
+    acknowledged: Position,
+    effects: &mut OrderEffects,
+) {
+    match query {
+        Query::Order { order_no, caller, reply } => {
+            let result = actor.find_for(order_no, caller);
+            let shown = result.as_ref().map(|index| actor.records.get(*index).order.last_position);
+            if shown.is_ok_and(Position::is_provisional) && !actor.poisoned {
+                // Changed in this round: the answer names positions, which the append is about to give.
+                let query = Query::Order { order_no, caller, reply };
+                return effects.routed.push((order_no.slot(), OrderItem::Query(query)));
+            }
+            let is_durable = shown.is_ok_and(|position| position <= acknowledged);
+            let order = result.map(|index| actor.records.get(index).order.clone());
+            effects.show(Answer::to(reply, order), is_durable);
+        }
+        Query::OrdersOf { member, before, len_max, reply } => {
+            let orders = orders_of(actor, member, before, len_max);
+            if orders.iter().any(|order| order.last_position.is_provisional()) && !actor.poisoned {
+                let query = Query::OrdersOf { member, before, len_max, reply };
+                return effects.routed.push((Slot::of_member(member), OrderItem::Query(query)));
+            }
+            // After a failure what is durable is still shown (R13).
+            let is_durable = orders.iter().all(|order| order.last_position <= acknowledged);
+            effects.show(Answer::to(reply, Ok(orders)), is_durable);
+        }
+        Query::Flush { reply } => effects.answers.push(Answer::to(reply, Ok(()))),
+        Query::Hash { reply } => effects.answers.push(Answer::to(reply, Ok(actor.state_hash()))),
+    }
+}
+
+fn orders_of(actor: &OrderActor, member: MemberId, before: Option<OrderNo>, len_max: usize) -> Vec<Order> {
+    // A cursor that names one of the member's orders is a shortcut; any other number works by comparison.
+    let cursor = before
+        .and_then(|number| actor.tables.find_number(number))
+        .filter(|index| actor.records.get(*index).order.member_id == member);
+    let mut next = cursor.or_else(|| actor.tables.newest_of(member, &actor.records)).unwrap_or(NONE);
+    let mut orders = Vec::new();
+    while next != NONE && orders.len() < len_max {
+        let record = actor.records.get(next);
+        if before.is_none_or(|before| record.order.order_no < before) {
+            orders.push(record.order.clone());
+        }
+        next = record.previous_of_member;
+    }
+    orders
+}
+
+impl OrderActor {
+    /// This actor's part of the state hash: the sum over its orders, limits and payments. Takes time in proportion
+    /// to their number.
+    pub(crate) fn state_hash(&self) -> u64 {
+        let mut sum = self
+            .records
+            .iter()
+            .fold(0_u64, |sum, (_index, record)| sum.wrapping_add(record.order.record_hash()));
+        for slot in self.slots.iter().flatten() {
+            for ((member, key), limit) in &slot.limits {
+                if limit.used > 0 {
+                    let hash = key.fold_into(RecordHasher::new(4).word(member.0)).word(u64::from(limit.used));
+                    sum = sum.wrapping_add(hash.finish());
+                }
+            }
+            for (payment, record) in &slot.payments {
+                let [high, low] = payment.words();
+                let hash = RecordHasher::new(5)
+                    .word(high)
+                    .word(low)
+                    .word(record.order_no.get())
+                    .word(record.amount.minor() as u64)
+                    .word(match record.result {
+                        None => 0,
+                        Some(super::PaymentResult::Paid) => 1,
+                        Some(super::PaymentResult::RefundRequired(reason)) => 2 + reason as u64,
+                    });
+                sum = sum.wrapping_add(hash.finish());
+            }
+        }
+        sum
+    }
+}

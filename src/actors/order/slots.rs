@@ -1,0 +1,253 @@
+//! What an order actor finds its orders by, and what it keeps per slot: the members' limits, the payments.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+
+use super::index::Index;
+use super::records::{NONE, Records};
+use super::{PaymentOutcome, PaymentResult};
+use crate::actors::reply::Reply;
+use crate::domain::hash::mix64;
+use crate::domain::ids::{MemberId, OrderNo, PaymentId, RequestId, SLOTS, Slot, StockKey};
+use crate::domain::money::Money;
+
+/// Hashes the keys of in-memory tables with a seed of this process, so that nobody can aim at one bucket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyHasher {
+    seed: u64,
+}
+
+impl KeyHasher {
+    /// A hasher with this seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+
+    /// The hash of a request.
+    pub(crate) fn request(self, member: MemberId, request: RequestId) -> u64 {
+        let [high, low] = request.words();
+        mix64(mix64(member.0 ^ self.seed) ^ high).wrapping_add(mix64(low ^ self.seed.rotate_left(32)))
+    }
+
+    /// The hash of a member.
+    pub(crate) fn member(self, member: MemberId) -> u64 {
+        mix64(member.0 ^ self.seed)
+    }
+}
+
+/// Set on an entry of the request table that names a collecting order instead of a placed one.
+const COLLECTING: u32 = 1 << 31;
+
+/// What a request id stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// An order that is collecting its lines, by the index of its collection.
+    Collecting(u32),
+    /// A placed order, by its index.
+    Placed(u32),
+}
+
+impl Known {
+    fn pack(self) -> u32 {
+        match self {
+            Self::Collecting(index) => index | COLLECTING,
+            Self::Placed(index) => index,
+        }
+    }
+
+    fn unpack(word: u32) -> Self {
+        if word & COLLECTING == 0 { Self::Placed(word) } else { Self::Collecting(word & !COLLECTING) }
+    }
+}
+
+/// A member's use of one purchase limit, in units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LimitUse {
+    /// In orders that are placed and not cancelled.
+    pub(crate) used: u32,
+    /// In orders that are collecting their lines.
+    pub(crate) collecting: u32,
+    /// The lowest limit among those that were let in to collect, which may be of different revisions; 0 while nothing
+    /// is collecting.
+    pub(crate) strictest: u32,
+}
+
+impl LimitUse {
+    /// An order with this limit begins to collect so many units.
+    pub(crate) fn begin_collecting(&mut self, units: u32, limit: u32) {
+        self.strictest = if self.collecting == 0 { limit } else { self.strictest.min(limit) };
+        self.collecting += units;
+    }
+
+    /// So many units are placed or given up.
+    pub(crate) fn end_collecting(&mut self, units: u32) {
+        self.collecting -= units;
+        if self.collecting == 0 {
+            self.strictest = 0;
+        }
+    }
+}
+
+/// A payment that was received.
+#[derive(Debug)]
+pub(crate) struct PaymentRecord {
+    /// The order it is for.
+    pub(crate) order_no: OrderNo,
+    /// How much.
+    pub(crate) amount: Money,
+    /// What became of it, once that is decided.
+    pub(crate) result: Option<PaymentResult>,
+    /// Callers who wait for that.
+    pub(crate) waiting: Vec<Reply<PaymentOutcome>>,
+}
+
+/// The numbers of one slot's orders, in the order of their placing, each with its order's index.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SlotNumbers(Vec<(OrderNo, u32)>);
+
+impl SlotNumbers {
+    /// The last number given to an order of this slot.
+    pub(crate) fn last(&self) -> OrderNo {
+        self.0.last().map(|(number, _)| *number).unwrap_or_default()
+    }
+
+    /// The order with this number. A binary search: numbers of a slot increase.
+    pub(crate) fn find(&self, number: OrderNo) -> Option<u32> {
+        let place = self.0.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        Some(self.0[place].1)
+    }
+
+    /// Enters an order.
+    ///
+    /// # Panics
+    /// If its number is not above all others of the slot.
+    pub(crate) fn push(&mut self, number: OrderNo, index: u32) {
+        assert!(self.0.is_empty() || number > self.last(), "numbers of a slot increase");
+        self.0.push((number, index));
+    }
+}
+
+/// What few members have: limits in use, submissions waiting for them, payments.
+#[derive(Debug, Default)]
+pub(crate) struct SlotState {
+    /// Use of purchase limits, for members and keys that have any.
+    pub(crate) limits: HashMap<(MemberId, StockKey), LimitUse>,
+    /// Members whose submissions wait for their own earlier ones, in order of arrival, by collection.
+    pub(crate) queues: HashMap<MemberId, VecDeque<u32>>,
+    /// Payments whose identity falls into this slot.
+    pub(crate) payments: HashMap<PaymentId, PaymentRecord>,
+}
+
+/// An actor's tables over all its slots: by request, by number, by member.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    hasher: KeyHasher,
+    by_request: Index,
+    newest_of_member: Index,
+    numbers: Vec<SlotNumbers>,
+    /// Keeps the reads of [`Tables::warm`] from being optimized away.
+    warmed: u32,
+}
+
+impl Tables {
+    /// Empty tables.
+    pub(crate) fn new(hasher: KeyHasher) -> Self {
+        Self {
+            hasher,
+            by_request: Index::default(),
+            newest_of_member: Index::default(),
+            numbers: vec![SlotNumbers::default(); usize::from(SLOTS)],
+            warmed: 0,
+        }
+    }
+
+    /// Brings what the submission of a request will touch into the cache.
+    #[inline]
+    pub(crate) fn warm(&mut self, request_hash: u64, member: MemberId) {
+        let touched =
+            self.by_request.warm(request_hash) ^ self.newest_of_member.warm(self.hasher.member(member));
+        self.warmed = self.warmed.wrapping_add(touched);
+    }
+
+    /// What this request id stands for. `collecting` tells whether a collection belongs to the same request.
+    pub(crate) fn find_request(
+        &self,
+        hash: u64,
+        member: MemberId,
+        request: RequestId,
+        records: &Records,
+        collecting: impl Fn(u32) -> bool,
+    ) -> Option<Known> {
+        let found = self.by_request.find(hash, |word| match Known::unpack(word) {
+            Known::Collecting(index) => collecting(index),
+            Known::Placed(index) => {
+                let order = &records.get(index).order;
+                order.request_id == request && order.member_id == member
+            }
+        });
+        found.map(Known::unpack)
+    }
+
+    /// Notes that a request has begun to collect its lines.
+    pub(crate) fn begin_request(&mut self, hash: u64, collect: u32) {
+        self.by_request.insert(hash, Known::Collecting(collect).pack());
+    }
+
+    /// Notes that a collecting request became the order at `index`.
+    pub(crate) fn place_request(&mut self, hash: u64, collect: u32, index: u32) {
+        let word = Known::Collecting(collect).pack();
+        match self.by_request.find_mut(hash, |known| known == word) {
+            Some(known) => *known = Known::Placed(index).pack(),
+            None => debug_assert!(false, "a collecting request is in the table"),
+        }
+    }
+
+    /// Forgets a collecting request.
+    pub(crate) fn end_request(&mut self, hash: u64, collect: u32) {
+        let was_there = self.by_request.remove(hash, Known::Collecting(collect).pack());
+        debug_assert!(was_there, "a collecting request is in the table");
+    }
+
+    /// Enters a recovered order's request.
+    pub(crate) fn restore_request(&mut self, member: MemberId, request: RequestId, index: u32) {
+        let hash = self.hasher.request(member, request);
+        self.by_request.insert(hash, Known::Placed(index).pack());
+    }
+
+    /// The last number given to an order of a slot.
+    pub(crate) fn last_number(&self, slot: Slot) -> OrderNo {
+        self.numbers[slot.index()].last()
+    }
+
+    /// The order with this number.
+    pub(crate) fn find_number(&self, number: OrderNo) -> Option<u32> {
+        self.numbers[number.slot().index()].find(number)
+    }
+
+    /// The member's newest order.
+    pub(crate) fn newest_of(&self, member: MemberId, records: &Records) -> Option<u32> {
+        let is_members = |index: u32| records.get(index).order.member_id == member;
+        self.newest_of_member.find(self.hasher.member(member), is_members)
+    }
+
+    /// Enters a placed order into the tables of numbers and members; gives the member's order before it, or [`NONE`].
+    pub(crate) fn index_order(
+        &mut self,
+        number: OrderNo,
+        member: MemberId,
+        index: u32,
+        records: &Records,
+    ) -> u32 {
+        self.numbers[number.slot().index()].push(number, index);
+        let hash = self.hasher.member(member);
+        let is_members = |other: u32| records.get(other).order.member_id == member;
+        match self.newest_of_member.find_mut(hash, is_members) {
+            Some(newest) => std::mem::replace(newest, index),
+            None => {
+                self.newest_of_member.insert(hash, index);
+                NONE
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What a stretch of the journal says, counted naively. The simulation keeps two: one of everything appended, which
+//! is what truly happened so far, and one of everything committed, which is what callers may have been told.
+
+use std::collections::BTreeMap;
+
+use super::log::Entry;
+use crate::actors::order::PaymentResult;
+use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
+use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, RequestId, StockKey};
+use crate::domain::money::Money;
+use crate::domain::order::{CloseReason, OrderStatus};
+use crate::domain::request::StockChange;
+
+/// One order as its events tell it.
+#[derive(Clone, Debug)]
+pub(super) struct OrderFacts {
+    /// Its first event.
+    pub(super) created: OrderCreated,
+    /// Every status it has had.
+    pub(super) statuses: Vec<OrderStatus>,
+    /// Why it was closed, each time.
+    pub(super) closed: Vec<CloseReason>,
+    /// Number of its events.
+    pub(super) version: u32,
+    /// Its deadline, in ms since the Unix epoch.
+    pub(super) deadline_ms: u64,
+    /// Whether a payment was started.
+    pub(super) payment_started: bool,
+}
+
+/// One payment as its events tell it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PaymentFacts {
+    /// For which order.
+    pub(super) order_no: OrderNo,
+    /// How much.
+    pub(super) amount: Money,
+    /// What became of it.
+    pub(super) result: Option<PaymentResult>,
+}
+
+/// One stock key as events tell it, in units. Signed, so that a broken journal shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct KeyFacts {
+    /// All units.
+    pub(super) total: i64,
+    /// In unpaid orders.
+    pub(super) reserved: i64,
+    /// In paid orders.
+    pub(super) sold: i64,
+    /// Ever reserved, released, sold: what stock actors may have been told (R5).
+    pub(super) ever: [u64; 3],
+}
+
+impl KeyFacts {
+    /// Units in no order: available, held, or on their way back.
+    pub(super) fn open(&self) -> i64 {
+        self.total - self.reserved - self.sold
+    }
+}
+
+/// What the journal says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) orders: BTreeMap<OrderNo, OrderFacts>,
+    pub(super) requests: BTreeMap<(MemberId, RequestId), OrderNo>,
+    pub(super) external: BTreeMap<Box<str>, OrderNo>,
+    pub(super) payments: BTreeMap<PaymentId, PaymentFacts>,
+    pub(super) adjustments: BTreeMap<(StockKey, AdjustmentId), StockChange>,
+    pub(super) stock: BTreeMap<StockKey, KeyFacts>,
+    /// Units of limited lines in orders that are not cancelled.
+    pub(super) used: BTreeMap<(MemberId, StockKey), i64>,
+    /// Exclusive end of the reserved order numbers.
+    pub(super) numbers_until_ms: u64,
+    /// Time of the latest event.
+    pub(super) latest_at_ms: u64,
+}
+
+impl Facts {
+    /// Units of a key that are in no order.
+    pub(super) fn open(&self, key: &StockKey) -> i64 {
+        self.stock.get(key).map_or(0, KeyFacts::open)
+    }
+
+    /// Units of limited lines that a member has.
+    pub(super) fn used(&self, member: MemberId, key: StockKey) -> i64 {
+        self.used.get(&(member, key)).copied().unwrap_or(0)
+    }
+
+    /// Takes one decision.
+    pub(super) fn take(&mut self, entry: &Entry) {
+        // Units of an overdue order that is paid before it was closed never leave it: no stock actor hears of a
+        // release or a reservation.
+        let kept =
+            matches!(entry.events.as_slice(), [Event::OrderClosed { .. }, Event::OrderRevived { .. }, ..]);
+        for event in &entry.events {
+            self.latest_at_ms = self.latest_at_ms.max(event.at_ms());
+            self.event(event, kept);
+        }
+    }
+
+    fn event(&mut self, event: &Event, kept: bool) {
+        let ever = u64::from(!kept);
+        match event {
+            Event::NumbersReserved { until_ms, .. } => {
+                self.numbers_until_ms = self.numbers_until_ms.max(*until_ms);
+            }
+            Event::SkuPut { .. } => {}
+            Event::StockAdjusted { key, adjustment_id, change, delta, .. } => {
+                self.stock.entry(*key).or_default().total += delta;
+                self.adjustments.insert((*key, *adjustment_id), *change);
+            }
+            Event::OrderCreated(created) => {
+                self.requests.insert((created.member_id, created.request_id), created.order_no);
+                if let Some(number) = created.text.as_ref().and_then(|text| text.external_no.clone()) {
+                    let other = self.external.insert(number, created.order_no);
+                    assert!(other.is_none(), "R8: an external number belongs to one order");
+                }
+                let order = OrderFacts {
+                    created: OrderCreated::clone(created),
+                    statuses: vec![OrderStatus::Pending],
+                    closed: Vec::new(),
+                    version: 1,
+                    deadline_ms: created.at_ms + u64::from(created.auto_close_ms),
+                    payment_started: false,
+                };
+                let other = self.orders.insert(created.order_no, order);
+                assert!(other.is_none(), "R8: an order number is given once");
+                self.units(&created.lines.units(), [1, 0], [1, 0, 0]);
+                self.count(created.order_no, 1);
+            }
+            Event::PaymentStarted { step, deadline_ms } => {
+                let order = self.step(step);
+                order.payment_started = true;
+                order.deadline_ms = *deadline_ms;
+            }
+            Event::PaymentReceived { payment, order_no, amount, .. } => {
+                let facts = PaymentFacts { order_no: *order_no, amount: *amount, result: None };
+                let other = self.payments.insert(*payment, facts);
+                assert!(other.is_none(), "R8: payment {payment} is received once");
+            }
+            Event::OrderPaid { step, payment, units } => {
+                self.step(step).statuses.push(OrderStatus::Paid);
+                self.settle(*payment, PaymentResult::Paid);
+                self.units(units, [-1, 1], [0, 0, 1]);
+            }
+            Event::OrderShipped { step, .. } => self.step(step).statuses.push(OrderStatus::Shipped),
+            Event::OrderReceived { step } => self.step(step).statuses.push(OrderStatus::Completed),
+            Event::OrderClosed { step, reason, units } => {
+                let order = self.step(step);
+                order.statuses.push(OrderStatus::Cancelled);
+                order.closed.push(*reason);
+                self.units(units, [-1, 0], [0, ever, 0]);
+                self.count(step.order_no, -1);
+            }
+            Event::OrderRevived { step, units } => {
+                self.step(step).statuses.push(OrderStatus::Pending);
+                self.units(units, [1, 0], [ever, 0, 0]);
+                self.count(step.order_no, 1);
+            }
+            Event::RefundRequired { step, payment, reason, .. } => {
+                self.step(step);
+                self.settle(*payment, PaymentResult::RefundRequired(*reason));
+            }
+        }
+    }
+
+    fn step(&mut self, step: &OrderStep) -> &mut OrderFacts {
+        let order =
+            self.orders.get_mut(&step.order_no).expect("R5: an order's creation stands before its steps");
+        order.version += 1;
+        order
+    }
+
+    fn settle(&mut self, payment: PaymentId, result: PaymentResult) {
+        let facts = self.payments.get_mut(&payment).expect("R5: a payment is received before its outcome");
+        let other = facts.result.replace(result);
+        assert!(other.is_none(), "R8: payment {payment} has a second outcome: {result:?} after {other:?}");
+    }
+
+    fn units(&mut self, units: &[StockUnits], [reserved, sold]: [i64; 2], ever: [u64; 3]) {
+        for StockUnits { key, quantity } in units {
+            let facts = self.stock.entry(*key).or_default();
+            facts.reserved += reserved * i64::from(*quantity);
+            facts.sold += sold * i64::from(*quantity);
+            for (sum, times) in facts.ever.iter_mut().zip(ever) {
+                *sum += times * u64::from(*quantity);
+            }
+            assert!(facts.open() >= 0 && facts.reserved >= 0, "R1: {key} is oversold: {facts:?}");
+        }
+    }
+
+    fn count(&mut self, order_no: OrderNo, sign: i64) {
+        let created = &self.orders[&order_no].created;
+        for line in created.lines.iter().filter(|line| line.limit_per_member > 0) {
+            *self.used.entry((created.member_id, line.key)).or_default() += sign * i64::from(line.quantity);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Answers as callers hear them: each is checked against what is committed, at the moment it arrives (R4).
+
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::asks::{self, Ask, SubmitAsk};
+use super::seats::REFUSALS_KEPT;
+use super::world::World;
+use crate::actors::reply::Receipt;
+use crate::domain::reject::Reject;
+use crate::domain::request::Caller;
+
+impl World {
+    /// Hears the answers that have come, and checks each.
+    pub(super) fn hear(&mut self) {
+        let asks = std::mem::take(&mut self.asks);
+        let waiting = asks.into_iter().filter_map(|ask| self.hear_one(ask)).collect();
+        self.asks = waiting;
+    }
+
+    fn hear_one(&mut self, mut ask: Ask) -> Option<Ask> {
+        macro_rules! heard {
+            ($reply:expr) => {
+                match $reply.try_recv() {
+                    Ok(answer) => answer,
+                    Err(TryRecvError::Empty) => return Some(ask),
+                    Err(TryRecvError::Closed) => panic!("R4: an answer was dropped: {ask:?}"),
+                }
+            };
+        }
+        match &mut ask {
+            Ask::Submit(submit, reply) => {
+                let answer = heard!(reply);
+                self.heard_submit(submit, answer);
+            }
+            Ask::Command { order_no, caller, wish, reply } => {
+                let answer = heard!(reply);
+                asks::check_command((*order_no, *caller, *wish), &answer, &self.committed, self.now_ms);
+            }
+            Ask::Pay { id, order_no, amount, reply } => {
+                let answer = heard!(reply);
+                asks::check_pay((*id, *order_no, *amount), &answer, &self.committed);
+            }
+            Ask::Adjust { key, id, change, reply } => {
+                let answer = heard!(reply);
+                asks::check_adjust((*key, *id, *change), &answer, &self.committed);
+            }
+            Ask::Stock { reply } => {
+                let counters = heard!(reply).expect("counters can always be read");
+                assert!(counters.balanced(), "R1: {counters:?}");
+            }
+            Ask::Order { order_no, caller, reply } => match heard!(reply) {
+                Ok(order) => asks::check_read(&order, *caller, &self.committed),
+                Err(_) => asks::check_not_found(*order_no, *caller, &self.committed),
+            },
+            Ask::Orders { member, reply } => {
+                for order in heard!(reply).expect("a member's orders can always be read") {
+                    asks::check_read(&order, Caller::Member(*member), &self.committed);
+                }
+            }
+        }
+        self.tally.answers += 1;
+        None
+    }
+
+    fn heard_submit(&mut self, ask: &mut SubmitAsk, answer: Result<Receipt, Reject>) {
+        let hash = self.process.shared.hasher.request(ask.member, ask.request);
+        // A newer refusal may have taken its place.
+        ask.refused = ask.refused && self.remembers_refusal(hash);
+        asks::check_submit(ask, &answer, &self.committed);
+        match answer {
+            Ok(receipt) => {
+                let key = (ask.member, ask.request, ask.body_hash);
+                let first = *self.receipts.entry(key).or_insert(receipt);
+                self.tally.repeated += u64::from(ask.placed.is_some());
+                assert_eq!(receipt, first, "R8: the first answer again, across crashes: {ask:?}");
+            }
+            Err(Reject::SoldOut { .. }) => {
+                self.tally.sold_out += 1;
+                self.note_refusal(hash);
+            }
+            Err(Reject::LimitExceeded { .. }) => {
+                self.tally.limited += 1;
+                self.note_refusal(hash);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn note_refusal(&mut self, hash: u64) {
+        let cell = self.refusals.entry(hash % REFUSALS_KEPT as u64).or_insert(Some(hash));
+        if *cell != Some(hash) {
+            *cell = None;
+        }
+    }
+
+    /// Whether a refusal of this request was heard and can't have been forgotten since.
+    pub(super) fn remembers_refusal(&self, hash: u64) -> bool {
+        self.refusals.get(&(hash % REFUSALS_KEPT as u64)) == Some(&Some(hash))
+    }
+}

@@ -1,0 +1,501 @@
+//! The simulated world: it moves one actor by one stage, commits, crashes, and hears every answer.
+//!
+//! The order of things within a round is the shells' own, stage by stage: decide, announce what comes back to stock,
+//! append, tell the stock actors, then route and answer. Between any two stages of one actor others may run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::asks::{self, Ask, Watch};
+use super::facts::Facts;
+use super::log::{Acknowledge, Log};
+use super::random::Random;
+use super::seats::{Process, Stage, StockSeat};
+use crate::actors::numbers::NumberLease;
+use crate::actors::order::actor::{OrderEffects, OrderSettings, StockEffect};
+use crate::actors::order::shell::owner_of;
+use crate::actors::order::{Admitted, HoldResult, OrderItem};
+use crate::actors::reply::{Answer, Receipt};
+use crate::actors::stock::{Holder, Moves, StockItem};
+use crate::audit::Auditor;
+use crate::domain::catalogue::Sku;
+use crate::domain::event::Event;
+use crate::domain::ids::{
+    MemberId, ORDER_NO_EPOCH_MS, PaymentId, Position, RequestId, SkuId, Slot, StockKey,
+};
+use crate::journal::EntryBuffer;
+
+/// How one run behaves, drawn from its seed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Temper {
+    pub(super) order_actors: usize,
+    pub(super) settings: OrderSettings,
+    pub(super) auto_close_ms: u32,
+    pub(super) recovery_grace_ms: u64,
+    /// Most items of one round.
+    pub(super) round_items_max: u64,
+    /// How far order numbers are reserved ahead, in ms.
+    pub(super) lease_ahead_ms: u64,
+    /// Most ms that time moves at once.
+    pub(super) step_ms_max: u64,
+    /// Most batches of one commit.
+    pub(super) commit_batches_max: u64,
+}
+
+/// What happened in a run, so that a workload that tests nothing shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) placed: u64,
+    pub(super) repeated: u64,
+    pub(super) sold_out: u64,
+    pub(super) limited: u64,
+    pub(super) paid: u64,
+    pub(super) revived: u64,
+    pub(super) refunds: u64,
+    pub(super) timeouts: u64,
+    pub(super) crashes: u64,
+    pub(super) replays: u64,
+    pub(super) answers: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.placed += other.placed;
+        self.repeated += other.repeated;
+        self.sold_out += other.sold_out;
+        self.limited += other.limited;
+        self.paid += other.paid;
+        self.revived += other.revived;
+        self.refunds += other.refunds;
+        self.timeouts += other.timeouts;
+        self.crashes += other.crashes;
+        self.replays += other.replays;
+        self.answers += other.answers;
+    }
+}
+
+/// Everything.
+pub(super) struct World {
+    pub(super) random: Random,
+    pub(super) temper: Temper,
+    pub(super) now_ms: u64,
+    pub(super) log: Log,
+    /// What is appended: what truly happened so far.
+    pub(super) appended: Facts,
+    /// What is committed: what callers may know.
+    pub(super) committed: Facts,
+    pub(super) process: Process,
+    pub(super) catalogue: BTreeMap<SkuId, (u32, Sku)>,
+    /// Submissions that passed the front door and have not reached their actor.
+    pub(super) entering: Vec<Admitted>,
+    pub(super) asks: Vec<Ask>,
+    /// Receipts that callers were given, by request and body.
+    pub(super) receipts: BTreeMap<(MemberId, RequestId, u64), Receipt>,
+    /// The refusal that each cell of the table of refusals has, by its request's hash; `None` where there were several.
+    pub(super) refusals: BTreeMap<u64, Option<u64>>,
+    /// Recorded payments without an outcome.
+    payments: BTreeMap<PaymentId, Watch>,
+    pub(super) auditor: Auditor,
+    pub(super) tally: Tally,
+}
+
+impl World {
+    /// A fresh process over an empty journal.
+    pub(super) fn new(mut random: Random, temper: Temper) -> Self {
+        let now_ms = ORDER_NO_EPOCH_MS + random.below(1 << 30);
+        let process = Process::recover(&[], temper.order_actors, temper.settings, random.next(), now_ms);
+        let mut world = Self {
+            random,
+            temper,
+            now_ms,
+            log: Log::default(),
+            appended: Facts::default(),
+            committed: Facts::default(),
+            process,
+            catalogue: BTreeMap::new(),
+            entering: Vec::new(),
+            asks: Vec::new(),
+            receipts: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            auditor: Auditor::new(),
+            tally: Tally::default(),
+        };
+        world.reserve_first_numbers();
+        world
+    }
+
+    /// Puts an item into the inbox of a slot's owner.
+    pub(super) fn push_order(&mut self, slot: Slot, item: OrderItem) {
+        let owner = owner_of(slot, self.process.orders.len());
+        self.process.orders[owner].inbox.push_back(item);
+    }
+
+    /// Moves an order actor by one stage.
+    pub(super) fn run_order(&mut self, index: usize) {
+        let acknowledged = self.log.acknowledged();
+        let seat = &mut self.process.orders[index];
+        match seat.stage {
+            Stage::Idle => {
+                let take = self.random.between(1, self.temper.round_items_max) as usize;
+                let mut items = seat.inbox.drain(..take.min(seat.inbox.len())).collect();
+                seat.actor.on_batch(&mut items, self.now_ms, acknowledged, &mut seat.effects);
+                seat.stage = Stage::Decided;
+            }
+            Stage::Decided => {
+                for (key, quantity, what) in &seat.effects.stock {
+                    if *what == StockEffect::Release
+                        && let Some(stock) = self.process.stock.get(key)
+                    {
+                        stock.gauge.start_return(u64::from(*quantity));
+                    }
+                }
+                seat.stage = Stage::Announced;
+            }
+            Stage::Announced => {
+                let mut effects = std::mem::take(&mut seat.effects);
+                seat.stage = Stage::Appended;
+                if effects.entries.is_empty() && acknowledged >= self.log.appended() {
+                    effects.answers.append(&mut effects.durable_answers);
+                }
+                if !effects.entries.is_empty() || !effects.durable_answers.is_empty() {
+                    let answers = std::mem::take(&mut effects.durable_answers);
+                    let first = self.append(&mut effects.entries, Some(Acknowledge::Answers(answers)));
+                    self.process.orders[index].actor.appended(first);
+                }
+                self.process.orders[index].effects = effects;
+            }
+            Stage::Appended => {
+                seat.stage = Stage::Told;
+                let stock = std::mem::take(&mut seat.effects.stock);
+                self.tell_stock(index, stock);
+            }
+            Stage::Told => {
+                let OrderEffects { routed, answers, .. } = std::mem::take(&mut seat.effects);
+                seat.stage = Stage::Idle;
+                let more_is_due = seat.actor.next_deadline_ms().is_some_and(|due_ms| due_ms <= self.now_ms);
+                for (slot, item) in routed {
+                    self.push_order(slot, item);
+                }
+                let seat = &mut self.process.orders[index];
+                if seat.inbox.is_empty() && more_is_due && seat.actor.may_expire() {
+                    seat.inbox.push_back(OrderItem::Tick);
+                }
+                answers.into_iter().for_each(Answer::send);
+                self.hear();
+            }
+        }
+    }
+
+    /// Sends holds one by one, and everything else summed up per stock key.
+    fn tell_stock(&mut self, index: usize, effects: Vec<(StockKey, u32, StockEffect)>) {
+        let mut moves: BTreeMap<StockKey, Moves> = BTreeMap::new();
+        for (key, quantity, what) in effects {
+            let Some(stock) = self.process.stock.get_mut(&key) else {
+                let StockEffect::Hold { collect } = what else {
+                    panic!("R5: {what:?} of {key}, which has no stock")
+                };
+                let refused = OrderItem::Held(vec![HoldResult { collect, granted: false }]);
+                self.process.orders[index].inbox.push_back(refused);
+                continue;
+            };
+            let units = u64::from(quantity);
+            match what {
+                StockEffect::Hold { collect } => {
+                    let holder = Holder { actor: index as u16, collect };
+                    stock.push(StockItem::Hold { holder, quantity });
+                }
+                StockEffect::Settle => moves.entry(key).or_default().settle += units,
+                StockEffect::GiveBack => moves.entry(key).or_default().give_back += units,
+                StockEffect::Release => moves.entry(key).or_default().release += units,
+                StockEffect::Sell => moves.entry(key).or_default().sell += units,
+            }
+        }
+        for (key, moves) in moves {
+            self.process.stock.get_mut(&key).expect("it was told above").push(StockItem::Move(moves));
+        }
+    }
+
+    /// Moves a stock actor by one stage.
+    pub(super) fn run_stock(&mut self, key: StockKey) {
+        let Self { process, random, temper, now_ms, .. } = self;
+        let seat = process.stock.get_mut(&key).expect("the key was chosen from those there are");
+        match seat.stage {
+            Stage::Idle => {
+                let take = random.between(1, temper.round_items_max) as usize;
+                let mut items: Vec<_> = seat.inbox.drain(..take.min(seat.inbox.len())).collect();
+                seat.note_items(&items);
+                seat.actor.on_batch(&mut items, *now_ms, &seat.gauge, &mut seat.effects);
+                seat.check_turns();
+                seat.stage = Stage::Announced;
+                seat.cut = seat.cut_of_round();
+                let moved = seat.moved;
+                let allowed = self.appended.stock.get(&key).map(|facts| facts.ever).unwrap_or_default();
+                assert!(
+                    moved.iter().zip(allowed).all(|(moved, allowed)| *moved <= allowed),
+                    "R5: {key} has settled, released, sold {moved:?} units, the journal says {allowed:?}"
+                );
+                self.look();
+            }
+            Stage::Decided | Stage::Announced => {
+                let mut effects = std::mem::take(&mut seat.effects);
+                seat.stage = Stage::Appended;
+                if effects.entries.is_empty() && self.log.acknowledged() >= self.log.appended() {
+                    effects.answers.append(&mut effects.durable_answers);
+                }
+                if !effects.entries.is_empty() || !effects.durable_answers.is_empty() {
+                    let answers = std::mem::take(&mut effects.durable_answers);
+                    self.append(&mut effects.entries, Some(Acknowledge::Answers(answers)));
+                }
+                let seat = self.process.stock.get_mut(&key).expect("it was there above");
+                seat.effects = effects;
+                seat.cut = 0;
+            }
+            Stage::Appended | Stage::Told => {
+                let mut effects = std::mem::take(&mut seat.effects);
+                seat.stage = Stage::Idle;
+                if effects.rest && seat.inbox.is_empty() && seat.actor.is_quiet(&seat.gauge) {
+                    seat.awake = false;
+                }
+                let mut held: BTreeMap<u16, Vec<HoldResult>> = BTreeMap::new();
+                for (Holder { actor, collect }, granted) in effects.held.drain(..) {
+                    held.entry(actor).or_default().push(HoldResult { collect, granted });
+                }
+                for (actor, results) in held {
+                    self.process.orders[usize::from(actor)].inbox.push_back(OrderItem::Held(results));
+                }
+                effects.answers.into_iter().for_each(Answer::send);
+                self.hear();
+            }
+        }
+    }
+
+    /// Appends entries, and notes what they say.
+    pub(super) fn append(&mut self, entries: &mut EntryBuffer, acknowledge: Option<Acknowledge>) -> Position {
+        let (first, range) = self.log.append(entries, acknowledge);
+        for index in range {
+            let entry = self.log.entries()[index].clone();
+            self.appended.take(&entry);
+            self.look();
+            for event in &entry.events {
+                self.follow(event);
+            }
+        }
+        first
+    }
+
+    /// Counts an event, and follows payments from their record to their outcome (R10).
+    fn follow(&mut self, event: &Event) {
+        match event {
+            Event::PaymentReceived { payment, .. } => self.watch_payment(*payment),
+            Event::OrderPaid { payment, .. } => {
+                self.tally.paid += 1;
+                self.payments.remove(payment);
+            }
+            Event::RefundRequired { payment, reason, .. } => {
+                self.tally.refunds += 1;
+                let watch = self.payments.remove(payment).expect("a payment that has no outcome is watched");
+                asks::check_refund(&watch, crate::actors::order::PaymentResult::RefundRequired(*reason));
+            }
+            Event::OrderCreated(_) => self.tally.placed += 1,
+            Event::OrderRevived { .. } => self.tally.revived += 1,
+            Event::OrderClosed { reason: crate::domain::order::CloseReason::Timeout, .. } => {
+                self.tally.timeouts += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn watch_payment(&mut self, payment: PaymentId) {
+        let order_no = self.appended.payments[&payment].order_no;
+        let created = &self.appended.orders.get(&order_no).expect("R5: money is for an order").created;
+        let stock = &self.process.stock;
+        let watch =
+            Watch::new(created.member_id, created.lines.clone(), &self.appended, &|key| cut(stock, key));
+        self.payments.insert(payment, watch);
+    }
+
+    /// Lets everybody who waits see how stock and limits stand.
+    fn look(&mut self) {
+        let Self { asks, payments, appended, process, .. } = self;
+        let cut = |key: &StockKey| cut(&process.stock, key);
+        for ask in asks {
+            if let Ask::Submit(ask, _) = ask {
+                ask.watch.look(appended, &cut);
+            }
+        }
+        payments.values_mut().for_each(|watch| watch.look(appended, &cut));
+    }
+
+    /// Begins to watch a submission.
+    pub(super) fn watch_lines(&self, member: MemberId, lines: &crate::domain::order::Lines) -> Watch {
+        Watch::new(member, lines.clone(), &self.appended, &|key| cut(&self.process.stock, key))
+    }
+
+    /// Commits some of what is appended, then sends the answers that waited for it (R4).
+    pub(super) fn commit(&mut self, batches_max: usize) {
+        let (range, acknowledge) = self.log.commit(batches_max);
+        self.committed_now(range);
+        for acknowledge in acknowledge {
+            match acknowledge {
+                Acknowledge::Answers(answers) => answers.into_iter().for_each(Answer::send),
+                Acknowledge::Numbers(until_ms) => {
+                    self.process.shared.lease.extend_to(until_ms);
+                    self.process.numbers_under_way = false;
+                }
+            }
+        }
+        self.hear();
+    }
+
+    fn committed_now(&mut self, range: std::ops::Range<usize>) {
+        for entry in &self.log.entries()[range] {
+            self.committed.take(entry);
+            self.auditor.entry(entry.first, &entry.events);
+        }
+    }
+
+    /// The process dies and another one recovers, with so many order actors.
+    pub(super) fn crash(&mut self, order_actors: usize) {
+        self.tally.crashes += 1;
+        let uncommitted = self.log.entries().len() - self.log.committed().len();
+        // Frames that were written and not synced yet may survive a crash of the process, oldest first.
+        let survivors = if self.random.percent(50) { 0 } else { self.random.below(uncommitted as u64 + 1) };
+        self.asks.clear();
+        self.entering.clear();
+        let survived = self.log.crash(survivors as usize);
+        self.committed_now(survived);
+        self.appended = self.committed.clone();
+        // What stock actors were ever told begins anew with them.
+        self.appended.stock.values_mut().for_each(|facts| facts.ever = [0; 3]);
+
+        // The wall clock may have stepped back meanwhile, but the engine's never does behind what it recovered.
+        let step_ms = self.random.below(2 * self.temper.step_ms_max);
+        self.now_ms = if self.random.percent(30) {
+            self.now_ms.saturating_sub(step_ms).max(self.committed.latest_at_ms)
+        } else {
+            self.now_ms + step_ms
+        };
+        let Self { random, temper, log, now_ms, .. } = self;
+        self.process =
+            Process::recover(log.committed(), order_actors, temper.settings, random.next(), *now_ms);
+        self.catalogue.clear();
+        for event in self.log.committed().iter().flat_map(|entry| &entry.events) {
+            if let Event::SkuPut { revision, sku, .. } = event {
+                self.catalogue.insert(sku.id, (*revision, Sku::clone(sku)));
+            }
+        }
+        let mut unresolved = Vec::new();
+        for seat in &mut self.process.orders {
+            seat.actor.arm_timers(self.now_ms, self.temper.recovery_grace_ms);
+            unresolved.extend(seat.actor.unresolved_payments());
+        }
+        self.reserve_first_numbers();
+        self.payments.clear();
+        self.refusals.clear();
+        for payment in unresolved {
+            self.watch_payment(payment.payment);
+            self.push_order(payment.order_no.slot(), OrderItem::ApplyPayment(payment));
+        }
+        assert_eq!(self.payments.len(), self.open_payments(), "R8: recovery resumes every begun payment");
+    }
+
+    fn open_payments(&self) -> usize {
+        self.committed.payments.values().filter(|payment| payment.result.is_none()).count()
+    }
+
+    /// No number is given out before its range is committed.
+    fn reserve_first_numbers(&mut self) {
+        let until_ms = self.committed.numbers_until_ms;
+        self.process.shared.lease.start_at(until_ms);
+        let from_ms = NumberLease::number_time(self.now_ms).max(until_ms);
+        self.reserve_numbers(from_ms + self.temper.lease_ahead_ms);
+        self.commit(usize::MAX);
+    }
+
+    fn reserve_numbers(&mut self, until_ms: u64) {
+        let mut entries = EntryBuffer::new();
+        entries.push(&[Event::NumbersReserved { at_ms: self.now_ms, until_ms }]);
+        self.append(&mut entries, Some(Acknowledge::Numbers(until_ms)));
+        self.process.numbers_under_way = true;
+    }
+
+    /// What the ticker does: wakes actors whose timers are due, and renews the range of order numbers.
+    pub(super) fn tick(&mut self) {
+        for seat in &mut self.process.orders {
+            if seat.actor.next_deadline_ms().is_some_and(|due_ms| due_ms <= self.now_ms) {
+                seat.inbox.push_back(OrderItem::Tick);
+            }
+        }
+        let needed_ms = NumberLease::number_time(self.now_ms) + self.temper.lease_ahead_ms / 2;
+        let until_ms = self.process.shared.lease.until_ms();
+        if until_ms < needed_ms && !self.process.numbers_under_way {
+            self.reserve_numbers(needed_ms.max(until_ms) + self.temper.lease_ahead_ms / 2);
+        }
+    }
+
+    /// A caller puts a submission that passed the door into its actor's inbox.
+    pub(super) fn enter(&mut self, index: usize) {
+        let admitted = self.entering.swap_remove(index);
+        self.process.filter.insert(admitted.request_hash);
+        self.push_order(Slot::of_member(admitted.member_id), OrderItem::Submit(admitted));
+    }
+
+    /// Puts a new revision of a SKU into the catalogue.
+    pub(super) fn put_sku(&mut self, sku: Sku) {
+        let revision = self.catalogue.get(&sku.id).map_or(0, |(revision, _)| *revision) + 1;
+        let mut entries = EntryBuffer::new();
+        entries.push(&[Event::SkuPut { at_ms: self.now_ms, revision, sku: Box::new(sku.clone()) }]);
+        self.append(&mut entries, None);
+        self.catalogue.insert(sku.id, (revision, sku));
+    }
+
+    /// Makes a stock key that has none yet.
+    pub(super) fn stock_seat(&mut self, key: StockKey) -> &mut StockSeat {
+        use crate::actors::stock::actor::StockActor;
+        let empty = || StockSeat::new(StockActor::new(key, Default::default(), Default::default()));
+        self.process.stock.entry(key).or_insert_with(empty)
+    }
+
+    /// A process that recovers everything appended, with so many order actors, has the same state hash as the living
+    /// one. To be asked with nothing under way.
+    pub(super) fn check_replay(&mut self, order_actors: usize) {
+        assert!(self.process.is_quiet(), "the hash of an actor in a round means nothing");
+        self.tally.replays += 1;
+        let settings = self.temper.settings;
+        let replayed =
+            Process::recover(self.log.entries(), order_actors, settings, self.random.next(), self.now_ms);
+        // Keys that were named and never stocked hash like keys that don't exist for a replay.
+        let empty: u64 = self
+            .process
+            .stock
+            .iter()
+            .filter(|(key, _)| !replayed.stock.contains_key(key))
+            .fold(0, |sum, (_, seat)| sum.wrapping_add(seat.actor.state_hash()));
+        let live = self.process.state_hash().wrapping_sub(empty);
+        let position = self.log.appended();
+        assert_eq!(replayed.state_hash(), live, "R7: {order_actors} order actors replay up to {position}");
+    }
+
+    /// Whether nothing at all is under way.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.process.is_quiet() && self.entering.is_empty() && self.log.is_idle()
+    }
+
+    /// Suggests rest to a stock actor.
+    pub(super) fn suggest_rest(&mut self, key: StockKey) {
+        let seat = self.process.stock.get_mut(&key).expect("the key was chosen from those there are");
+        if seat.awake {
+            seat.push(StockItem::Rest);
+        }
+    }
+
+    /// Shared by all order actors.
+    pub(super) fn shared(&self) -> Arc<crate::actors::order::actor::OrderShared> {
+        Arc::clone(&self.process.shared)
+    }
+}
+
+fn cut(stock: &BTreeMap<StockKey, StockSeat>, key: &StockKey) -> i64 {
+    stock.get(key).map_or(0, |seat| seat.cut)
+}

@@ -1,0 +1,69 @@
+//! The audit's own memory of the catalogue: the terms of every revision, which the lines of orders must agree with.
+
+use hashbrown::HashMap;
+
+use super::report::{Findings, Rule};
+use crate::domain::catalogue::Sku;
+use crate::domain::ids::SkuId;
+use crate::domain::money::Money;
+use crate::domain::order::Line;
+use crate::domain::order_type::OrderType;
+
+/// What one revision sells at.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    price: Money,
+    limit_per_member: u32,
+    on_sale: bool,
+}
+
+/// All revisions that the journal has named so far; a SKU's revision `n` is at index `n - 1`.
+#[derive(Debug, Default)]
+pub(super) struct CatalogueBook {
+    revisions: HashMap<SkuId, Vec<Terms>>,
+}
+
+impl CatalogueBook {
+    /// A SKU got a new revision.
+    pub(super) fn put(&mut self, sku: &Sku, revision: u32, findings: &mut Findings) {
+        let terms = self.revisions.entry(sku.id).or_default();
+        let expected = terms.len() + 1;
+        findings.check(revision as usize == expected, Rule::Catalogue, || {
+            format!("sku {} gets revision {revision}, expected {expected}", sku.id)
+        });
+        terms.push(Terms { price: sku.price, limit_per_member: sku.limit_per_member, on_sale: sku.on_sale });
+    }
+
+    /// A line was sold: its revision stands before it, and an everyday order has that revision's terms.
+    pub(super) fn check_line(&self, line: &Line, order_type: OrderType, findings: &mut Findings) {
+        let sku = line.key.sku;
+        let terms = self
+            .revisions
+            .get(&sku)
+            .and_then(|revisions| revisions.get((line.revision as usize).checked_sub(1)?));
+        let Some(terms) = terms else {
+            findings.add(Rule::CausalPrefix, || {
+                format!("a line names revision {} of sku {sku}, which is not there yet", line.revision)
+            });
+            return;
+        };
+        if order_type != OrderType::Normal {
+            return;
+        }
+        findings.check(
+            terms.on_sale && terms.price == line.price && terms.limit_per_member == line.limit_per_member,
+            Rule::Catalogue,
+            || {
+                format!(
+                    "a line sells sku {sku} at {} with limit {}; its revision {} says {} with limit {}{}",
+                    line.price,
+                    line.limit_per_member,
+                    line.revision,
+                    terms.price,
+                    terms.limit_per_member,
+                    if terms.on_sale { "" } else { ", not on sale" },
+                )
+            },
+        );
+    }
+}

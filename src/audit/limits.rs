@@ -1,0 +1,50 @@
+//! The audit's own count of what members have of limited stock keys.
+
+use hashbrown::HashMap;
+
+use super::report::{Findings, Rule};
+use super::stock::KeyIndex;
+use crate::domain::ids::MemberId;
+
+/// Units of limited lines in orders that are not cancelled, by member and stock key.
+#[derive(Debug, Default)]
+pub(super) struct LimitBook {
+    units: HashMap<(MemberId, KeyIndex), u64>,
+}
+
+impl LimitBook {
+    /// A member gets units of a line with this limit, the line's own (0: unlimited, not counted). `kept` says that
+    /// the units never left the member, so that the limit was not asked again.
+    pub(super) fn take(
+        &mut self,
+        member: MemberId,
+        key: KeyIndex,
+        quantity: u32,
+        limit: u32,
+        kept: bool,
+        findings: &mut Findings,
+    ) {
+        if limit == 0 {
+            return;
+        }
+        let units = self.units.entry((member, key)).or_default();
+        *units = units.saturating_add(u64::from(quantity));
+        let units = *units;
+        findings.check(kept || units <= u64::from(limit), Rule::Limits, || {
+            format!("member {member} has {units} units of a line with limit {limit}")
+        });
+    }
+
+    /// A member's units go back.
+    pub(super) fn give_back(&mut self, member: MemberId, key: KeyIndex, quantity: u32, limit: u32) {
+        if limit == 0 {
+            return;
+        }
+        if let Some(units) = self.units.get_mut(&(member, key)) {
+            *units = units.saturating_sub(u64::from(quantity));
+            if *units == 0 {
+                self.units.remove(&(member, key));
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The audit's own memory of orders: a small record for each, moved along by the events and checked at every step.
+
+use hashbrown::{HashMap, HashSet};
+
+use super::report::{Findings, OrderTally, Rule};
+use super::stock::KeyIndex;
+use crate::domain::event::{OrderCreated, OrderStep};
+use crate::domain::ids::{MemberId, OrderNo, RequestId, Slot};
+use crate::domain::money::Money;
+use crate::domain::order::{CloseReason, RefundReason};
+
+/// Where an order stands, by the audit's own book-keeping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Pending,
+    Paid,
+    Shipped,
+    Completed,
+    Cancelled(CloseReason),
+}
+
+impl Standing {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Paid => "paid",
+            Self::Shipped => "shipped",
+            Self::Completed => "completed",
+            Self::Cancelled(CloseReason::Timeout) => "cancelled (timeout)",
+            Self::Cancelled(CloseReason::Member) => "cancelled (member)",
+            Self::Cancelled(CloseReason::Operator) => "cancelled (operator)",
+        }
+    }
+}
+
+/// What the audit remembers of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LineRecord {
+    pub(super) key: KeyIndex,
+    pub(super) quantity: u32,
+    pub(super) limit_per_member: u32,
+}
+
+/// The lines of one order; most have one, which then takes no allocation.
+#[derive(Clone, Debug)]
+pub(super) enum LineRecords {
+    One(LineRecord),
+    Many(Box<[LineRecord]>),
+}
+
+impl LineRecords {
+    pub(super) fn from_lines(mut lines: impl ExactSizeIterator<Item = LineRecord>) -> Self {
+        if lines.len() == 1
+            && let Some(line) = lines.next()
+        {
+            return Self::One(line);
+        }
+        Self::Many(lines.collect())
+    }
+
+    pub(super) fn as_slice(&self) -> &[LineRecord] {
+        match self {
+            Self::One(line) => std::slice::from_ref(line),
+            Self::Many(lines) => lines,
+        }
+    }
+}
+
+/// What the audit remembers of an order.
+#[derive(Clone, Debug)]
+pub(super) struct OrderRecord {
+    pub(super) member: MemberId,
+    pub(super) pay_amount: Money,
+    pub(super) lines: LineRecords,
+    deadline_ms: u64,
+    last_at_ms: u64,
+    version: u32,
+    standing: Standing,
+    payment_started: bool,
+    /// It was brought back, so its deadline no longer binds.
+    revived: bool,
+    ever_paid: bool,
+}
+
+/// All orders that the journal has named so far.
+#[derive(Debug, Default)]
+pub(super) struct OrderBook {
+    orders: HashMap<OrderNo, OrderRecord>,
+    requests: HashSet<(MemberId, RequestId)>,
+    revived: u64,
+    /// Order numbers with a time below this were reserved, in ms since the numbers' epoch.
+    numbers_until_ms: u64,
+}
+
+impl OrderBook {
+    /// A range of order numbers may be given out from now on.
+    pub(super) fn reserve_numbers(&mut self, until_ms: u64) {
+        self.numbers_until_ms = self.numbers_until_ms.max(until_ms);
+    }
+
+    /// An order was placed. The lines' units are the caller's business.
+    pub(super) fn create(&mut self, created: &OrderCreated, lines: LineRecords, findings: &mut Findings) {
+        let OrderCreated { order_no, member_id, request_id, at_ms, pay_amount, .. } = *created;
+        findings.check(order_no.slot() == Slot::of_member(member_id), Rule::OrderNumbers, || {
+            format!("order {order_no} is not in the slot of its member {member_id}")
+        });
+        findings.check(order_no.time_ms() < self.numbers_until_ms, Rule::OrderNumbers, || {
+            format!("order number {order_no} is not from a range reserved before it")
+        });
+        findings.check(self.requests.insert((member_id, request_id)), Rule::Once, || {
+            format!("request {request_id} of member {member_id} places a second order, {order_no}")
+        });
+        let record = OrderRecord {
+            member: member_id,
+            pay_amount,
+            lines,
+            deadline_ms: at_ms.saturating_add(u64::from(created.auto_close_ms)),
+            last_at_ms: at_ms,
+            version: 1,
+            standing: Standing::Pending,
+            payment_started: false,
+            revived: false,
+            ever_paid: false,
+        };
+        if self.orders.insert(order_no, record).is_some() {
+            findings.add(Rule::OrderNumbers, || format!("order number {order_no} is given out twice"));
+        }
+    }
+
+    /// Whether the journal has placed this order.
+    pub(super) fn contains(&self, order_no: OrderNo) -> bool {
+        self.orders.contains_key(&order_no)
+    }
+
+    /// Takes an order's next step: it exists, its version is the next one, its time doesn't run backwards.
+    pub(super) fn step(&mut self, step: &OrderStep, findings: &mut Findings) -> Option<&mut OrderRecord> {
+        let order_no = step.order_no;
+        let Some(order) = self.orders.get_mut(&order_no) else {
+            findings.add(Rule::CausalPrefix, || format!("order {order_no} was not placed before this"));
+            return None;
+        };
+        let expected = order.version.saturating_add(1);
+        findings.check(step.version == expected, Rule::Versions, || {
+            format!("order {order_no} gets version {}, expected {expected}", step.version)
+        });
+        findings.check(step.at_ms >= order.last_at_ms, Rule::Times, || {
+            format!("order {order_no} goes back in time, from {} to {} ms", order.last_at_ms, step.at_ms)
+        });
+        // Go on from what the journal says, so that one gap is one violation.
+        order.version = step.version;
+        order.last_at_ms = order.last_at_ms.max(step.at_ms);
+        Some(order)
+    }
+
+    /// Counts an order that a late payment brought back.
+    pub(super) fn count_revived(&mut self) {
+        self.revived += 1;
+    }
+
+    /// Number of times that orders were brought back.
+    pub(super) fn revived(&self) -> u64 {
+        self.revived
+    }
+
+    /// Orders by where they stand.
+    pub(super) fn tally(&self) -> OrderTally {
+        let mut tally = OrderTally { total: self.orders.len() as u64, ..OrderTally::default() };
+        for order in self.orders.values() {
+            *match order.standing {
+                Standing::Pending => &mut tally.pending,
+                Standing::Paid => &mut tally.paid,
+                Standing::Shipped => &mut tally.shipped,
+                Standing::Completed => &mut tally.completed,
+                Standing::Cancelled(CloseReason::Timeout) => &mut tally.cancelled_timeout,
+                Standing::Cancelled(CloseReason::Member) => &mut tally.cancelled_member,
+                Standing::Cancelled(CloseReason::Operator) => &mut tally.cancelled_operator,
+            } += 1;
+        }
+        tally
+    }
+}
+
+impl OrderRecord {
+    /// The member went to pay: once, in time, and the deadline moves onwards (R9).
+    pub(super) fn start_payment(&mut self, step: &OrderStep, deadline_ms: u64, findings: &mut Findings) {
+        let order_no = step.order_no;
+        self.expect(self.standing == Standing::Pending, step, "starts a payment", findings);
+        findings.check(!self.payment_started, Rule::Deadline, || {
+            format!("order {order_no} extends its deadline a second time")
+        });
+        findings.check(step.at_ms < self.deadline_ms, Rule::Deadline, || {
+            format!(
+                "order {order_no} starts a payment at {} ms, deadline {} ms",
+                step.at_ms, self.deadline_ms
+            )
+        });
+        findings.check(deadline_ms >= self.deadline_ms, Rule::Deadline, || {
+            format!("order {order_no} moves its deadline back, from {} to {deadline_ms} ms", self.deadline_ms)
+        });
+        self.payment_started = true;
+        self.deadline_ms = deadline_ms;
+    }
+
+    /// The order is paid: once (R10), and before its deadline unless a late payment brought it back (R9).
+    pub(super) fn pay(&mut self, step: &OrderStep, findings: &mut Findings) {
+        let order_no = step.order_no;
+        self.expect(self.standing == Standing::Pending, step, "is paid", findings);
+        findings.check(!self.ever_paid, Rule::LateMoney, || format!("order {order_no} is paid twice"));
+        findings.check(self.revived || step.at_ms < self.deadline_ms, Rule::Deadline, || {
+            format!("order {order_no} is paid at {} ms, deadline {} ms", step.at_ms, self.deadline_ms)
+        });
+        self.standing = Standing::Paid;
+        self.ever_paid = true;
+    }
+
+    /// The order is cancelled; if by its timer, not before its deadline (R9).
+    pub(super) fn close(&mut self, step: &OrderStep, reason: CloseReason, findings: &mut Findings) {
+        let order_no = step.order_no;
+        self.expect(self.standing == Standing::Pending, step, "is closed", findings);
+        let early = reason == CloseReason::Timeout && step.at_ms < self.deadline_ms;
+        findings.check(!early, Rule::Deadline, || {
+            format!("order {order_no} times out at {} ms, deadline {} ms", step.at_ms, self.deadline_ms)
+        });
+        self.standing = Standing::Cancelled(reason);
+    }
+
+    /// A late payment brings the order back, unless its member or the shop had cancelled it (R10).
+    pub(super) fn revive(&mut self, step: &OrderStep, findings: &mut Findings) {
+        match self.standing {
+            Standing::Cancelled(CloseReason::Timeout) => {}
+            Standing::Cancelled(reason) => findings.add(Rule::LateMoney, || {
+                format!("order {} is revived, though cancelled by {}", step.order_no, reason.name())
+            }),
+            _ => self.expect(false, step, "is revived", findings),
+        }
+        self.standing = Standing::Pending;
+        self.revived = true;
+    }
+
+    /// Money goes back, for the reason that the order's standing gives (R10).
+    pub(super) fn refund(&mut self, step: &OrderStep, reason: RefundReason, findings: &mut Findings) {
+        let fits = match reason {
+            RefundReason::OrderCancelled => {
+                matches!(self.standing, Standing::Cancelled(CloseReason::Member | CloseReason::Operator))
+            }
+            RefundReason::SoldOut | RefundReason::LimitExceeded => {
+                self.standing == Standing::Cancelled(CloseReason::Timeout)
+            }
+            RefundReason::AlreadyPaid => self.ever_paid,
+        };
+        let standing = self.standing;
+        findings.check(fits, Rule::LateMoney, || {
+            format!("order {} is {} and refunds as {}", step.order_no, standing.name(), reason.name())
+        });
+    }
+
+    /// The parcel left.
+    pub(super) fn ship(&mut self, step: &OrderStep, findings: &mut Findings) {
+        self.expect(self.standing == Standing::Paid, step, "is shipped", findings);
+        self.standing = Standing::Shipped;
+    }
+
+    /// The buyer has it.
+    pub(super) fn receive(&mut self, step: &OrderStep, findings: &mut Findings) {
+        self.expect(self.standing == Standing::Shipped, step, "is received", findings);
+        self.standing = Standing::Completed;
+    }
+
+    fn expect(&self, holds: bool, step: &OrderStep, what: &str, findings: &mut Findings) {
+        let standing = self.standing;
+        findings.check(holds, Rule::Transitions, || {
+            format!("order {} {what} while it is {}", step.order_no, standing.name())
+        });
+    }
+}

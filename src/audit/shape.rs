@@ -1,0 +1,70 @@
+//! R6: which events may stand together in one entry, because one decision makes them.
+
+use super::report::{Findings, Rule};
+use crate::domain::event::Event;
+use crate::domain::ids::OrderNo;
+use crate::domain::order::CloseReason;
+
+/// What an entry decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A single fact that stands alone.
+    Single,
+    /// A payment found its order overdue but not closed: `OrderClosed, OrderRevived, OrderPaid`.
+    OverduePaid,
+    /// A payment brought a timed-out order back: `OrderRevived, OrderPaid`.
+    Revived,
+    /// Anything else, which no decision makes.
+    Broken,
+}
+
+impl Shape {
+    /// Recognizes an entry and reports one that is not a single decision.
+    pub(super) fn check(events: &[Event], findings: &mut Findings) -> Self {
+        let shape = Self::of(events);
+        findings.check(shape != Self::Broken, Rule::OneDecision, || match events {
+            [] => "an entry without events".to_owned(),
+            [event] => format!("{} stands alone in its entry", event.name()),
+            _ => format!("{} don't make one decision", names(events)),
+        });
+        let mut orders = events.iter().map(order_of);
+        if let Some(first) = orders.next() {
+            findings.check(orders.all(|order| order == first), Rule::OneDecision, || {
+                format!("{} in one entry are about different orders", names(events))
+            });
+        }
+        shape
+    }
+
+    fn of(events: &[Event]) -> Self {
+        match events {
+            [Event::OrderRevived { .. }] | [] => Self::Broken,
+            [_] => Self::Single,
+            [Event::OrderRevived { .. }, Event::OrderPaid { .. }] => Self::Revived,
+            [
+                Event::OrderClosed { reason: CloseReason::Timeout, .. },
+                Event::OrderRevived { .. },
+                Event::OrderPaid { .. },
+            ] => Self::OverduePaid,
+            _ => Self::Broken,
+        }
+    }
+}
+
+/// The order that an event is about.
+fn order_of(event: &Event) -> Option<OrderNo> {
+    match event {
+        Event::PaymentReceived { order_no, .. } => Some(*order_no),
+        _ => event.order_version().map(|(order_no, _)| order_no),
+    }
+}
+
+fn names(events: &[Event]) -> String {
+    /// Enough to recognize the entry by.
+    const NAMES_MAX: usize = 8;
+    let mut text = events.iter().take(NAMES_MAX).map(Event::name).collect::<Vec<_>>().join(", ");
+    if events.len() > NAMES_MAX {
+        text.push_str(", …");
+    }
+    text
+}

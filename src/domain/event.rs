@@ -1,0 +1,240 @@
+//! Events: facts in the past tense, the only thing that is journaled.
+//!
+//! An event names every owner that it concerns (order, stock keys, payment) and carries what each of them needs,
+//! so that owners replay side by side and no `apply` reads another owner's state (R7). These types are persisted:
+//! fields and variants are only ever added in a new codec version; golden bytes in the journal's tests hold them.
+
+use serde::{Deserialize, Serialize};
+
+use super::catalogue::Sku;
+use super::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, RequestId, Slot, StockKey};
+use super::money::Money;
+use super::order::{CloseReason, Lines, OrderText, RefundReason};
+use super::order_type::OrderType;
+use super::request::{Shipment, StockChange};
+
+/// Units of one stock key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockUnits {
+    /// Which stock.
+    pub key: StockKey,
+    /// How many units.
+    pub quantity: u32,
+}
+
+/// What every event after an order's first one begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderStep {
+    /// The order.
+    pub order_no: OrderNo,
+    /// The order's version after this event: 2, 3, 4 …
+    pub version: u32,
+    /// Engine time, in ms since the Unix epoch.
+    pub at_ms: u64,
+}
+
+/// An order was placed and its units are reserved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderCreated {
+    /// The new order; its version is 1.
+    pub order_no: OrderNo,
+    /// Who buys.
+    pub member_id: MemberId,
+    /// The request that placed it.
+    pub request_id: RequestId,
+    /// Hash of the request's body, to tell a retry from a reused id.
+    pub body_hash: u64,
+    /// What kind of sale.
+    pub order_type: OrderType,
+    /// Engine time, in ms since the Unix epoch.
+    pub at_ms: u64,
+    /// How long it may stay unpaid, in ms from `at_ms`.
+    pub auto_close_ms: u32,
+    /// What is to be paid.
+    pub pay_amount: Money,
+    /// What is reserved: distinct stock keys, ascending.
+    pub lines: Lines,
+    /// What is carried along unread.
+    pub text: Option<Box<OrderText>>,
+}
+
+/// A fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// Order numbers whose time is below `until_ms` may be given out; a restart starts above it.
+    NumbersReserved {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// Exclusive bound of the time part of order numbers, in ms since [`super::ids::ORDER_NO_EPOCH_MS`].
+        until_ms: u64,
+    },
+    /// A SKU got a new revision.
+    SkuPut {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// 1 for a new SKU, then one more each time.
+        revision: u32,
+        /// The SKU as of this revision.
+        sku: Box<Sku>,
+    },
+    /// A stock key's total changed.
+    StockAdjusted {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// Which stock.
+        key: StockKey,
+        /// The operator's name for the adjustment.
+        adjustment_id: AdjustmentId,
+        /// As it was asked for.
+        change: StockChange,
+        /// What it came to, in units.
+        delta: i64,
+    },
+    /// An order was placed.
+    OrderCreated(Box<OrderCreated>),
+    /// The member went to pay: the deadline moved, once.
+    PaymentStarted {
+        /// Order, version, time.
+        step: OrderStep,
+        /// The new deadline, in ms since the Unix epoch.
+        deadline_ms: u64,
+    },
+    /// Money arrived; what became of it follows as `OrderPaid` or `RefundRequired` with the same payment.
+    PaymentReceived {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// The payment's identity.
+        payment: PaymentId,
+        /// Payment channel.
+        channel: Box<str>,
+        /// The shop's account with it.
+        merchant: Box<str>,
+        /// The channel's number for it.
+        transaction_id: Box<str>,
+        /// The order it is for.
+        order_no: OrderNo,
+        /// What was paid.
+        amount: Money,
+    },
+    /// The order is paid: its reserved units are sold.
+    OrderPaid {
+        /// Order, version, time.
+        step: OrderStep,
+        /// By which payment.
+        payment: PaymentId,
+        /// The units sold.
+        units: Vec<StockUnits>,
+    },
+    /// The parcel left.
+    OrderShipped {
+        /// Order, version, time.
+        step: OrderStep,
+        /// How it travels.
+        shipment: Shipment,
+    },
+    /// The buyer has it: the order is completed.
+    OrderReceived {
+        /// Order, version, time.
+        step: OrderStep,
+    },
+    /// The order was cancelled: its reserved units are available again.
+    OrderClosed {
+        /// Order, version, time.
+        step: OrderStep,
+        /// Why.
+        reason: CloseReason,
+        /// The units given back.
+        units: Vec<StockUnits>,
+    },
+    /// A late payment brought a timed-out order back: its units are reserved again.
+    OrderRevived {
+        /// Order, version, time.
+        step: OrderStep,
+        /// The units reserved.
+        units: Vec<StockUnits>,
+    },
+    /// Money that can't be kept must go back.
+    RefundRequired {
+        /// Order, version, time.
+        step: OrderStep,
+        /// Which payment.
+        payment: PaymentId,
+        /// How much.
+        amount: Money,
+        /// Why.
+        reason: RefundReason,
+    },
+}
+
+impl Event {
+    /// The event's stable name, as downstream systems know it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NumbersReserved { .. } => "NumbersReserved",
+            Self::SkuPut { .. } => "SkuPut",
+            Self::StockAdjusted { .. } => "StockAdjusted",
+            Self::OrderCreated(_) => "OrderCreated",
+            Self::PaymentStarted { .. } => "PaymentStarted",
+            Self::PaymentReceived { .. } => "PaymentReceived",
+            Self::OrderPaid { .. } => "OrderPaid",
+            Self::OrderShipped { .. } => "OrderShipped",
+            Self::OrderReceived { .. } => "OrderReceived",
+            Self::OrderClosed { .. } => "OrderClosed",
+            Self::OrderRevived { .. } => "OrderRevived",
+            Self::RefundRequired { .. } => "RefundRequired",
+        }
+    }
+
+    /// When it happened by the engine's clock, in ms since the Unix epoch.
+    pub const fn at_ms(&self) -> u64 {
+        match self {
+            Self::NumbersReserved { at_ms, .. }
+            | Self::SkuPut { at_ms, .. }
+            | Self::StockAdjusted { at_ms, .. }
+            | Self::PaymentReceived { at_ms, .. } => *at_ms,
+            Self::OrderCreated(created) => created.at_ms,
+            Self::PaymentStarted { step, .. }
+            | Self::OrderPaid { step, .. }
+            | Self::OrderShipped { step, .. }
+            | Self::OrderReceived { step }
+            | Self::OrderClosed { step, .. }
+            | Self::OrderRevived { step, .. }
+            | Self::RefundRequired { step, .. } => step.at_ms,
+        }
+    }
+
+    /// The order it belongs to and that order's version after it, if it is an order's event.
+    pub const fn order_version(&self) -> Option<(OrderNo, u32)> {
+        match self {
+            Self::OrderCreated(created) => Some((created.order_no, 1)),
+            Self::PaymentStarted { step, .. }
+            | Self::OrderPaid { step, .. }
+            | Self::OrderShipped { step, .. }
+            | Self::OrderReceived { step }
+            | Self::OrderClosed { step, .. }
+            | Self::OrderRevived { step, .. }
+            | Self::RefundRequired { step, .. } => Some((step.order_no, step.version)),
+            Self::NumbersReserved { .. }
+            | Self::SkuPut { .. }
+            | Self::StockAdjusted { .. }
+            | Self::PaymentReceived { .. } => None,
+        }
+    }
+
+    /// The slot of the owner that decided it; replay spreads entries by it.
+    pub fn slot(&self) -> Slot {
+        match self {
+            Self::NumbersReserved { .. } | Self::SkuPut { .. } => Slot::default(),
+            Self::StockAdjusted { key, .. } => key.slot(),
+            Self::PaymentReceived { payment, .. } => payment.slot(),
+            Self::OrderCreated(created) => created.order_no.slot(),
+            Self::PaymentStarted { step, .. }
+            | Self::OrderPaid { step, .. }
+            | Self::OrderShipped { step, .. }
+            | Self::OrderReceived { step }
+            | Self::OrderClosed { step, .. }
+            | Self::OrderRevived { step, .. }
+            | Self::RefundRequired { step, .. } => step.order_no.slot(),
+        }
+    }
+}

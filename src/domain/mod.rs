@@ -1,0 +1,18 @@
+//! The pure domain: ids, money, catalogue, stock, orders, events, rejects.
+//!
+//! Nothing here knows tokio, ractor, sled, a clock, randomness or I/O; a test checks it. Commands are decided by pure
+//! functions of state, command and time; events are applied by functions that can't fail.
+
+pub mod catalogue;
+pub mod event;
+pub mod hash;
+pub mod ids;
+pub mod money;
+pub mod order;
+pub mod order_type;
+pub mod reject;
+pub mod request;
+pub mod stock;
+
+#[cfg(test)]
+mod tests;

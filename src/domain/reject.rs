@@ -1,0 +1,252 @@
+//! Rejects: typed business answers with stable codes. A reject changes nothing.
+
+use super::ids::{OrderNo, SkuId};
+use super::money::Money;
+use super::order::OrderStatus;
+use super::order_type::OrderType;
+
+/// When it makes sense to send a refused request again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The same request would be refused again.
+    Never,
+    /// Soon, with the same request id.
+    After {
+        /// How long to wait at least, in milliseconds.
+        wait_ms: u32,
+    },
+    /// After the engine was restarted; the same request id then gives the first answer.
+    AfterRestart,
+}
+
+/// Why a request was refused.
+///
+/// The codes of [`Reject::code`] are stable; clients may match on them. Three of these say nothing about the
+/// request itself but about the engine: `overloaded`, `unavailable` and `outcome_unknown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reject {
+    /// An order without lines.
+    #[error("the order has no lines: name at least one sku")]
+    EmptyOrder,
+    /// More lines than an order may have.
+    #[error("the order has {lines} lines: at most {lines_max} are allowed")]
+    TooManyLines {
+        /// Lines in the request.
+        lines: usize,
+        /// The bound.
+        lines_max: usize,
+    },
+    /// A quantity below one.
+    #[error("the quantity of sku {sku} is below one")]
+    QuantityTooSmall {
+        /// The line's SKU.
+        sku: SkuId,
+    },
+    /// Quantities of one SKU that don't add up within 32 bits.
+    #[error("the quantities of sku {sku} overflow")]
+    QuantityOverflow {
+        /// The lines' SKU.
+        sku: SkuId,
+    },
+    /// Amounts that don't add up within 64 bits.
+    #[error("the order's amount overflows")]
+    AmountOverflow,
+    /// A SKU that is not in the catalogue.
+    #[error("sku {sku} does not exist")]
+    UnknownSku {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// A SKU that is not on sale.
+    #[error("sku {sku} is not on sale")]
+    SkuOffSale {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// A price below zero.
+    #[error("the price of sku {sku} is negative")]
+    NegativePrice {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// An order type that this engine doesn't sell.
+    #[error("order type {order_type:?} is not supported")]
+    UnsupportedOrderType {
+        /// The type.
+        order_type: OrderType,
+    },
+    /// An activity on an order type that has none.
+    #[error("order type {order_type:?} takes no activity")]
+    UnexpectedActivity {
+        /// The type.
+        order_type: OrderType,
+    },
+    /// A field over its bound.
+    #[error("{field} has {len} bytes: at most {len_max} are allowed")]
+    FieldTooLong {
+        /// Which field.
+        field: &'static str,
+        /// Its length, in bytes.
+        len: usize,
+        /// The bound, in bytes.
+        len_max: usize,
+    },
+    /// A field that must not be empty.
+    #[error("{field} is empty")]
+    FieldEmpty {
+        /// Which field.
+        field: &'static str,
+    },
+    /// Not enough units, at some instant between the request's arrival and this answer.
+    #[error("sku {sku} is sold out")]
+    SoldOut {
+        /// The SKU that was short.
+        sku: SkuId,
+    },
+    /// The member's purchase limit.
+    #[error("a member may have {limit} units of sku {sku}, and has {bought}")]
+    LimitExceeded {
+        /// The SKU.
+        sku: SkuId,
+        /// The limit, in units.
+        limit: u32,
+        /// Units in the member's orders that are not cancelled.
+        bought: u32,
+    },
+    /// The request id was used for another body.
+    #[error("this request id was used for another request")]
+    RequestIdReused,
+    /// The external number belongs to another order.
+    #[error("this external number belongs to another order")]
+    ExternalNoTaken,
+    /// The external number is claimed by an order that is still being decided.
+    #[error("this external number is claimed by an order that is being placed: retry")]
+    ExternalNoBusy,
+    /// No such order, or not the caller's.
+    #[error("the order does not exist")]
+    OrderNotFound,
+    /// A payment of another amount than the order's.
+    #[error("the payment's amount is {paid}, the order's is {expected}")]
+    WrongAmount {
+        /// The order's amount.
+        expected: Money,
+        /// The payment's amount.
+        paid: Money,
+    },
+    /// A command that the order's status doesn't allow.
+    #[error("an order that is {status} can't take this command")]
+    WrongStatus {
+        /// The order and the status it has.
+        order_no: OrderNo,
+        /// The status.
+        status: OrderStatus,
+    },
+    /// The order is past its deadline and about to be closed.
+    #[error("the order's deadline has passed")]
+    OrderOverdue {
+        /// The order.
+        order_no: OrderNo,
+    },
+    /// The payment's transaction id was used for another order or amount.
+    #[error("this payment was already received for another order or amount")]
+    PaymentIdReused,
+    /// The adjustment id was used for another adjustment of this stock key.
+    #[error("this adjustment id was used for another adjustment")]
+    AdjustmentIdReused,
+    /// An adjustment that takes away more than is available.
+    #[error("the adjustment needs {needed} available units, and {available} are there")]
+    StockBelowZero {
+        /// Units that the adjustment takes away.
+        needed: u64,
+        /// Units available.
+        available: u64,
+    },
+    /// A total above what a stock key may hold.
+    #[error("a stock key may hold at most {total_max} units")]
+    StockOverflow {
+        /// The bound, in units.
+        total_max: u64,
+    },
+    /// A bound was reached; see [`Reject::retry`].
+    #[error("the engine is at its bound of {bound}: retry in {retry_after_ms} ms")]
+    Overloaded {
+        /// Which bound.
+        bound: &'static str,
+        /// How long to wait, in milliseconds.
+        retry_after_ms: u32,
+    },
+    /// The disk has less free space than the configured reserve; payments, closes and reads go on.
+    #[error("the disk is below its reserve: new orders are refused until space is freed")]
+    DiskReserve,
+    /// The engine is stopped or poisoned: nothing was done.
+    #[error("the engine is unavailable")]
+    Unavailable,
+    /// The engine failed while the command was under way; after a restart the same request id tells the outcome.
+    #[error("the outcome is unknown: ask again with the same request id after the restart")]
+    OutcomeUnknown,
+}
+
+impl Reject {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::EmptyOrder => "empty_order",
+            Self::TooManyLines { .. } => "too_many_lines",
+            Self::QuantityTooSmall { .. } => "quantity_too_small",
+            Self::QuantityOverflow { .. } => "quantity_overflow",
+            Self::AmountOverflow => "amount_overflow",
+            Self::UnknownSku { .. } => "unknown_sku",
+            Self::SkuOffSale { .. } => "sku_off_sale",
+            Self::NegativePrice { .. } => "negative_price",
+            Self::UnsupportedOrderType { .. } => "unsupported_order_type",
+            Self::UnexpectedActivity { .. } => "unexpected_activity",
+            Self::FieldTooLong { .. } => "field_too_long",
+            Self::FieldEmpty { .. } => "field_empty",
+            Self::SoldOut { .. } => "sold_out",
+            Self::LimitExceeded { .. } => "limit_exceeded",
+            Self::RequestIdReused => "request_id_reused",
+            Self::ExternalNoTaken => "external_no_taken",
+            Self::ExternalNoBusy => "external_no_busy",
+            Self::OrderNotFound => "order_not_found",
+            Self::WrongAmount { .. } => "wrong_amount",
+            Self::WrongStatus { .. } => "wrong_status",
+            Self::OrderOverdue { .. } => "order_overdue",
+            Self::PaymentIdReused => "payment_id_reused",
+            Self::AdjustmentIdReused => "adjustment_id_reused",
+            Self::StockBelowZero { .. } => "stock_below_zero",
+            Self::StockOverflow { .. } => "stock_overflow",
+            Self::Overloaded { .. } => "overloaded",
+            Self::DiskReserve => "disk_reserve",
+            Self::Unavailable => "unavailable",
+            Self::OutcomeUnknown => "outcome_unknown",
+        }
+    }
+
+    /// Whether and when to send the same request again.
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::Overloaded { retry_after_ms, .. } => Retry::After { wait_ms: *retry_after_ms },
+            Self::ExternalNoBusy => Retry::After { wait_ms: 10 },
+            Self::DiskReserve => Retry::After { wait_ms: 1_000 },
+            Self::Unavailable | Self::OutcomeUnknown => Retry::AfterRestart,
+            _ => Retry::Never,
+        }
+    }
+
+    /// Checks a field's length in bytes against its bound.
+    ///
+    /// # Errors
+    /// [`Reject::FieldTooLong`].
+    pub(crate) const fn check_len(field: &'static str, len: usize, len_max: usize) -> Result<(), Self> {
+        if len > len_max { Err(Self::FieldTooLong { field, len, len_max }) } else { Ok(()) }
+    }
+
+    /// Checks a field that needs at least one and at most `len_max` bytes.
+    ///
+    /// # Errors
+    /// [`Reject::FieldEmpty`] or [`Reject::FieldTooLong`].
+    pub(crate) const fn check_present(field: &'static str, len: usize, len_max: usize) -> Result<(), Self> {
+        if len == 0 { Err(Self::FieldEmpty { field }) } else { Self::check_len(field, len, len_max) }
+    }
+}

@@ -1,0 +1,158 @@
+//! The front door: what can be checked, priced and refused on the caller's own thread.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+
+use crossbeam::utils::CachePadded;
+
+use super::Inner;
+use crate::actors::order::submit::sticky_code;
+use crate::actors::order::{Admitted, Recall};
+use crate::actors::reply::SubmitReply;
+use crate::domain::order::Line;
+use crate::domain::reject::Reject;
+use crate::domain::request::{PricedOrder, SubmitOrder};
+
+/// How long a caller should wait before trying an overloaded engine again, in ms.
+const RETRY_AFTER_MS: u32 = 5;
+
+/// What the front door counts and knows.
+#[derive(Debug, Default)]
+pub(crate) struct Door {
+    /// Submissions refused as sold out without a message.
+    pub(crate) sold_out: CachePadded<AtomicU64>,
+    /// Submissions refused for what they say.
+    pub(crate) invalid: CachePadded<AtomicU64>,
+    /// Commands refused at a bound.
+    pub(crate) overloaded: CachePadded<AtomicU64>,
+    /// Whether the disk is below its reserve.
+    pub(crate) disk_is_low: AtomicBool,
+}
+
+/// A submission that goes on to its order actor.
+pub(crate) enum Passed {
+    /// To be placed.
+    Place(Checked),
+    /// To be refused, unless its request id is known.
+    Recall(Recall),
+}
+
+/// A submission that may be placed.
+pub(crate) struct Checked {
+    priced: PricedOrder,
+    body_hash: u64,
+    request_hash: u64,
+    auto_close_ms: u32,
+}
+
+impl Checked {
+    /// The submission as the order actors take it.
+    pub(crate) fn admit(self, mut order: SubmitOrder, reply: SubmitReply) -> Admitted {
+        Admitted {
+            member_id: order.member_id,
+            request_id: order.request_id,
+            request_hash: self.request_hash,
+            body_hash: self.body_hash,
+            pay_amount: self.priced.pay_amount,
+            auto_close_ms: self.auto_close_ms,
+            order_type: order.order_type,
+            text: order.take_text(),
+            lines: self.priced.lines,
+            reply,
+        }
+    }
+}
+
+impl Inner {
+    /// Whether commands are taken at all.
+    pub(crate) fn check_open(&self) -> Result<(), Reject> {
+        self.gate.check().map_err(|_shut| Reject::Unavailable)
+    }
+
+    /// Takes credits for commands; each is given back when its command is answered.
+    pub(crate) fn take_credits(&self, count: u64) -> Result<(), Reject> {
+        if self.credits.try_take(count) {
+            return Ok(());
+        }
+        self.door.overloaded.fetch_add(count, Ordering::Relaxed);
+        Err(Reject::Overloaded { bound: "in_flight_max", retry_after_ms: RETRY_AFTER_MS })
+    }
+
+    /// Checks a submission, prices it, and refuses it where that needs no actor.
+    pub(crate) fn check_submission(&self, order: &SubmitOrder) -> Result<Passed, Reject> {
+        let request_hash = self.shared.hasher.request(order.member_id, order.request_id);
+        let priced = match order.price(|sku, price| self.catalogue.price(sku, price)) {
+            Ok(priced) => priced,
+            Err(refusal) => return self.refuse_invalid(order, request_hash, refusal),
+        };
+        self.refuse_at_the_door(&priced.lines, request_hash)?;
+        Ok(Passed::Place(Checked {
+            body_hash: order.body_hash(),
+            auto_close_ms: self.settings.auto_close_ms[order.order_type as usize],
+            priced,
+            request_hash,
+        }))
+    }
+
+    /// What is invalid now may have been placed before the catalogue changed: then its retry gets the first answer
+    /// (R8).
+    fn refuse_invalid(
+        &self,
+        order: &SubmitOrder,
+        request_hash: u64,
+        refusal: Reject,
+    ) -> Result<Passed, Reject> {
+        if self.filter.contains(request_hash) {
+            return Ok(Passed::Recall(Recall {
+                member_id: order.member_id,
+                request_id: order.request_id,
+                request_hash,
+                body_hash: order.body_hash(),
+                refusal,
+            }));
+        }
+        self.door.invalid.fetch_add(1, Ordering::Relaxed);
+        Err(refusal)
+    }
+
+    /// Lets checked submissions in: from here on their order actor answers their request ids.
+    pub(crate) fn enter(&self, checked: &Checked) {
+        self.filter.insert(checked.request_hash);
+    }
+
+    /// Refuses what no actor needs to see. A request that entered an actor before goes there again, whatever the
+    /// state of stock or disk: it may have an order (R8).
+    fn refuse_at_the_door(&self, lines: &[Line], request_hash: u64) -> Result<(), Reject> {
+        let sold_out = lines.iter().find(|line| self.stock.is_sold_out(&line.key));
+        // The look that counts comes behind the fence; this one is under way while the refusal is entered, so that the
+        // two wait for memory together.
+        if let Some(line) = sold_out
+            && !self.filter.contains(request_hash)
+        {
+            let reject = Reject::SoldOut { sku: line.key.sku };
+            // Remembered first, looked up in the filter after. The same request may be coming in by another caller at
+            // this moment: either it is seen in the filter, or its order actor sees this refusal. The other way round
+            // one could be refused and the other sold. An entry about a request that does have an order hurts
+            // nobody: the actor looks for the order first.
+            if let Some(code) = sticky_code(&reject, lines) {
+                self.shared.refusals.remember(request_hash, code);
+            }
+            fence(Ordering::SeqCst);
+            if !self.filter.contains(request_hash) {
+                self.door.sold_out.fetch_add(1, Ordering::Relaxed);
+                return Err(reject);
+            }
+        }
+        let bound = if self.door.disk_is_low.load(Ordering::Relaxed) {
+            Reject::DiskReserve
+        } else if self.journal.is_full() {
+            Reject::Overloaded { bound: "journal_queue_bytes_max", retry_after_ms: RETRY_AFTER_MS }
+        } else {
+            return Ok(());
+        };
+        if self.filter.contains(request_hash) {
+            return Ok(());
+        }
+        self.door.overloaded.fetch_add(1, Ordering::Relaxed);
+        Err(bound)
+    }
+}

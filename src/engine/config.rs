@@ -1,0 +1,209 @@
+//! Configuration: every bound of the engine, with its unit and default.
+
+use std::path::{Path, PathBuf};
+
+use crate::domain::order_type::OrderType;
+use crate::journal::Durability;
+use crate::runtime::clock::Clock;
+
+/// Most order actors.
+pub const ORDER_ACTORS_MAX: usize = 256;
+
+/// How an engine is set up. Made by [`Config::new`], changed field by field through the methods of the same name.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) durability: Durability,
+    pub(crate) order_actors: usize,
+    pub(crate) in_flight_max: usize,
+    pub(crate) expiry_in_flight_max: usize,
+    pub(crate) waiters_max: usize,
+    pub(crate) auto_close_ms: [u32; 3],
+    pub(crate) payment_grace_ms: u64,
+    pub(crate) recovery_grace_ms: u64,
+    pub(crate) idempotency_window_ms: u64,
+    pub(crate) request_filter_bits: usize,
+    pub(crate) refusals_kept: usize,
+    pub(crate) stock_idle_ms: u64,
+    pub(crate) disk_free_min_bytes: u64,
+    pub(crate) ballast_bytes: u64,
+    pub(crate) journal_queue_bytes_max: usize,
+    pub(crate) memory_journal_bytes_max: usize,
+    pub(crate) clock: Option<Clock>,
+    pub(crate) clock_step_max_ms: u64,
+    pub(crate) tick_ms: u64,
+}
+
+/// A setting outside its bounds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is {value}: it must be {bounds}")]
+pub struct ConfigError {
+    /// Which setting.
+    pub name: &'static str,
+    /// Its value.
+    pub value: u64,
+    /// What it may be.
+    pub bounds: &'static str,
+}
+
+macro_rules! setters {
+    ($($(#[$meta:meta])* $name:ident: $type:ty),* $(,)?) => {
+        $(
+            $(#[$meta])*
+            #[must_use]
+            pub fn $name(mut self, $name: $type) -> Self {
+                self.$name = $name;
+                self
+            }
+        )*
+    };
+}
+
+impl Config {
+    /// The defaults, with data in `data_dir`: durability `synced`, one order actor per core.
+    ///
+    /// ```
+    /// use stockade::{Config, Durability};
+    /// let config = Config::new("shop-data").durability(Durability::Synced).in_flight_max(100_000);
+    /// assert!(config.validate().is_ok());
+    /// ```
+    pub fn new(data_dir: impl AsRef<Path>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            data_dir: data_dir.as_ref().to_path_buf(),
+            durability: Durability::Synced,
+            order_actors: cores.min(ORDER_ACTORS_MAX),
+            in_flight_max: 262_144,
+            expiry_in_flight_max: 2_048,
+            waiters_max: 64,
+            auto_close_ms: [30 * 60_000; 3],
+            payment_grace_ms: 5 * 60_000,
+            recovery_grace_ms: 60_000,
+            idempotency_window_ms: 24 * 3_600_000,
+            request_filter_bits: 1 << 27,
+            refusals_kept: 1 << 20,
+            stock_idle_ms: 60_000,
+            disk_free_min_bytes: 256 << 20,
+            ballast_bytes: 64 << 20,
+            journal_queue_bytes_max: 256 << 20,
+            memory_journal_bytes_max: 64 << 20,
+            clock: None,
+            clock_step_max_ms: 60_000,
+            tick_ms: 5,
+        }
+    }
+
+    setters! {
+        /// When a write is acknowledged. Default: [`Durability::Synced`].
+        durability: Durability,
+        /// Number of order actors, 1 to [`ORDER_ACTORS_MAX`]. Default: one per core.
+        order_actors: usize,
+        /// Most commands and questions under way; beyond it they are refused as `overloaded`. Default: 262,144.
+        in_flight_max: usize,
+        /// Most closes by timer, per order actor, that are appended and not durable yet: what bounds how
+        /// long new orders wait behind a wave of expiries. Default: 2,048.
+        expiry_in_flight_max: usize,
+        /// Most callers waiting for one request id, one order, one payment or one member's limit. Default: 64.
+        waiters_max: usize,
+        /// How far a started payment moves its order's deadline, once, in ms. Default: 5 minutes.
+        payment_grace_ms: u64,
+        /// How long after a restart overdue orders wait for their payments before they are closed, in ms. Default:
+        /// 60,000.
+        recovery_grace_ms: u64,
+        /// For how long, at least, the front door knows that a request has entered, in ms; its order actor knows it for
+        /// as long as the order is in memory. Default: 24 hours.
+        idempotency_window_ms: u64,
+        /// Size of each of the two generations of the request filter, in bits, a power of two. Default: 2^27
+        /// (16 MiB), good for about 20 M requests per window.
+        request_filter_bits: usize,
+        /// How many recent refusals are remembered, a power of two, 8 bytes each. Default: 1,048,576.
+        refusals_kept: usize,
+        /// After how long without work a stock actor goes to rest, in ms. Default: 60,000.
+        stock_idle_ms: u64,
+        /// Free disk space below which new orders are refused, in bytes. Default: 256 MiB.
+        disk_free_min_bytes: u64,
+        /// Size of the file that can be deleted to make room for a restart on a full disk, in bytes. Default: 64 MiB.
+        ballast_bytes: u64,
+        /// Most bytes handed to the journal and not written yet; beyond it new orders are refused as `overloaded`.
+        /// Default: 256 MiB.
+        journal_queue_bytes_max: usize,
+        /// Most bytes of events that durability `memory` keeps for subscribers. Default: 64 MiB.
+        memory_journal_bytes_max: usize,
+        /// Difference between wall clock and engine clock that is not followed without a command, in ms. Default:
+        /// 60,000.
+        clock_step_max_ms: u64,
+        /// How often timers are looked at, in ms, 1 to 1000. Default: 5.
+        tick_ms: u64,
+    }
+
+    /// How long an order of this type may stay unpaid, in ms. Default: 30 minutes.
+    #[must_use]
+    pub fn auto_close_ms(mut self, order_type: OrderType, auto_close_ms: u32) -> Self {
+        self.auto_close_ms[order_type as usize] = auto_close_ms;
+        self
+    }
+
+    /// The clock to run by, for tests; the system's by default.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// The first setting outside its bounds.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |name, value: u64, holds: bool, bounds| {
+            if holds { Ok(()) } else { Err(ConfigError { name, value, bounds }) }
+        };
+        let between = |name, value: usize, min: usize, max: usize, bounds| {
+            check(name, value as u64, (min..=max).contains(&value), bounds)
+        };
+        between("order_actors", self.order_actors, 1, ORDER_ACTORS_MAX, "1 to 256")?;
+        between("in_flight_max", self.in_flight_max, 1, 1 << 24, "1 to 16,777,216")?;
+        between("expiry_in_flight_max", self.expiry_in_flight_max, 1, 1 << 24, "1 to 16,777,216")?;
+        between("waiters_max", self.waiters_max, 1, 1 << 16, "1 to 65,536")?;
+        let power = |name, value: usize, min: usize| {
+            let holds = value.is_power_of_two() && (min..=1 << 36).contains(&value);
+            check(name, value as u64, holds, "a power of two, at least 2,048 and at most 2^36")
+        };
+        power("request_filter_bits", self.request_filter_bits, 2048)?;
+        power("refusals_kept", self.refusals_kept, 2048)?;
+        check("tick_ms", self.tick_ms, (1..=1000).contains(&self.tick_ms), "1 to 1000")?;
+        let positive = |name, value: u64| check(name, value, value > 0, "at least 1");
+        positive("idempotency_window_ms", self.idempotency_window_ms)?;
+        positive("stock_idle_ms", self.stock_idle_ms)?;
+        positive("clock_step_max_ms", self.clock_step_max_ms)?;
+        positive("journal_queue_bytes_max", self.journal_queue_bytes_max as u64)?;
+        for auto_close_ms in self.auto_close_ms {
+            positive("auto_close_ms", u64::from(auto_close_ms))?;
+        }
+        if let Durability::Buffered { interval_ms } = self.durability {
+            let holds = (1..=60_000).contains(&interval_ms);
+            check("durability.interval_ms", interval_ms, holds, "1 to 60,000")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_outside_its_bounds_is_named() {
+        let config = || Config::new("x");
+        assert_eq!(config().validate(), Ok(()));
+        let name = |config: Config| config.validate().unwrap_err().name;
+        assert_eq!(name(config().order_actors(0)), "order_actors");
+        assert_eq!(name(config().in_flight_max(0)), "in_flight_max");
+        assert_eq!(name(config().request_filter_bits(1000)), "request_filter_bits");
+        assert_eq!(name(config().refusals_kept(0)), "refusals_kept");
+        assert_eq!(name(config().tick_ms(0)), "tick_ms");
+        assert_eq!(name(config().auto_close_ms(OrderType::Normal, 0)), "auto_close_ms");
+        let buffered = Durability::Buffered { interval_ms: 0 };
+        assert_eq!(name(config().durability(buffered)), "durability.interval_ms");
+    }
+}

@@ -1,0 +1,139 @@
+//! Metrics: a snapshot of counters and gauges.
+
+use std::sync::atomic::Ordering;
+
+use super::Inner;
+use crate::domain::ids::Position;
+use crate::runtime::shutdown::GateState;
+
+/// Whether the engine takes commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Open,
+    /// It finishes what is under way and takes nothing new.
+    Draining,
+    /// It is closed.
+    Closed,
+    /// It failed and waits for a restart (R13).
+    Poisoned {
+        /// The first failure.
+        reason: String,
+    },
+}
+
+/// Counters since the engine was opened, and gauges of this moment. The figures are read one after the other, so they
+/// may be a round apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Whether the engine takes commands.
+    pub health: Health,
+    /// Orders placed.
+    pub accepted: u64,
+    /// Submissions refused as sold out, at the door or by a stock actor.
+    pub sold_out: u64,
+    /// Of these, refused at the door without a message.
+    pub sold_out_at_door: u64,
+    /// Submissions refused for a purchase limit.
+    pub limited: u64,
+    /// Repeated requests that got the first answer.
+    pub duplicates: u64,
+    /// Submissions refused for what they say.
+    pub invalid: u64,
+    /// Commands refused at a bound.
+    pub overloaded: u64,
+    /// Orders closed by their timer.
+    pub expired: u64,
+    /// Orders in memory.
+    pub orders: u64,
+    /// Orders that are neither completed nor cancelled.
+    pub open_orders: u64,
+    /// Timers pending.
+    pub timers_pending: u64,
+    /// Orders that are collecting their lines at this moment.
+    pub collecting: u64,
+    /// Commands under way.
+    pub in_flight: u64,
+    /// Stock keys with an actor awake.
+    pub stock_actors: u64,
+    /// Last position given out.
+    pub appended: Position,
+    /// Last position whose answers may leave.
+    pub acknowledged: Position,
+    /// Last position that survives a power cut.
+    pub durable: Position,
+    /// Commits of the journal.
+    pub commits: u64,
+    /// Times the journal was synced.
+    pub syncs: u64,
+    /// Events written.
+    pub events: u64,
+    /// Bytes written to the journal, headers included.
+    pub journal_bytes: u64,
+    /// Bytes on their way to the journal.
+    pub journal_queued_bytes: u64,
+    /// Events that recovery replayed when the engine was opened.
+    pub recovered_events: u64,
+    /// How long recovery took, in ms.
+    pub recovery_ms: u64,
+    /// Wall time minus engine time in ms, while that is beyond `clock_step_max_ms`.
+    pub clock_drift_ms: Option<i64>,
+    /// Whether the disk is below its reserve.
+    pub disk_is_low: bool,
+}
+
+impl Inner {
+    pub(crate) fn metrics(&self) -> Metrics {
+        let mut sums = crate::actors::order::actor::OrderCounts::default();
+        for board in &self.boards {
+            let counts = board.counts();
+            sums.orders += counts.orders;
+            sums.open += counts.open;
+            sums.accepted += counts.accepted;
+            sums.sold_out += counts.sold_out;
+            sums.limited += counts.limited;
+            sums.duplicates += counts.duplicates;
+            sums.expired += counts.expired;
+            sums.timers += counts.timers;
+            sums.collecting += counts.collecting;
+        }
+        let journal = self.journal.stats();
+        let sold_out_at_door = self.door.sold_out.load(Ordering::Relaxed);
+        Metrics {
+            health: match self.gate.state() {
+                GateState::Open => Health::Open,
+                GateState::Draining => Health::Draining,
+                GateState::Closed => Health::Closed,
+                GateState::Poisoned => {
+                    Health::Poisoned { reason: self.gate.reason().unwrap_or_default().to_owned() }
+                }
+            },
+            accepted: sums.accepted,
+            sold_out: sums.sold_out + sold_out_at_door,
+            sold_out_at_door,
+            limited: sums.limited,
+            duplicates: sums.duplicates,
+            invalid: self.door.invalid.load(Ordering::Relaxed),
+            overloaded: self.door.overloaded.load(Ordering::Relaxed),
+            expired: sums.expired,
+            orders: sums.orders,
+            open_orders: sums.open,
+            timers_pending: sums.timers,
+            collecting: sums.collecting,
+            in_flight: self.credits.in_use(),
+            stock_actors: self.stock.all().iter().filter(|cell| cell.is_awake()).count() as u64,
+            appended: self.journal.appended(),
+            acknowledged: self.journal.acknowledged(),
+            durable: self.journal.durable(),
+            commits: journal.commits,
+            syncs: journal.syncs,
+            events: journal.events,
+            journal_bytes: journal.bytes,
+            journal_queued_bytes: self.journal.queued_bytes() as u64,
+            recovered_events: self.recovery.events,
+            recovery_ms: self.recovery.elapsed_ms,
+            clock_drift_ms: self.clock.drift_alarm(),
+            disk_is_low: self.door.disk_is_low.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The engine: wires journal, actors and front door together, and hands out the public API.
+//!
+//! Reads top to bottom: [`open`](Engine::open) recovers, starts the journal's writer, spawns the actors, reserves
+//! order numbers, resumes begun payments, looks at the disk, starts the ticker, and only then lets callers in.
+
+mod admission;
+mod api;
+mod catalogue;
+mod config;
+mod error;
+mod metrics;
+mod open;
+mod recovery;
+mod subscription;
+mod ticker;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, Weak};
+
+use ractor::ActorRef;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::actors::order::OrderItem;
+use crate::actors::order::actor::OrderShared;
+use crate::actors::order::shell::{OrderBoard, OrderWorld, owner_of};
+use crate::actors::stock::registry::StockRegistry;
+use crate::domain::ids::Slot;
+use crate::journal::JournalHandle;
+use crate::runtime::clock::Clock;
+use crate::runtime::credits::Credits;
+use crate::runtime::filter::RotatingFilter;
+use crate::runtime::inbox::{Bell, Inbox};
+use crate::runtime::shutdown::Gate;
+
+pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
+pub use error::{OpenError, ShutdownError};
+pub use metrics::{Health, Metrics};
+pub use subscription::{EventStream, RecordedEvent, SubscribeError};
+pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, Page, StateHash};
+
+/// The order core of a shop: a cheap-to-clone handle.
+///
+/// All methods may be called from any task of any number of clones. A write is acknowledged when it is durable at
+/// the configured level; what a read shows is durable at that level, too (R4). Dropping a future after its first poll
+/// cancels nothing: the command takes its course.
+///
+/// An engine lives on the tokio runtime that it was opened on. End it with [`Engine::shutdown`]; an engine that is
+/// merely dropped stops as after a crash: nothing acknowledged is lost, commands under way get `outcome_unknown`.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// What the engine was told at the start and still needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) auto_close_ms: [u32; 3],
+    pub(crate) idempotency_window_ms: u64,
+    pub(crate) stock_idle_ms: u64,
+    pub(crate) disk_free_min_bytes: u64,
+    pub(crate) data_dir: Option<std::path::PathBuf>,
+    pub(crate) tick_ms: u64,
+}
+
+/// What recovery found, for the metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RecoveryReport {
+    pub(crate) events: u64,
+    pub(crate) elapsed_ms: u64,
+}
+
+pub(crate) struct Inner {
+    pub(crate) settings: Settings,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) clock: Clock,
+    pub(crate) credits: Arc<Credits>,
+    pub(crate) catalogue: catalogue::Catalogue,
+    pub(crate) stock: Arc<StockRegistry>,
+    pub(crate) shared: Arc<OrderShared>,
+    pub(crate) filter: RotatingFilter,
+    pub(crate) orders: Vec<Arc<Inbox<OrderItem>>>,
+    pub(crate) boards: Vec<Arc<OrderBoard>>,
+    pub(crate) journal: JournalHandle,
+    pub(crate) door: admission::Door,
+    pub(crate) recovery: RecoveryReport,
+    pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// True once the engine is shut down, for streams that wait for more.
+    pub(crate) ended: watch::Sender<bool>,
+    /// Lives as long as an order actor's shell.
+    pub(crate) order_world: Weak<OrderWorld>,
+    pub(crate) actors: Vec<ActorRef<Bell>>,
+    pub(crate) supervisor: ActorRef<()>,
+}
+
+impl Inner {
+    /// The inbox of the order actor that owns a slot.
+    pub(crate) fn order_inbox(&self, slot: Slot) -> &Inbox<OrderItem> {
+        &self.orders[owner_of(slot, self.orders.len())]
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without an orderly shutdown the actors would wait for messages for ever.
+        self.gate.close();
+        for task in self.tasks.get_mut().map(std::mem::take).unwrap_or_default() {
+            task.abort();
+        }
+        for actor in &self.actors {
+            actor.stop(None);
+        }
+        self.supervisor.stop_children(None);
+        self.supervisor.stop(None);
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("journal", &self.inner.journal).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+//! What happens by itself: timers that fall due, order numbers to reserve, idle stock actors to put to rest, the
+//! disk to look at, and the word to pass on when the engine is poisoned.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use super::Inner;
+use crate::actors::numbers::{LEASE_AHEAD_MS, LEASE_RENEW_MS, NumberLease};
+use crate::actors::order::OrderItem;
+use crate::actors::stock::StockItem;
+use crate::domain::event::Event;
+use crate::journal::EntryBuffer;
+use crate::runtime::clock::Ticker;
+
+/// How often the slower duties are done, in ms.
+const HOUSEKEEPING_MS: u64 = 500;
+
+/// Starts the background tasks of an engine.
+pub(super) fn spawn(inner: &Arc<Inner>) {
+    // Made here and not in the task, which may run for the first time only after a manual clock was moved.
+    let ticker = inner.clock.ticker(Duration::from_millis(inner.settings.tick_ms));
+    let ticking = tokio::spawn(tick(Arc::downgrade(inner), ticker));
+    let watching = tokio::spawn(watch_poison(Arc::downgrade(inner)));
+    inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend([ticking, watching]);
+}
+
+/// Appends a reservation of order numbers up to `until_ms`; they are given out once it is durable, and `done` is
+/// called then. False with a poisoned journal.
+pub(super) fn reserve_numbers(
+    inner: &Arc<Inner>,
+    until_ms: u64,
+    done: Option<Box<dyn FnOnce() + Send>>,
+) -> bool {
+    let mut entries = EntryBuffer::default();
+    entries.push(&[Event::NumbersReserved { at_ms: inner.clock.now_ms(), until_ms }]);
+    let shared = Arc::clone(&inner.shared);
+    let acknowledge = Box::new(move || {
+        shared.lease.extend_to(until_ms);
+        if let Some(done) = done {
+            done();
+        }
+    });
+    inner.journal.append(&mut entries, Some(acknowledge)).is_ok()
+}
+
+async fn tick(engine: Weak<Inner>, mut ticker: Ticker) {
+    let mut housekeeping = Housekeeping::default();
+    loop {
+        let now_ms = ticker.wait_tick().await;
+        // Held only for the round, so that a dropped engine ends.
+        let Some(inner) = engine.upgrade() else { return };
+        for (board, inbox) in inner.boards.iter().zip(&inner.orders) {
+            if board.next_deadline_ms.load(Ordering::Acquire) <= now_ms {
+                let _ = inbox.push(OrderItem::Tick);
+            }
+        }
+        housekeeping.run(&inner, now_ms);
+    }
+}
+
+/// The slower duties.
+#[derive(Default)]
+struct Housekeeping {
+    next_ms: u64,
+    rest_at_ms: Option<u64>,
+    rotate_at_ms: Option<u64>,
+    numbers_under_way: Arc<AtomicBool>,
+}
+
+impl Housekeeping {
+    fn run(&mut self, inner: &Arc<Inner>, now_ms: u64) {
+        self.renew_numbers(inner, now_ms);
+        if now_ms < self.next_ms {
+            return;
+        }
+        self.next_ms = now_ms + HOUSEKEEPING_MS;
+        if let Some(difference_ms) = inner.clock.drift_alarm() {
+            tracing::warn!(
+                difference_ms,
+                "the wall clock has jumped: engine time goes on without following it"
+            );
+        }
+        let settings = &inner.settings;
+        if due(&mut self.rotate_at_ms, now_ms, settings.idempotency_window_ms) {
+            inner.filter.rotate();
+        }
+        if due(&mut self.rest_at_ms, now_ms, settings.stock_idle_ms) {
+            rest_idle_stock(inner);
+        }
+        look_at_disk(inner);
+    }
+
+    fn renew_numbers(&self, inner: &Arc<Inner>, now_ms: u64) {
+        let needed_ms = NumberLease::number_time(now_ms) + LEASE_RENEW_MS;
+        if inner.shared.lease.until_ms() >= needed_ms || self.numbers_under_way.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let under_way = Arc::clone(&self.numbers_under_way);
+        let done = Box::new(move || under_way.store(false, Ordering::Release));
+        let until_ms = needed_ms.max(inner.shared.lease.until_ms()) + (LEASE_AHEAD_MS - LEASE_RENEW_MS);
+        reserve_numbers(inner, until_ms, Some(done));
+    }
+}
+
+/// Whether something that is done every `interval_ms` is due; the first time it only starts to count.
+fn due(at_ms: &mut Option<u64>, now_ms: u64, interval_ms: u64) -> bool {
+    let is_due = at_ms.is_some_and(|at_ms| at_ms <= now_ms);
+    if is_due || at_ms.is_none() {
+        *at_ms = Some(now_ms.saturating_add(interval_ms));
+    }
+    is_due
+}
+
+/// Suggests rest to every stock actor that has had no work since the last time.
+fn rest_idle_stock(inner: &Arc<Inner>) {
+    for cell in inner.stock.all() {
+        if cell.is_awake() && !cell.was_busy() {
+            inner.stock.send(&cell, StockItem::Rest);
+        }
+    }
+}
+
+/// Compares the disk's free space with the reserve.
+pub(super) fn look_at_disk(inner: &Inner) {
+    let Some(data_dir) = &inner.settings.data_dir else { return };
+    let Ok(disk) = rustix::fs::statvfs(data_dir) else { return };
+    let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let is_low = free_bytes < inner.settings.disk_free_min_bytes;
+    if inner.door.disk_is_low.swap(is_low, Ordering::Relaxed) != is_low {
+        tracing::warn!(free_bytes, is_low, "free disk space crossed the reserve");
+    }
+}
+
+async fn watch_poison(engine: Weak<Inner>) {
+    let Some(gate) = engine.upgrade().map(|inner| Arc::clone(&inner.gate)) else { return };
+    let reason = gate.wait_poisoned().await.to_owned();
+    let Some(inner) = engine.upgrade() else { return };
+    tracing::error!(reason, "the engine is poisoned: writes are refused until a restart");
+    // Requests that are let go of below give no credits back.
+    inner.credits.void();
+    // Everybody who waits inside an actor is let go (R13).
+    for inbox in &inner.orders {
+        let _ = inbox.push(OrderItem::Poisoned);
+    }
+}

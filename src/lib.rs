@@ -1,0 +1,106 @@
+//! Stockade: an order core for flash sales.
+//!
+//! One process takes orders, reserves their stock, waits for their payment and closes those that are not paid. It never
+//! sells a unit twice and never loses an order that it has acknowledged. State lives in memory, each piece of it owned
+//! by one actor; every change is an event in a write-ahead log on disk before anybody hears of it. There is no Redis, no
+//! message queue and no cron job beside it.
+//!
+//! # Quick start
+//!
+//! ```
+//! use stockade::{
+//!     Config, Durability, Engine, Money, Payment, PaymentResult, Sku, StockAdjustment, StockChange, StockKey,
+//!     SubmitOrder,
+//! };
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // In memory, for a trial. `Config::new("shop-data")` alone keeps everything in that directory, and answers
+//!     // only when the answer survives a power cut.
+//!     let engine = Engine::open(Config::new("").durability(Durability::Memory)).await?;
+//!
+//!     // Something to sell: SKU 42 at 199.00, at most two for each member, a hundred in stock.
+//!     let tea = Sku {
+//!         id: 42.into(),
+//!         product_id: 7.into(),
+//!         code: "TEA-50".into(),
+//!         title: "Green tea, 50 g".into(),
+//!         price: Money::from_minor(19_900),
+//!         on_sale: true,
+//!         limit_per_member: 2,
+//!     };
+//!     engine.put_sku(tea).await?;
+//!     let key = StockKey::normal(42.into());
+//!     let delivery = StockAdjustment { id: 1.into(), key, change: StockChange::Relative(100) };
+//!     engine.adjust_stock(delivery).await?;
+//!
+//!     // Member 7 orders one. 1001 is the client's name for the request: sent again, it gives the same receipt.
+//!     let receipt = engine.submit(SubmitOrder::one_line(7, 1001, 42, 1)).await?;
+//!
+//!     // The payment provider reports the money, perhaps more than once.
+//!     let payment = Payment {
+//!         order: receipt.order_no.into(),
+//!         channel: "wechat".into(),
+//!         merchant: "shop-1".into(),
+//!         transaction_id: "4200001".into(),
+//!         amount: receipt.pay_amount,
+//!     };
+//!     let outcome = engine.pay(payment).await?;
+//!     assert_eq!(outcome.result, PaymentResult::Paid);
+//!
+//!     let stock = engine.stock(key).await?;
+//!     assert_eq!((stock.available, stock.sold), (99, 1));
+//!     engine.shutdown().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Every method of [`Engine`] carries an example of its own.
+//!
+//! # Modules
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | the root | what an embedding program needs: [`Engine`], [`Config`], requests, answers, [`Reject`] |
+//! | [`domain`] | pure: ids, money, catalogue, stock counters and hold protocol, order state machine, events, rejects |
+//! | [`timer`] | pure: the hierarchical timing wheel |
+//! | [`runtime`] | batched inbox and doorbell, credits, clock, request filter, gate; knows no orders |
+//! | [`journal`] | the write-ahead log: entries, frames, writer thread, sled and memory backends |
+//! | [`audit`] | the independent auditor behind `stockade verify` |
+//! | `actors` (private) | stock and order actors: drain, decide, append, then perform |
+//! | `engine` (private) | wiring, recovery, front door, metrics, the public API |
+//!
+//! `docs/ARCHITECTURE.md` in the repository follows an order through all of them, and defines the rules R1 to R14 that
+//! the documentation refers to. `docs/DURABILITY.md` says what each [`Durability`] survives.
+
+mod actors;
+pub mod audit;
+pub mod domain;
+mod engine;
+#[doc(hidden)]
+pub mod examples;
+pub mod journal;
+pub mod runtime;
+pub mod timer;
+
+pub use actors::order::{PaymentOutcome, PaymentResult};
+pub use actors::reply::Receipt;
+pub use domain::catalogue::Sku;
+pub use domain::event::Event;
+pub use domain::ids::{
+    ActivityId, AdjustmentId, LocationId, MemberId, OrderNo, PaymentId, Pool, Position, ProductId, RequestId,
+    SkuId, Slot, StockKey,
+};
+pub use domain::money::Money;
+pub use domain::order::{CloseReason, OrderStatus, RefundDue, RefundReason, TimelineEntry};
+pub use domain::order_type::OrderType;
+pub use domain::reject::{Reject, Retry};
+pub use domain::request::{
+    Caller, OrderLine, OrderRef, Payment, Personal, Shipment, StockAdjustment, StockChange, SubmitOrder,
+};
+pub use domain::stock::StockCounters;
+pub use engine::{
+    Config, ConfigError, Engine, EventStream, Health, LineView, Metrics, ORDER_ACTORS_MAX, OpenError,
+    OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent, ShutdownError, StateHash, SubscribeError,
+};
+pub use journal::Durability;

@@ -1,0 +1,26 @@
+//! The rules that hold, each shown by name on a whole engine: `docs/ARCHITECTURE.md` numbers them R1 to R14.
+//!
+//! Every test runs by a manual clock, and on a journal that can be made to fail, to stall, or to lose its power.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod bad_input;
+mod clock;
+mod data_dir;
+mod limits;
+mod r10_late_money;
+mod r11_subscriptions;
+mod r12_bounds;
+mod r13_fail_stop;
+mod r14_own_only;
+mod r1_no_oversell;
+mod r2_all_or_nothing;
+mod r3_no_false_sold_out;
+mod r4_acknowledgement;
+mod r5_causal_prefix;
+mod r6_one_entry;
+mod r7_replay;
+mod r8_once;
+mod r9_deadlines;
+mod support;
+mod verify_command;
