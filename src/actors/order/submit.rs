@@ -156,6 +156,9 @@ impl OrderActor {
         effects.entries.push_created(&created);
         let order = Order::create(created, position);
         effects.stock.extend(order.lines.iter().map(|line| (line.key, line.quantity, StockEffect::Settle)));
+        if let Some(external_no) = order.external_no() {
+            self.shared.external.place(external_no, number);
+        }
         let has_external_no = order.external_no().is_some();
         let deadline_ms = order.deadline_ms;
 
