@@ -32,6 +32,14 @@ pub struct Config {
     pub(crate) clock: Option<Clock>,
     pub(crate) clock_step_max_ms: u64,
     pub(crate) tick_ms: u64,
+    pub(crate) store: bool,
+    pub(crate) store_cache_bytes: u64,
+    pub(crate) checkpoint_interval_ms: u64,
+    pub(crate) checkpoint_events_max: usize,
+    pub(crate) retain_closed_ms: u64,
+    pub(crate) idempotency_hot_max: usize,
+    pub(crate) payment_window_ms: u64,
+    pub(crate) journal_keep_min_bytes: u64,
 }
 
 /// A setting outside its bounds.
@@ -90,6 +98,14 @@ impl Config {
             clock: None,
             clock_step_max_ms: 60_000,
             tick_ms: 5,
+            store: true,
+            store_cache_bytes: 128 << 20,
+            checkpoint_interval_ms: 500,
+            checkpoint_events_max: 1 << 16,
+            retain_closed_ms: 60_000,
+            idempotency_hot_max: 1_000_000,
+            payment_window_ms: 180 * 24 * 3_600_000,
+            journal_keep_min_bytes: 256 << 20,
         }
     }
 
@@ -134,6 +150,26 @@ impl Config {
         clock_step_max_ms: u64,
         /// How often timers are looked at, in ms, 1 to 1000. Default: 5.
         tick_ms: u64,
+        /// Whether the engine keeps a store beside its journal: without one, every order stays in memory and the journal
+        /// is never trimmed. Can't be switched off again once the journal has been trimmed. Default: yes.
+        store: bool,
+        /// Memory for the store's cache, in bytes. Default: 128 MiB.
+        store_cache_bytes: u64,
+        /// How often the store takes in what has become durable, in ms, 1 to 3,600,000. Default: 500.
+        checkpoint_interval_ms: u64,
+        /// Most events that one checkpoint takes in, which bounds its memory; while more are waiting, the next checkpoint
+        /// follows at once. 1 to 1,048,576. Default: 65,536.
+        checkpoint_events_max: usize,
+        /// How long a completed or cancelled order stays in memory, in ms, at least 1,000; then it is read from the store.
+        /// Default: 60,000.
+        retain_closed_ms: u64,
+        /// Most completed and cancelled orders, with their request ids, that stay in memory for `retain_closed_ms`, over
+        /// all order actors; beyond it the oldest leave after a second. Default: 1,000,000.
+        idempotency_hot_max: usize,
+        /// For how long, at least, a payment id is known after its payment, in ms. Default: 180 days.
+        payment_window_ms: u64,
+        /// Bytes of journal that stay for inspection, although the store has taken them in. Default: 256 MiB.
+        journal_keep_min_bytes: u64,
     }
 
     /// How long an order of this type may stay unpaid, in ms. Default: 30 minutes.
@@ -177,6 +213,12 @@ impl Config {
         positive("stock_idle_ms", self.stock_idle_ms)?;
         positive("clock_step_max_ms", self.clock_step_max_ms)?;
         positive("journal_queue_bytes_max", self.journal_queue_bytes_max as u64)?;
+        let interval_ms = self.checkpoint_interval_ms;
+        let holds = (1..=3_600_000).contains(&interval_ms);
+        check("checkpoint_interval_ms", interval_ms, holds, "1 to 3,600,000")?;
+        between("checkpoint_events_max", self.checkpoint_events_max, 1, 1 << 20, "1 to 1,048,576")?;
+        check("retain_closed_ms", self.retain_closed_ms, self.retain_closed_ms >= 1_000, "at least 1,000")?;
+        positive("payment_window_ms", self.payment_window_ms)?;
         for auto_close_ms in self.auto_close_ms {
             positive("auto_close_ms", u64::from(auto_close_ms))?;
         }

@@ -72,6 +72,26 @@ pub struct Metrics {
     pub journal_bytes: u64,
     /// Bytes on their way to the journal.
     pub journal_queued_bytes: u64,
+    /// Last position that the store has taken in; 0 without a store.
+    pub stored: Position,
+    /// Age of the oldest durable event that the store has not taken in, in ms; 0 while it is up to date.
+    pub store_lag_ms: u64,
+    /// Checkpoints made.
+    pub checkpoints: u64,
+    /// Bytes that checkpoints and the store's merging have written.
+    pub store_written_bytes: u64,
+    /// Size of the store on the disk, in bytes.
+    pub store_disk_bytes: u64,
+    /// Size of the journal on the disk, in bytes.
+    pub journal_disk_bytes: u64,
+    /// First position that the journal still has.
+    pub journal_first: Position,
+    /// Why the store has stopped, if it has: orders go on, the journal is no longer trimmed.
+    pub store_failure: Option<String>,
+    /// Completed and cancelled orders that left memory.
+    pub evicted: u64,
+    /// Orders, payments and requests looked up in the store.
+    pub store_reads: u64,
     /// Events that recovery replayed when the engine was opened.
     pub recovered_events: u64,
     /// How long recovery took, in ms.
@@ -130,6 +150,16 @@ impl Inner {
             events: journal.events,
             journal_bytes: journal.bytes,
             journal_queued_bytes: self.journal.queued_bytes() as u64,
+            stored: Position(0),
+            store_lag_ms: 0,
+            checkpoints: 0,
+            store_written_bytes: 0,
+            store_disk_bytes: 0,
+            journal_disk_bytes: 0,
+            journal_first: Position(1),
+            store_failure: None,
+            evicted: 0,
+            store_reads: 0,
             recovered_events: self.recovery.events,
             recovery_ms: self.recovery.elapsed_ms,
             clock_drift_ms: self.clock.drift_alarm(),
