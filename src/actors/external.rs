@@ -68,7 +68,12 @@ impl ExternalIndex {
         self.owners.remove_if(external_no, |_, owner| *owner == Owner::Claimed);
     }
 
-    /// The placed order with this number.
+    /// The order leaves memory; who asks for its number from here on must ask the store.
+    pub(crate) fn leave(&self, external_no: &str, order_no: OrderNo) {
+        self.owners.remove_if(external_no, |_, owner| *owner == Owner::Order(order_no));
+    }
+
+    /// The placed order with this number, if it is in memory.
     pub(crate) fn find(&self, external_no: &str) -> Option<OrderNo> {
         match *self.owners.get(external_no)? {
             Owner::Claimed => None,

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::domain::ids::OrderNo;
 use crate::domain::money::Money;
-use crate::domain::order::OrderStatus;
+use crate::domain::order::{Order, OrderStatus};
 use crate::domain::reject::Reject;
 
 /// The answer to an accepted command.
@@ -24,6 +24,18 @@ pub struct Receipt {
     pub pay_amount: Money,
     /// At and after this instant it can't be paid in the ordinary way, in ms since the Unix epoch.
     pub deadline_ms: u64,
+}
+
+impl Receipt {
+    /// The receipt that an order's submission got, whatever has become of the order since.
+    pub(crate) fn first_of(order: &Order) -> Self {
+        Self {
+            order_no: order.order_no,
+            status: OrderStatus::Pending,
+            pay_amount: order.pay_amount,
+            deadline_ms: order.created_at_ms.saturating_add(u64::from(order.auto_close_ms)),
+        }
+    }
 }
 
 /// The outcome of a submission.

@@ -166,6 +166,22 @@ pub enum Event {
     },
 }
 
+/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted.
+pub const EVENT_NAMES: [&str; 12] = [
+    "NumbersReserved",
+    "SkuPut",
+    "StockAdjusted",
+    "OrderCreated",
+    "PaymentStarted",
+    "PaymentReceived",
+    "OrderPaid",
+    "OrderShipped",
+    "OrderReceived",
+    "OrderClosed",
+    "OrderRevived",
+    "RefundRequired",
+];
+
 impl Event {
     /// The event's stable name, as downstream systems know it.
     pub const fn name(&self) -> &'static str {

@@ -172,6 +172,11 @@ impl PaymentId {
     pub const fn words(self) -> [u64; 2] {
         self.0
     }
+
+    /// The identity with these halves, high first, as [`PaymentId::words`] gave them.
+    pub(crate) const fn from_words(words: [u64; 2]) -> Self {
+        Self(words)
+    }
 }
 
 impl fmt::Debug for PaymentId {
@@ -269,6 +274,18 @@ pub enum Pool {
     Seckill,
     /// The stock of one group-buy campaign.
     GroupBuy,
+}
+
+impl Pool {
+    /// The pool with this persisted number.
+    pub const fn from_index(index: u8) -> Option<Self> {
+        match index {
+            0 => Some(Self::Normal),
+            1 => Some(Self::Seckill),
+            2 => Some(Self::GroupBuy),
+            _ => None,
+        }
+    }
 }
 
 /// The identity of one scarce quantity. Orders collect their lines in ascending order of this key.

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::event::{Event, OrderCreated, OrderStep, StockUnits};
+use super::event::{EVENT_NAMES, Event, OrderCreated, OrderStep, StockUnits};
 use super::hash::RecordHasher;
 use super::ids::{MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey};
 use super::money::Money;
@@ -98,6 +98,45 @@ impl RefundReason {
             Self::AlreadyPaid => "already_paid",
         }
     }
+}
+
+/// What became of a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PaymentResult {
+    /// It paid its order.
+    Paid,
+    /// It must go back.
+    RefundRequired(RefundReason),
+}
+
+/// A payment's part of the state hash (R7).
+pub fn payment_hash(
+    payment: PaymentId,
+    order_no: OrderNo,
+    amount: Money,
+    result: Option<PaymentResult>,
+) -> u64 {
+    let [high, low] = payment.words();
+    let hash = RecordHasher::new(5).word(high).word(low).word(order_no.get()).word(amount.minor() as u64);
+    let outcome = match result {
+        None => 0,
+        Some(PaymentResult::Paid) => 1,
+        Some(PaymentResult::RefundRequired(reason)) => 2 + reason as u64,
+    };
+    hash.word(outcome).finish()
+}
+
+/// A payment whose outcome is known, as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledPayment {
+    /// The order it was for.
+    pub order_no: OrderNo,
+    /// How much.
+    pub amount: Money,
+    /// What became of it.
+    pub result: PaymentResult,
+    /// When that was decided, in ms since the Unix epoch.
+    pub at_ms: u64,
 }
 
 /// One line of an order: so many units of one stock key, at the price of one catalogue revision.
@@ -233,8 +272,29 @@ pub struct TimelineEntry {
     pub position: Position,
 }
 
+/// Stored as the event's place in [`EVENT_NAMES`], the time and the position.
+impl Serialize for TimelineEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let place = EVENT_NAMES.iter().position(|name| *name == self.event);
+        let place = place.and_then(|place| u8::try_from(place).ok());
+        let place = place
+            .ok_or_else(|| serde::ser::Error::custom(format!("no event is called {}", self.event)))?;
+        (place, self.at_ms, self.position).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimelineEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (place, at_ms, position) = <(u8, u64, Position)>::deserialize(deserializer)?;
+        let event = EVENT_NAMES.get(usize::from(place)).copied();
+        let event = event
+            .ok_or_else(|| serde::de::Error::custom(format!("there is no event with number {place}")))?;
+        Ok(Self { event, at_ms, position })
+    }
+}
+
 /// A payment that must go back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundDue {
     /// Which payment.
     pub payment: PaymentId,
@@ -245,7 +305,7 @@ pub struct RefundDue {
 }
 
 /// The part of an order that a freshly placed one doesn't have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderHistory {
     /// The payment that paid it.
     pub paid_by: Option<PaymentId>,
@@ -258,7 +318,9 @@ pub struct OrderHistory {
 }
 
 /// An order. Millions are open at a time, so what most of them don't need hangs off a pointer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// The store keeps it in this form: fields are only ever added in a new version of the stored record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// Its number.
     pub order_no: OrderNo,

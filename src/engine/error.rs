@@ -4,6 +4,7 @@ use super::config::ConfigError;
 use crate::actors::order::replay::ReplayError;
 use crate::domain::ids::{Position, StockKey};
 use crate::journal::JournalError;
+use crate::projection::levels::StoreError;
 
 /// Why an engine did not open. Nothing was changed, except that a fresh data directory may have been laid out.
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +27,35 @@ pub enum OpenError {
         /// The key.
         key: StockKey,
     },
-    /// The journal's beginning is gone, and there is no checkpoint that holds what it said.
+    /// The store can't be opened or read.
+    #[error("the store: {0}: restore a backup, or run `stockade verify` to see what is damaged")]
+    Store(StoreError),
+    /// Positions between store and journal are missing.
     #[error(
-        "the journal begins at position {first}: what came before it is gone, so its state can't be rebuilt"
+        "the store ends at position {stored} and the journal begins at position {first}: what is between them is gone, so \
+         the state can't be rebuilt; restore a backup"
     )]
-    Trimmed {
-        /// Its first position.
+    Gap {
+        /// The store's last position, 0 where there is no store.
+        stored: Position,
+        /// The journal's first position.
+        first: Position,
+    },
+    /// The store knows positions that the journal does not have.
+    #[error(
+        "the store ends at position {stored}, but the journal already at position {last}: they don't belong together, or \
+         the journal has lost its end; restore a backup"
+    )]
+    StoreAhead {
+        /// The store's last position.
+        stored: Position,
+        /// The journal's last position.
+        last: Position,
+    },
+    /// The store is switched off, but the journal does not begin with the first event.
+    #[error("the store can't be switched off: the journal was trimmed up to position {first}")]
+    StoreNeeded {
+        /// The journal's first position.
         first: Position,
     },
     /// An actor did not start.

@@ -99,6 +99,7 @@ impl Engine {
             refusals: RecentRefusals::new(config.refusals_kept),
             external: ExternalIndex::default(),
             lease: NumberLease::default(),
+            store: None,
         });
 
         let recovered = {
@@ -151,6 +152,7 @@ impl Engine {
             journal: journal.clone(),
             clock: clock.clone(),
             credits: Arc::clone(&credits),
+            loads: None,
         });
         let boards: Vec<_> = orders.iter().map(|_| Arc::new(OrderBoard::new())).collect();
         let actors = spawn_order_actors(orders, &world, &boards, &supervisor.get_cell()).await?;
@@ -203,6 +205,8 @@ fn order_settings(config: &Config) -> OrderSettings {
         payment_grace_ms: config.payment_grace_ms,
         expiry_in_flight_max: config.expiry_in_flight_max,
         waiters_max: config.waiters_max,
+        retain_closed_ms: config.retain_closed_ms,
+        closed_hot_max: config.idempotency_hot_max / config.order_actors,
     }
 }
 

@@ -1,6 +1,6 @@
-//! Recovery: from the journal to the state that wrote it.
+//! Recovery: from store and journal to the state that wrote them.
 //!
-//! One thread reads frames; one worker per order actor goes through all of them, skips the entries of other owners by
+//! Each worker first loads its slots' open orders from the store. One thread reads the frames behind it; one worker per order actor goes through all of them, skips the entries of other owners by
 //! their headers, and applies its own. What belongs to no order actor (stock, catalogue, payments' outcomes) is
 //! summed up per worker and merged at the end.
 
@@ -13,16 +13,18 @@ use hashbrown::HashMap;
 use super::OpenError;
 use super::catalogue::Catalogue;
 use crate::actors::order::actor::{OrderActor, OrderSettings, OrderShared};
-use crate::actors::order::replay::{ReplayError, Replayed, StockDelta};
+use crate::actors::order::replay::{ColdError, ReplayError, Replayed, StockDelta};
 use crate::actors::order::shell::owner_of;
 use crate::actors::stock::actor::{Adjusted, StockActor};
-use crate::domain::ids::{AdjustmentId, StockKey};
+use crate::domain::ids::{AdjustmentId, Position, SLOTS, Slot, StockKey};
 use crate::journal::{Frame, JournalError, JournalRead, scan};
+use crate::projection::levels::StoreError;
+use crate::projection::store::{Head, StockEntry, StoreReader};
 
 /// Frames on their way to one worker.
 const FRAMES_AHEAD_MAX: usize = 64;
 
-/// The state that the journal describes.
+/// The state that store and journal describe.
 pub(crate) struct Recovered {
     /// The order actors, without timers.
     pub(crate) orders: Vec<OrderActor>,
@@ -34,46 +36,62 @@ pub(crate) struct Recovered {
     pub(crate) numbers_until_ms: u64,
     /// Time of the latest event, in ms since the Unix epoch.
     pub(crate) latest_at_ms: u64,
-    /// Events read.
+    /// Events replayed.
     pub(crate) events: u64,
 }
 
-/// Reads the whole journal. Blocks; takes as many threads as there are order actors, and one more.
-pub(crate) fn recover(
-    reader: &Arc<dyn JournalRead>,
-    order_actors: usize,
-    settings: OrderSettings,
-    shared: &Arc<OrderShared>,
-    now_ms: u64,
-) -> Result<Recovered, OpenError> {
-    let new_actor = |index: usize| {
-        OrderActor::new(settings, Arc::clone(shared), now_ms, |slot| owner_of(slot, order_actors) == index)
-    };
-    let first = reader.first();
-    if first.0 > 1 {
-        return Err(OpenError::Trimmed { first });
-    }
-    if reader.last() < first {
-        return Ok(Recovered {
-            orders: (0..order_actors).map(new_actor).collect(),
-            stock: Vec::new(),
-            catalogue: Catalogue::default(),
-            numbers_until_ms: 0,
-            latest_at_ms: 0,
-            events: 0,
-        });
-    }
+/// What recovery works from.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    /// The journal.
+    pub(crate) journal: Arc<dyn JournalRead>,
+    /// The store, if there is one.
+    pub(crate) store: Option<StoreReader>,
+}
 
+/// How the order actors are made.
+#[derive(Clone)]
+pub(crate) struct Makings {
+    /// How many.
+    pub(crate) order_actors: usize,
+    /// How they behave.
+    pub(crate) settings: OrderSettings,
+    /// What they share.
+    pub(crate) shared: Arc<OrderShared>,
+    /// Engine time, in ms since the Unix epoch.
+    pub(crate) now_ms: u64,
+}
+
+impl Makings {
+    fn actor(&self, index: usize) -> OrderActor {
+        let owns = |slot| owner_of(slot, self.order_actors) == index;
+        OrderActor::new(self.settings, Arc::clone(&self.shared), self.now_ms, owns)
+    }
+}
+
+/// Loads the store and replays the journal behind it. Blocks; takes as many threads as there are order actors, and one
+/// more.
+pub(crate) fn recover(sources: &Sources, makings: &Makings) -> Result<Recovered, OpenError> {
+    let head = sources.store.as_ref().map(StoreReader::head).transpose()?.unwrap_or_default();
+    let next = check_contiguous(sources.journal.as_ref(), &head)?;
+    let order_actors = makings.order_actors;
     let results = thread::scope(|scope| {
         let mut senders = Vec::with_capacity(order_actors);
         let mut workers = Vec::with_capacity(order_actors);
         for index in 0..order_actors {
             let (sender, frames) = channel::bounded::<Arc<Frame>>(FRAMES_AHEAD_MAX);
             senders.push(sender);
-            let actor = new_actor(index);
-            workers.push(scope.spawn(move || replay(actor, index, order_actors, &frames)));
+            let head = &head;
+            workers.push(scope.spawn(move || {
+                let mut replayed = Replayed::default();
+                let mut actor = makings.actor(index);
+                if let Some(store) = &sources.store {
+                    load(&mut actor, index, order_actors, store, head, &mut replayed)?;
+                }
+                replay(actor, index, order_actors, sources, head.position, &frames, replayed)
+            }));
         }
-        let read = feed(reader, first, &senders);
+        let read = feed(&sources.journal, next, &senders);
         drop(senders);
         let replayed: Result<Vec<_>, OpenError> = workers
             .into_iter()
@@ -83,13 +101,61 @@ pub(crate) fn recover(
         // What the reader found wrong explains what the workers did.
         read.and(replayed)
     })?;
-    merge(results, order_actors)
+    let mut recovered = merge(results, order_actors, sources.store.as_ref(), &head)?;
+    let last = sources.journal.last().max(head.position);
+    for actor in &mut recovered.orders {
+        actor.note_recovered(last, makings.now_ms);
+    }
+    Ok(recovered)
+}
+
+/// The journal must go on where the store ends. Gives the position to go on from.
+fn check_contiguous(journal: &dyn JournalRead, head: &Head) -> Result<Position, OpenError> {
+    let (first, last, stored) = (journal.first(), journal.last(), head.position);
+    let next = Position(stored.0 + 1);
+    if last < stored {
+        return Err(OpenError::StoreAhead { stored, last });
+    }
+    if first > next {
+        return Err(OpenError::Gap { stored, first });
+    }
+    Ok(next)
+}
+
+/// Brings one order actor's part of the store into memory.
+fn load(
+    actor: &mut OrderActor,
+    index: usize,
+    order_actors: usize,
+    store: &StoreReader,
+    head: &Head,
+    replayed: &mut Replayed,
+) -> Result<(), OpenError> {
+    let slots = (0..SLOTS).filter_map(Slot::from_index).filter(|slot| owner_of(*slot, order_actors) == index);
+    for slot in slots {
+        store.load_open(slot, |order| actor.restore_open(order))?;
+        store.load_limits(slot, |limit| {
+            actor.restore_limit(limit.member, limit.key, limit.used);
+            if limit.as_of > head.position {
+                replayed.limits_ahead.insert((limit.member, limit.key), limit.as_of);
+            }
+        })?;
+    }
+    for pending in &head.pending {
+        if owner_of(pending.payment.slot(), order_actors) == index {
+            actor.restore_payment(pending.payment, pending.order_no, pending.amount);
+        }
+    }
+    if index == 0 {
+        actor.restore_left_sum(head.closed_sum.wrapping_add(head.payments_sum));
+    }
+    Ok(())
 }
 
 /// Reads frames and gives each to every worker.
 fn feed(
     reader: &Arc<dyn JournalRead>,
-    first: crate::domain::ids::Position,
+    first: Position,
     workers: &[channel::Sender<Arc<Frame>>],
 ) -> Result<(), OpenError> {
     for frame in scan(Arc::clone(reader), first) {
@@ -104,14 +170,20 @@ fn feed(
     Ok(())
 }
 
-/// Applies the entries of one order actor's slots.
+/// Applies the entries of one order actor's slots that stand behind the store's position.
 fn replay(
     mut actor: OrderActor,
     index: usize,
     order_actors: usize,
+    sources: &Sources,
+    stored: Position,
     frames: &channel::Receiver<Arc<Frame>>,
+    mut replayed: Replayed,
 ) -> Result<(OrderActor, Replayed), OpenError> {
-    let mut replayed = Replayed::default();
+    let closed = |number| match &sources.store {
+        Some(store) => store.order(number).map_err(ColdError::from),
+        None => Ok(None),
+    };
     for frame in frames {
         for entry in frame.entries() {
             if owner_of(entry.slot, order_actors) != index {
@@ -119,20 +191,37 @@ fn replay(
             }
             for event in entry.events() {
                 let (position, event) = event?;
-                actor.replay(position, event, &mut replayed)?;
+                if position > stored {
+                    actor.replay(position, event, &closed, &mut replayed)?;
+                }
             }
         }
     }
     Ok((actor, replayed))
 }
 
-fn merge(results: Vec<(OrderActor, Replayed)>, order_actors: usize) -> Result<Recovered, OpenError> {
+fn merge(
+    results: Vec<(OrderActor, Replayed)>,
+    order_actors: usize,
+    store: Option<&StoreReader>,
+    head: &Head,
+) -> Result<Recovered, OpenError> {
     let mut orders = Vec::with_capacity(order_actors);
     let mut deltas: HashMap<StockKey, StockDelta> = HashMap::new();
     let mut adjustments: HashMap<StockKey, HashMap<AdjustmentId, Adjusted>> = HashMap::new();
     let mut outcomes = Vec::new();
     let catalogue = Catalogue::default();
-    let (mut numbers_until_ms, mut latest_at_ms, mut events) = (0, 0, 0);
+    let (mut numbers_until_ms, mut latest_at_ms, mut events) =
+        (head.numbers_until_ms, head.latest_at_ms, 0);
+    if let Some(store) = store {
+        store.load_stock(|key, StockEntry { total, reserved, sold }| {
+            deltas.insert(key, StockDelta { total, reserved, sold });
+        })?;
+        store.load_adjustments(|key, id, change| {
+            adjustments.entry(key).or_default().insert(id, Adjusted { change });
+        })?;
+        store.load_skus(|revision, sku| catalogue.restore(revision, sku))?;
+    }
     for (actor, replayed) in results {
         orders.push(actor);
         events += replayed.events;
@@ -169,6 +258,12 @@ impl From<JournalError> for OpenError {
     }
 }
 
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 impl From<ReplayError> for OpenError {
     fn from(error: ReplayError) -> Self {
         Self::Replay(error)
@@ -179,12 +274,11 @@ impl From<ReplayError> for OpenError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::Slot;
 
     #[test]
     fn every_slot_has_exactly_one_owner_whatever_their_number() {
         for actors in 1..=8 {
-            for index in 0..crate::domain::ids::SLOTS {
+            for index in 0..SLOTS {
                 let slot = Slot::from_index(index).unwrap();
                 assert!(owner_of(slot, actors) < actors);
             }

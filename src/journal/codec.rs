@@ -87,6 +87,38 @@ pub fn decode(version: u8, bytes: &mut &[u8]) -> Result<Event, CodecError> {
     }
 }
 
+/// The version of stored records that this release writes; their first byte. What an older one means never changes.
+pub(crate) const RECORD_VERSION: u8 = 1;
+
+/// Appends a stored record to `out`, in [`RECORD_VERSION`].
+///
+/// # Panics
+/// If the value can't be encoded, which the types of this crate always can.
+pub(crate) fn encode_record<T: Serialize>(value: &T, out: &mut Vec<u8>) {
+    out.push(RECORD_VERSION);
+    let mut serializer = bincode::Serializer::new(out, options());
+    let result = value.serialize(&mut serializer);
+    assert!(result.is_ok(), "encoding to memory can't fail: {result:?}");
+}
+
+/// Reads a stored record; nothing may follow it.
+///
+/// # Errors
+/// [`CodecError::UnknownVersion`] of a newer release, [`CodecError::Malformed`].
+pub(crate) fn decode_record<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, CodecError> {
+    let mut bytes = match bytes.split_first() {
+        Some((&RECORD_VERSION, bytes)) => bytes,
+        Some((&version, _)) => return Err(CodecError::UnknownVersion { version }),
+        None => return Err(CodecError::Malformed("an empty record".into())),
+    };
+    let mut deserializer = Deserializer::with_bincode_read(SliceCursor(&mut bytes), options());
+    let value = T::deserialize(&mut deserializer).map_err(|error| CodecError::Malformed(error))?;
+    if bytes.is_empty() {
+        return Ok(value);
+    }
+    Err(CodecError::Malformed(format!("{} bytes follow the record", bytes.len()).into()))
+}
+
 /// Whether [`decode`] knows the version.
 pub(super) fn is_known(version: u8) -> bool {
     version == CODEC_VERSION

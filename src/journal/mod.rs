@@ -35,6 +35,7 @@ use std::sync::Arc;
 use crate::domain::ids::Position;
 
 pub use codec::{CODEC_VERSION, CodecError, decode, encode};
+pub(crate) use codec::{decode_record, encode_record};
 pub use data_dir::{DataDir, layout};
 pub use entry::{ENTRY_BYTES_MAX, ENTRY_EVENTS_MAX, ENTRY_HEADER_BYTES, EntryBuffer, EntryView, Events};
 pub use error::{JournalError, Poisoned};

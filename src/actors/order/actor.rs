@@ -3,15 +3,19 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::collect::Collects;
+use super::cold::{Load, Loaded, StoreView};
+use super::evict::{ClosedOrder, DonePayment, is_closed};
 use super::records::{OrderRecord, Records};
 use super::slots::{KeyHasher, SlotState, Tables};
-use super::{OrderItem, Query};
+use super::{OrderItem, PayRequest, Query};
 use crate::actors::external::ExternalIndex;
 use crate::actors::numbers::NumberLease;
 use crate::actors::reply::{Answer, Receipt};
 use crate::domain::event::Event;
-use crate::domain::ids::{OrderNo, Position, SLOTS, Slot, StockKey};
+use crate::domain::ids::{OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::reject::Reject;
 use crate::journal::EntryBuffer;
@@ -27,6 +31,10 @@ pub(crate) struct OrderSettings {
     pub(crate) expiry_in_flight_max: usize,
     /// Most callers that wait for one request, one order or one member's limit.
     pub(crate) waiters_max: usize,
+    /// How long closed orders and finished payments stay in memory, in ms.
+    pub(crate) retain_closed_ms: u64,
+    /// Most closed orders that stay in memory for that long.
+    pub(crate) closed_hot_max: usize,
 }
 
 /// What all order actors share.
@@ -39,6 +47,8 @@ pub(crate) struct OrderShared {
     pub(crate) external: ExternalIndex,
     /// The reserved range of order numbers.
     pub(crate) lease: NumberLease,
+    /// The store, where there is one.
+    pub(crate) store: Option<Arc<StoreView>>,
 }
 
 /// What a stock actor is to be told.
@@ -73,6 +83,10 @@ pub(crate) struct OrderEffects {
     pub(crate) durable_answers: Vec<Answer>,
     /// Answers that depend on nothing a crash could take back.
     pub(crate) answers: Vec<Answer>,
+    /// Questions to the store.
+    pub(crate) loads: Vec<Load>,
+    /// What went wrong so badly that the engine must not go on (R13).
+    pub(crate) failure: Option<&'static str>,
 }
 
 impl OrderEffects {
@@ -107,6 +121,8 @@ pub(crate) struct OrderCounts {
     pub(crate) timers: u64,
     /// Orders that are collecting their lines.
     pub(crate) collecting: u64,
+    /// Closed orders that left memory.
+    pub(crate) evicted: u64,
 }
 
 /// The owner of a range of slots.
@@ -125,6 +141,21 @@ pub(crate) struct OrderActor {
     /// Closes by timer that may not be durable yet: the last position of each round's, and how many.
     pub(super) expiring: VecDeque<(Position, usize)>,
     pub(super) expired_in_round: usize,
+    /// Closed orders that the store may have and memory still has, in the order of their closing.
+    pub(super) closed: VecDeque<ClosedOrder>,
+    /// Hash of every closed order in memory as the store has it, by index.
+    pub(super) stored_closed: HashMap<u32, u64>,
+    /// Payments in memory whose outcome is known, in the order in which it became known.
+    pub(super) done_payments: VecDeque<DonePayment>,
+    pub(super) more_to_leave: bool,
+    /// Sum of the hashes of everything that has left memory (R7).
+    pub(super) left_sum: u64,
+    /// What waits for its order to come from the store.
+    pub(super) loading_orders: HashMap<OrderNo, Vec<OrderItem>>,
+    /// What waits for its payment to come from the store.
+    pub(super) loading_payments: HashMap<PaymentId, Vec<PayRequest>>,
+    /// Position of the last order event that this actor has appended or recovered.
+    pub(super) last_appended: Position,
     pub(super) fired: Vec<(u64, u32)>,
     pub(super) counts: OrderCounts,
     pub(super) poisoned: bool,
@@ -152,6 +183,14 @@ impl OrderActor {
             named: Vec::new(),
             expiring: VecDeque::new(),
             expired_in_round: 0,
+            closed: VecDeque::new(),
+            stored_closed: HashMap::new(),
+            done_payments: VecDeque::new(),
+            more_to_leave: false,
+            left_sum: 0,
+            loading_orders: HashMap::new(),
+            loading_payments: HashMap::new(),
+            last_appended: Position(0),
             fired: Vec::new(),
             counts: OrderCounts::default(),
             poisoned: false,
@@ -166,10 +205,21 @@ impl OrderActor {
         acknowledged: Position,
         effects: &mut OrderEffects,
     ) {
+        // First of all: every position in memory is final at this moment, and none is once the round has begun.
+        for gather in items.extract_if(.., |item| matches!(item, OrderItem::Gather(_))) {
+            if let OrderItem::Gather(gather) = gather
+                && !self.poisoned
+            {
+                self.gather(gather);
+            }
+        }
         for item in items.drain(..) {
             match item {
                 // What is durable can still be read (R13).
                 OrderItem::Query(query) if self.poisoned => self.query(query, acknowledged, effects),
+                OrderItem::Loaded(loaded) if self.poisoned && matches!(*loaded, Loaded::OrdersOf { .. }) => {
+                    self.loaded(*loaded, now_ms, acknowledged, effects);
+                }
                 // Dropped, and so answered with `outcome_unknown`.
                 _ if self.poisoned => {}
                 item => self.on_item(item, now_ms, acknowledged, effects),
@@ -177,6 +227,7 @@ impl OrderActor {
         }
         if !self.poisoned {
             self.expire(now_ms, acknowledged, effects);
+            self.leave(now_ms);
         }
     }
 
@@ -208,12 +259,19 @@ impl OrderActor {
             OrderItem::Pay(request) => self.check_payment(request, effects),
             OrderItem::ReceivePayment(request) => self.receive_payment(*request, now_ms, effects),
             OrderItem::ApplyPayment(payment) => self.apply_payment(payment, now_ms, effects),
-            OrderItem::PaymentDone { payment, result } => self.finish_payment(payment, result, effects),
+            OrderItem::PaymentDone { payment, result, position } => {
+                self.finish_payment(payment, result, effects);
+                self.note_paid(payment, position, now_ms);
+            }
+            OrderItem::Loaded(loaded) => self.loaded(*loaded, now_ms, acknowledged, effects),
             OrderItem::Query(query) => self.query(query, acknowledged, effects),
-            OrderItem::Tick => {}
+            // Gathering comes before everything else.
+            OrderItem::Tick | OrderItem::Gather(_) => {}
             OrderItem::Poisoned => {
                 self.poisoned = true;
                 self.collects.abandon();
+                self.loading_orders.clear();
+                self.loading_payments.clear();
                 for slot in self.slots.iter_mut().flatten() {
                     slot.payments.values_mut().for_each(|payment| payment.waiting.clear());
                 }
@@ -225,7 +283,7 @@ impl OrderActor {
 
     /// The entries of the last round stand in the journal from `first` on.
     pub(crate) fn appended(&mut self, first: Position) {
-        let mut last = first;
+        let mut last = Position(0);
         for index in self.touched.drain(..) {
             let order = &mut self.records.get_mut(index).order;
             order.settle_positions(first);
@@ -238,10 +296,16 @@ impl OrderActor {
                 self.shared.external.assign(external_no, order.order_no);
             }
         }
+        self.last_appended = self.last_appended.max(last);
         let expired = std::mem::take(&mut self.expired_in_round);
         if expired > 0 {
             self.expiring.push_back((last, expired));
         }
+    }
+
+    /// The state is that of the whole journal, whose last position is `last`.
+    pub(crate) fn recovered_up_to(&mut self, last: Position) {
+        self.last_appended = last;
     }
 
     /// The counters as they stand.
@@ -269,16 +333,12 @@ impl OrderActor {
 
     /// Enters an order that has just been placed, or recovered, into the tables. Gives its index.
     pub(super) fn enter(&mut self, order: Order) -> u32 {
-        let (number, member) = (order.order_no, order.member_id);
-        let index = self.records.len() as u32;
-        let previous_of_member = self.tables.index_order(number, member, index, &self.records);
-        self.counts.open += 1;
-        self.records.push(OrderRecord {
-            order,
-            timer: crate::timer::TimerId::NONE,
-            previous_of_member,
-            reviving: super::records::NONE,
-        })
+        if !is_closed(order.status) {
+            self.counts.open += 1;
+        }
+        let index = self.records.push(OrderRecord::new(order));
+        self.tables.index_order(index, true, &mut self.records);
+        index
     }
 
     /// Journals what an order's command came to, applies it, and notes what follows from it.
@@ -316,6 +376,9 @@ impl OrderActor {
         }
         self.count_status(before, after);
         self.count_limits(index, before, after);
+        if is_closed(after) && !is_closed(before) {
+            self.note_closed(index, now_ms_of(events));
+        }
     }
 
     /// A receipt of the order as it stands.
@@ -342,10 +405,9 @@ impl OrderActor {
     }
 
     pub(super) fn count_status(&mut self, before: OrderStatus, after: OrderStatus) {
-        let is_open = |status| !matches!(status, OrderStatus::Cancelled | OrderStatus::Completed);
-        match (is_open(before), is_open(after)) {
-            (true, false) => self.counts.open -= 1,
-            (false, true) => self.counts.open += 1,
+        match (is_closed(before), is_closed(after)) {
+            (false, true) => self.counts.open -= 1,
+            (true, false) => self.counts.open += 1,
             (true, true) | (false, false) => {}
         }
     }
@@ -353,4 +415,9 @@ impl OrderActor {
     fn query(&mut self, query: Query, acknowledged: Position, effects: &mut OrderEffects) {
         super::query::answer(self, query, acknowledged, effects);
     }
+}
+
+/// When the last of these happened, in ms since the Unix epoch.
+fn now_ms_of(events: &[Event]) -> u64 {
+    events.last().map_or(0, Event::at_ms)
 }

@@ -13,7 +13,17 @@ impl OrderActor {
     pub(super) fn command(&mut self, request: Box<CommandRequest>, now_ms: u64, effects: &mut OrderEffects) {
         let index = match self.find_for(request.order_no, request.caller) {
             Ok(index) => index,
-            Err(reject) => return effects.answers.push(Answer::to(request.reply, Err(reject))),
+            Err(reject) => {
+                let order_no = request.order_no;
+                if self.find(order_no).is_some() {
+                    return effects.answers.push(Answer::to(request.reply, Err(reject)));
+                }
+                let waits = self.wait_for_order(order_no, OrderItem::Command(request), effects);
+                if let Err(OrderItem::Command(request)) = waits {
+                    effects.answers.push(Answer::to(request.reply, Err(reject)));
+                }
+                return;
+            }
         };
         if self.records.get(index).reviving != NONE {
             return self.wait_for_revival(index, OrderItem::Command(request), effects);

@@ -6,7 +6,7 @@
 use super::actor::{OrderActor, OrderEffects};
 use super::collect::Purpose;
 use super::slots::SlotState;
-use crate::domain::ids::{MemberId, Slot};
+use crate::domain::ids::{MemberId, Slot, StockKey};
 use crate::domain::order::{Line, Lines, OrderStatus};
 use crate::domain::reject::Reject;
 
@@ -142,6 +142,17 @@ impl OrderActor {
 
     /// Follows an order's change of status: cancelled units don't count.
     pub(super) fn count_limits(&mut self, index: u32, before: OrderStatus, after: OrderStatus) {
+        self.count_limits_where(index, before, after, |_member, _key| true);
+    }
+
+    /// The same for those lines for which `applies` says so.
+    pub(super) fn count_limits_where(
+        &mut self,
+        index: u32,
+        before: OrderStatus,
+        after: OrderStatus,
+        applies: impl Fn(MemberId, StockKey) -> bool,
+    ) {
         let counted = before != OrderStatus::Cancelled;
         let counts = after != OrderStatus::Cancelled;
         if counted == counts {
@@ -150,7 +161,7 @@ impl OrderActor {
         let Self { slots, records, .. } = self;
         let order = &records.get(index).order;
         let state = slots[order.order_no.slot().index()].as_deref_mut().expect("an order is its owner's");
-        for line in limited(&order.lines) {
+        for line in limited(&order.lines).filter(|line| applies(order.member_id, line.key)) {
             let limit = state.limits.entry((order.member_id, line.key)).or_default();
             if counts {
                 limit.used += line.quantity;
@@ -181,7 +192,7 @@ fn forget_unused(state: &mut SlotState, member: MemberId, lines: &Lines) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{SkuId, StockKey};
+    use crate::domain::ids::SkuId;
     use crate::domain::money::Money;
 
     fn lines(limit_per_member: u32) -> Lines {

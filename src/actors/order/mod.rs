@@ -2,9 +2,12 @@
 //! timers.
 
 pub(crate) mod actor;
+pub(crate) mod cold;
 mod collect;
 mod command;
+mod evict;
 mod expiry;
+pub(crate) mod gather;
 mod index;
 mod limits;
 mod payment;
@@ -15,10 +18,13 @@ pub(crate) mod shell;
 pub(crate) mod slots;
 pub(crate) mod submit;
 
+use self::cold::Loaded;
+use self::gather::Gather;
 use crate::actors::reply::{Receipt, Reply, SubmitReply};
-use crate::domain::ids::{MemberId, OrderNo, PaymentId, RequestId};
+use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId};
 use crate::domain::money::Money;
-use crate::domain::order::{CloseReason, Lines, Order, OrderText, RefundReason};
+pub use crate::domain::order::PaymentResult;
+use crate::domain::order::{CloseReason, Lines, Order, OrderText};
 use crate::domain::order_type::OrderType;
 use crate::domain::reject::Reject;
 use crate::domain::request::{Caller, Payment, Shipment};
@@ -73,15 +79,6 @@ pub(crate) struct HoldResult {
     pub(crate) granted: bool,
 }
 
-/// What became of a payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PaymentResult {
-    /// It paid its order.
-    Paid,
-    /// It must go back.
-    RefundRequired(RefundReason),
-}
-
 /// The answer to a payment notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaymentOutcome {
@@ -116,7 +113,13 @@ pub(crate) enum OrderItem {
         payment: PaymentId,
         /// What became of it.
         result: PaymentResult,
+        /// The outcome stands at or before it; provisional until the round that decided it is appended.
+        position: Position,
     },
+    /// The store asks for orders.
+    Gather(Gather),
+    /// An answer of the store.
+    Loaded(Box<Loaded>),
     /// A question.
     Query(Query),
     /// Time has passed.
@@ -126,6 +129,15 @@ pub(crate) enum OrderItem {
     /// Panics, to test what a bug would do.
     #[cfg(test)]
     Panic,
+}
+
+impl OrderItem {
+    /// Makes a position in it final, given that of the first event of the round that routed it.
+    pub(crate) fn settle_position(&mut self, first: Position) {
+        if let Self::PaymentDone { position, .. } = self {
+            position.settle(first);
+        }
+    }
 }
 
 /// A command to one order.

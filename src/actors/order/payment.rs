@@ -17,8 +17,13 @@ use crate::domain::reject::Reject;
 impl OrderActor {
     /// Checks a notification against its order, before anything is recorded.
     pub(super) fn check_payment(&mut self, request: Box<PayRequest>, effects: &mut OrderEffects) {
-        let Some(index) = self.find(request.order_no) else {
-            return effects.answers.push(Answer::to(request.reply, Err(Reject::OrderNotFound)));
+        let order_no = request.order_no;
+        let Some(index) = self.find(order_no) else {
+            if let Err(OrderItem::Pay(request)) = self.wait_for_order(order_no, OrderItem::Pay(request), effects)
+            {
+                effects.answers.push(Answer::to(request.reply, Err(Reject::OrderNotFound)));
+            }
+            return;
         };
         let order = &self.records.get(index).order;
         let reject = if order.pay_amount != request.payment.amount {
@@ -36,6 +41,20 @@ impl OrderActor {
 
     /// Records a payment once; a repeated notification gets the first one's outcome.
     pub(super) fn receive_payment(&mut self, request: PayRequest, now_ms: u64, effects: &mut OrderEffects) {
+        let is_known = self.slot(request.id.slot()).payments.contains_key(&request.id);
+        let request = if is_known { Some(request) } else { self.wait_for_payment(request, effects) };
+        if let Some(request) = request {
+            self.receive_known_payment(request, now_ms, effects);
+        }
+    }
+
+    /// The same, once it is sure that a payment which is not in memory is a new one.
+    pub(super) fn receive_known_payment(
+        &mut self,
+        request: PayRequest,
+        now_ms: u64,
+        effects: &mut OrderEffects,
+    ) {
         let PayRequest { id, order_no, payment, reply } = request;
         let waiters_max = self.settings.waiters_max;
         let slot = self.slot(id.slot());
@@ -71,7 +90,8 @@ impl OrderActor {
     /// Applies a recorded payment to its order.
     pub(super) fn apply_payment(&mut self, payment: AppliedPayment, now_ms: u64, effects: &mut OrderEffects) {
         let Some(index) = self.find(payment.order_no) else {
-            debug_assert!(false, "a payment is recorded only for an order that exists");
+            let waits = self.wait_for_order(payment.order_no, OrderItem::ApplyPayment(payment), effects);
+            debug_assert!(waits.is_ok(), "a payment is recorded only for an order that exists");
             return;
         };
         if self.records.get(index).reviving != NONE {
@@ -196,7 +216,8 @@ impl OrderActor {
             Some(refund) => PaymentResult::RefundRequired(refund.reason),
             None => PaymentResult::Paid,
         };
-        let done = OrderItem::PaymentDone { payment: payment.payment, result };
+        let position = order.last_position;
+        let done = OrderItem::PaymentDone { payment: payment.payment, result, position };
         effects.routed.push((payment.payment.slot(), done));
     }
 }

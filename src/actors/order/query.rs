@@ -1,6 +1,7 @@
 //! Questions. What they show waits until it is durable (R4).
 
 use super::actor::{OrderActor, OrderEffects};
+use super::cold::Load;
 use super::records::NONE;
 use super::{OrderItem, Query};
 use crate::actors::reply::Answer;
@@ -17,6 +18,9 @@ pub(super) fn answer(
 ) {
     match query {
         Query::Order { order_no, caller, reply } => {
+            if actor.find(order_no).is_none() && actor.shared.store.is_some() {
+                return effects.loads.push(Load::ShowOrder { order_no, caller, reply });
+            }
             let result = actor.find_for(order_no, caller);
             let shown = result.as_ref().map(|index| actor.records.get(*index).order.last_position);
             if shown.is_ok_and(Position::is_provisional) && !actor.poisoned {
@@ -33,6 +37,9 @@ pub(super) fn answer(
             if orders.iter().any(|order| order.last_position.is_provisional()) && !actor.poisoned {
                 let query = Query::OrdersOf { member, before, len_max, reply };
                 return effects.routed.push((Slot::of_member(member), OrderItem::Query(query)));
+            }
+            if orders.len() < len_max && actor.shared.store.is_some() {
+                return effects.loads.push(Load::OrdersOf { member, before, len_max, hot: orders, reply });
             }
             // After a failure what is durable is still shown (R13).
             let is_durable = orders.iter().all(|order| order.last_position <= acknowledged);
@@ -61,13 +68,13 @@ fn orders_of(actor: &OrderActor, member: MemberId, before: Option<OrderNo>, len_
 }
 
 impl OrderActor {
-    /// This actor's part of the state hash: the sum over its orders, limits and payments. Takes time in proportion
-    /// to their number.
+    /// This actor's part of the state hash: the sum over its orders, limits and payments, those that have left memory
+    /// included. Takes time in proportion to the number of those in memory.
     pub(crate) fn state_hash(&self) -> u64 {
         let mut sum = self
             .records
             .iter()
-            .fold(0_u64, |sum, (_index, record)| sum.wrapping_add(record.order.record_hash()));
+            .fold(self.left_sum, |sum, (_index, record)| sum.wrapping_add(record.order.record_hash()));
         for slot in self.slots.iter().flatten() {
             for ((member, key), limit) in &slot.limits {
                 if limit.used > 0 {
@@ -76,18 +83,7 @@ impl OrderActor {
                 }
             }
             for (payment, record) in &slot.payments {
-                let [high, low] = payment.words();
-                let hash = RecordHasher::new(5)
-                    .word(high)
-                    .word(low)
-                    .word(record.order_no.get())
-                    .word(record.amount.minor() as u64)
-                    .word(match record.result {
-                        None => 0,
-                        Some(super::PaymentResult::Paid) => 1,
-                        Some(super::PaymentResult::RefundRequired(reason)) => 2 + reason as u64,
-                    });
-                sum = sum.wrapping_add(hash.finish());
+                sum = sum.wrapping_add(record.record_hash(*payment));
             }
         }
         sum

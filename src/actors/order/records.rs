@@ -18,14 +18,33 @@ pub(crate) struct OrderRecord {
     pub(crate) timer: TimerId,
     /// The same member's order before this one, or [`NONE`].
     pub(crate) previous_of_member: u32,
+    /// The same member's order after this one, or [`NONE`].
+    pub(crate) next_of_member: u32,
     /// The collection that reserves its units again, or [`NONE`]; other commands wait meanwhile.
     pub(crate) reviving: u32,
+    /// Whether the store has it among the open orders.
+    pub(crate) stored_open: bool,
 }
 
-/// All orders of one actor, by index.
+impl OrderRecord {
+    /// An order that nothing is known about beside itself.
+    pub(crate) fn new(order: Order) -> Self {
+        Self {
+            order,
+            timer: TimerId::NONE,
+            previous_of_member: NONE,
+            next_of_member: NONE,
+            reviving: NONE,
+            stored_open: false,
+        }
+    }
+}
+
+/// All orders of one actor that are in memory, by index. The index of an order that has left is used again.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    pages: Vec<Vec<OrderRecord>>,
+    pages: Vec<Vec<Option<OrderRecord>>>,
+    free: Vec<u32>,
 }
 
 impl Records {
@@ -34,41 +53,74 @@ impl Records {
     /// # Panics
     /// Beyond 2^31 orders, half of the index space; memory ends long before.
     pub(crate) fn push(&mut self, record: OrderRecord) -> u32 {
-        let index = self.len();
+        if let Some(index) = self.free.pop() {
+            *self.cell(index) = Some(record);
+            return index;
+        }
+        let index = self.cells();
         assert!(index < 1 << 31, "an order actor holds fewer than 2^31 orders");
         match self.pages.last_mut() {
-            Some(page) if page.len() < PAGE_LEN => page.push(record),
+            Some(page) if page.len() < PAGE_LEN => page.push(Some(record)),
             _ => {
                 let mut page = Vec::with_capacity(PAGE_LEN);
-                page.push(record);
+                page.push(Some(record));
                 self.pages.push(page);
             }
         }
         index as u32
     }
 
+    /// Takes an order out.
+    pub(crate) fn remove(&mut self, index: u32) -> OrderRecord {
+        let record = self.cell(index).take().expect("an index names an order in memory");
+        self.free.push(index);
+        record
+    }
+
     /// The order at an index.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> &OrderRecord {
-        &self.pages[(index >> PAGE_BITS) as usize][index as usize & (PAGE_LEN - 1)]
+        let cell = &self.pages[(index >> PAGE_BITS) as usize][index as usize & (PAGE_LEN - 1)];
+        cell.as_ref().expect("an index names an order in memory")
     }
 
     /// The order at an index, to be changed.
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> &mut OrderRecord {
-        &mut self.pages[(index >> PAGE_BITS) as usize][index as usize & (PAGE_LEN - 1)]
+        self.cell(index).as_mut().expect("an index names an order in memory")
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        match self.pages.split_last() {
-            None => 0,
-            Some((last, full)) => full.len() * PAGE_LEN + last.len(),
-        }
+        self.cells() - self.free.len()
+    }
+
+    /// Exclusive bound of all indices.
+    pub(crate) fn index_end(&self) -> u32 {
+        self.cells() as u32
+    }
+
+    /// Whether there is an order at an index.
+    pub(crate) fn contains(&self, index: u32) -> bool {
+        let page = self.pages.get((index >> PAGE_BITS) as usize);
+        page.and_then(|page| page.get(index as usize & (PAGE_LEN - 1))).is_some_and(Option::is_some)
     }
 
     /// All orders with their indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &OrderRecord)> {
-        self.pages.iter().flatten().enumerate().map(|(index, record)| (index as u32, record))
+        let cells = self.pages.iter().flatten().enumerate();
+        cells.filter_map(|(index, cell)| Some((index as u32, cell.as_ref()?)))
+    }
+
+    #[inline]
+    fn cell(&mut self, index: u32) -> &mut Option<OrderRecord> {
+        &mut self.pages[(index >> PAGE_BITS) as usize][index as usize & (PAGE_LEN - 1)]
+    }
+
+    fn cells(&self) -> usize {
+        match self.pages.split_last() {
+            None => 0,
+            Some((last, full)) => full.len() * PAGE_LEN + last.len(),
+        }
     }
 }

@@ -6,12 +6,14 @@
 use hashbrown::HashMap;
 
 use super::actor::OrderActor;
+use super::evict::is_closed;
 use super::records::NONE;
 use super::slots::PaymentRecord;
 use super::{AppliedPayment, PaymentResult};
 use crate::domain::catalogue::Sku;
 use crate::domain::event::{Event, OrderCreated, StockUnits};
-use crate::domain::ids::{AdjustmentId, PaymentId, Position, StockKey};
+use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, Slot, StockKey};
+use crate::domain::money::Money;
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::request::StockChange;
 use crate::domain::stock::StockCounters;
@@ -45,7 +47,15 @@ pub(crate) struct Replayed {
     pub(crate) numbers_until_ms: u64,
     /// Time of the latest event, in ms since the Unix epoch.
     pub(crate) latest_at_ms: u64,
+    /// Purchase limits that the store has as of a later position than its checkpoint's.
+    pub(crate) limits_ahead: HashMap<(MemberId, StockKey), Position>,
 }
+
+/// Reads a closed order from the store.
+pub(crate) type ReadClosed<'r> = dyn Fn(OrderNo) -> Result<Option<Order>, ColdError> + 'r;
+
+/// Why the store could not be read.
+pub type ColdError = Box<dyn std::error::Error + Send + Sync>;
 
 impl StockDelta {
     /// Adds what another worker found.
@@ -78,14 +88,27 @@ impl Replayed {
     }
 }
 
-/// An event that can't have happened where it stands.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the event {event} at position {position} does not follow from those before it")]
-pub struct ReplayError {
-    /// Where it stands.
-    pub position: Position,
-    /// Its name.
-    pub event: &'static str,
+/// Why the journal can't be replayed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// An event can't have happened where it stands.
+    #[error("the event {event} at position {position} does not follow from those before it")]
+    Misplaced {
+        /// Where it stands.
+        position: Position,
+        /// Its name.
+        event: &'static str,
+    },
+    /// The order that an event is about can't be read.
+    #[error("order {order_no} can't be read from the store")]
+    Unreadable {
+        /// The order.
+        order_no: OrderNo,
+        /// Why.
+        #[source]
+        source: ColdError,
+    },
 }
 
 impl OrderActor {
@@ -98,6 +121,7 @@ impl OrderActor {
         &mut self,
         position: Position,
         event: Event,
+        closed: &ReadClosed<'_>,
         replayed: &mut Replayed,
     ) -> Result<(), ReplayError> {
         replayed.events += 1;
@@ -112,32 +136,30 @@ impl OrderActor {
                 replayed.adjustments.push((*key, *adjustment_id, *change));
             }
             Event::PaymentReceived { payment, order_no, amount, .. } => {
-                let record =
-                    PaymentRecord { order_no: *order_no, amount: *amount, result: None, waiting: Vec::new() };
-                self.slot(payment.slot()).payments.insert(*payment, record);
+                self.restore_payment(*payment, *order_no, *amount);
             }
             Event::OrderCreated(_) => {
                 let Event::OrderCreated(created) = event else { return Ok(()) };
                 return self.replay_created(position, *created, replayed);
             }
             Event::PaymentStarted { .. } | Event::OrderShipped { .. } | Event::OrderReceived { .. } => {
-                self.replay_step(position, &event)?;
+                self.replay_step(position, &event, closed, replayed)?;
             }
             Event::OrderPaid { payment, units, .. } => {
-                self.replay_step(position, &event)?;
+                self.replay_step(position, &event, closed, replayed)?;
                 replayed.reserve(units, -1, 1);
                 replayed.outcomes.push((*payment, PaymentResult::Paid));
             }
             Event::OrderClosed { units, .. } => {
-                self.replay_step(position, &event)?;
+                self.replay_step(position, &event, closed, replayed)?;
                 replayed.reserve(units, -1, 0);
             }
             Event::OrderRevived { units, .. } => {
-                self.replay_step(position, &event)?;
+                self.replay_step(position, &event, closed, replayed)?;
                 replayed.reserve(units, 1, 0);
             }
             Event::RefundRequired { payment, reason, .. } => {
-                self.replay_step(position, &event)?;
+                self.replay_step(position, &event, closed, replayed)?;
                 replayed.outcomes.push((*payment, PaymentResult::RefundRequired(*reason)));
             }
         }
@@ -148,6 +170,49 @@ impl OrderActor {
     pub(crate) fn restore_outcome(&mut self, payment: PaymentId, result: PaymentResult) {
         if let Some(record) = self.slot(payment.slot()).payments.get_mut(&payment) {
             record.result = Some(result);
+        }
+    }
+
+    /// Enters a payment without an outcome.
+    pub(crate) fn restore_payment(&mut self, payment: PaymentId, order_no: OrderNo, amount: Money) {
+        let record = PaymentRecord { order_no, amount, result: None, waiting: Vec::new() };
+        self.slot(payment.slot()).payments.insert(payment, record);
+    }
+
+    /// Enters an order that the store has among the open ones; those of a slot come in the order of their numbers.
+    pub(crate) fn restore_open(&mut self, order: Order) {
+        if let Some(external_no) = order.external_no() {
+            self.shared.external.assign(external_no, order.order_no);
+        }
+        let (member, request, is_closed) = (order.member_id, order.request_id, is_closed(order.status));
+        let index = self.enter(order);
+        self.tables.restore_request(member, request, index);
+        self.records.get_mut(index).stored_open = true;
+        if is_closed {
+            self.note_closed(index, 0);
+        }
+    }
+
+    /// Enters a member's use of a purchase limit.
+    pub(crate) fn restore_limit(&mut self, member: MemberId, key: StockKey, used: u32) {
+        if used > 0 {
+            self.slot(Slot::of_member(member)).limits.entry((member, key)).or_default().used = used;
+        }
+    }
+
+    /// What is in the store and not in memory adds so much to the state hash.
+    pub(crate) fn restore_left_sum(&mut self, sum: u64) {
+        self.left_sum = self.left_sum.wrapping_add(sum);
+    }
+
+    /// Finished payments and closed orders that recovery has found leave some time later.
+    pub(crate) fn note_recovered(&mut self, last: Position, now_ms: u64) {
+        self.recovered_up_to(last);
+        let done: Vec<_> = self.slots.iter().flatten().flat_map(|slot| &slot.payments).collect();
+        let done: Vec<_> =
+            done.into_iter().filter(|(_, record)| record.result.is_some()).map(|(payment, _)| *payment).collect();
+        for payment in done {
+            self.note_paid(payment, last, now_ms);
         }
     }
 
@@ -173,7 +238,10 @@ impl OrderActor {
     /// Arms the timers of all unpaid orders. Those that fell due while the engine was down wait `recovery_grace_ms`
     /// longer, so that their payments come first (R10).
     pub(crate) fn arm_timers(&mut self, now_ms: u64, recovery_grace_ms: u64) {
-        for index in 0..self.records.len() as u32 {
+        for index in 0..self.records.index_end() {
+            if !self.records.contains(index) {
+                continue;
+            }
             let record = self.records.get_mut(index);
             if record.order.status != OrderStatus::Pending {
                 continue;
@@ -201,7 +269,7 @@ impl OrderActor {
     ) -> Result<(), ReplayError> {
         if created.order_no <= self.tables.last_number(created.order_no.slot()) {
             // Numbers of a slot increase; one that doesn't was given twice.
-            return Err(ReplayError { position, event: "OrderCreated" });
+            return Err(ReplayError::Misplaced { position, event: "OrderCreated" });
         }
         for line in created.lines.iter() {
             replayed.stock.entry(line.key).or_default().reserved += i64::from(line.quantity);
@@ -217,17 +285,40 @@ impl OrderActor {
         let order = &records.get(index).order;
         tables.restore_request(order.member_id, order.request_id, index);
         for line in order.lines.iter().filter(|line| line.limit_per_member > 0) {
+            let ahead = replayed.limits_ahead.get(&(order.member_id, line.key));
+            if ahead.is_some_and(|as_of| position <= *as_of) {
+                continue;
+            }
             state.limits.entry((order.member_id, line.key)).or_default().used += line.quantity;
         }
         Ok(())
     }
 
-    fn replay_step(&mut self, position: Position, event: &Event) -> Result<(), ReplayError> {
-        let misplaced = || ReplayError { position, event: event.name() };
+    fn replay_step(
+        &mut self,
+        position: Position,
+        event: &Event,
+        closed: &ReadClosed<'_>,
+        replayed: &Replayed,
+    ) -> Result<(), ReplayError> {
+        let misplaced = || ReplayError::Misplaced { position, event: event.name() };
         let (order_no, version) = event.order_version().ok_or_else(misplaced)?;
-        let index = self.find(order_no).ok_or_else(misplaced)?;
+        let index = match self.find(order_no) {
+            Some(index) => index,
+            None => {
+                let read = closed(order_no);
+                let order = read.map_err(|source| ReplayError::Unreadable { order_no, source })?;
+                let index = self.enter_again(order.ok_or_else(misplaced)?);
+                self.note_closed(index, 0);
+                index
+            }
+        };
         let record = self.records.get_mut(index);
         debug_assert_eq!(record.reviving, NONE, "nothing is being decided during replay");
+        if position <= record.order.last_position {
+            // The store has it as it was after this event.
+            return Ok(());
+        }
         if record.order.version + 1 != version {
             return Err(misplaced());
         }
@@ -235,7 +326,12 @@ impl OrderActor {
         record.order.apply(event, position);
         let after = record.order.status;
         self.count_status(before, after);
-        self.count_limits(index, before, after);
+        self.count_limits_where(index, before, after, |member, key| {
+            replayed.limits_ahead.get(&(member, key)).is_none_or(|as_of| position > *as_of)
+        });
+        if is_closed(after) && !is_closed(before) {
+            self.note_closed(index, event.at_ms());
+        }
         Ok(())
     }
 }

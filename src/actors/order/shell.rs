@@ -4,17 +4,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam::channel::Sender;
 use crossbeam::utils::CachePadded;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::cold::Load;
 use super::actor::{OrderActor, OrderCounts, OrderEffects, StockEffect};
 use super::{HoldResult, OrderItem};
 use crate::actors::stock::registry::{StockCell, StockRegistry};
 use crate::actors::stock::shell::send_all;
 use crate::actors::stock::{Holder, Moves, StockItem};
-use crate::domain::ids::{Slot, StockKey};
+use crate::domain::ids::{Position, Slot, StockKey};
 use crate::journal::{Acknowledge, EntryBuffer, JournalHandle};
 use crate::runtime::clock::Clock;
 use crate::runtime::credits::Credits;
@@ -32,7 +34,7 @@ pub(crate) const NO_DEADLINE: u64 = u64::MAX;
 pub(crate) struct OrderBoard {
     /// When its wheel wants to be looked at, or [`NO_DEADLINE`].
     pub(crate) next_deadline_ms: CachePadded<AtomicU64>,
-    counts: [CachePadded<AtomicU64>; 9],
+    counts: [CachePadded<AtomicU64>; 10],
 }
 
 impl OrderBoard {
@@ -53,8 +55,10 @@ impl OrderBoard {
             expired,
             timers,
             collecting,
+            evicted,
         } = counts;
-        let values = [orders, open, accepted, sold_out, limited, duplicates, expired, timers, collecting];
+        let values =
+            [orders, open, accepted, sold_out, limited, duplicates, expired, timers, collecting, evicted];
         for (cell, value) in self.counts.iter().zip(values) {
             cell.store(value, Ordering::Relaxed);
         }
@@ -62,9 +66,20 @@ impl OrderBoard {
 
     /// The counters as last shown.
     pub(crate) fn counts(&self) -> OrderCounts {
-        let [orders, open, accepted, sold_out, limited, duplicates, expired, timers, collecting] =
+        let [orders, open, accepted, sold_out, limited, duplicates, expired, timers, collecting, evicted] =
             std::array::from_fn(|index| self.counts[index].load(Ordering::Relaxed));
-        OrderCounts { orders, open, accepted, sold_out, limited, duplicates, expired, timers, collecting }
+        OrderCounts {
+            orders,
+            open,
+            accepted,
+            sold_out,
+            limited,
+            duplicates,
+            expired,
+            timers,
+            collecting,
+            evicted,
+        }
     }
 }
 
@@ -80,6 +95,8 @@ pub(crate) struct OrderWorld {
     pub(crate) clock: Clock,
     /// Credits of the commands whose answers are sent here.
     pub(crate) credits: Arc<Credits>,
+    /// Where questions to the store go. Without a store there are none.
+    pub(crate) loads: Option<Sender<Load>>,
 }
 
 /// The order actor that owns a slot, of so many.
@@ -130,6 +147,7 @@ impl OrderShell {
         let effects = &mut state.effects;
         let journal = &self.world.journal;
         let mut late = None;
+        let mut routed_from = Position(0);
         if effects.entries.is_empty() && journal.acknowledged() >= journal.appended() {
             // Everything that could be shown is acknowledgeable already.
             effects.answers.append(&mut effects.durable_answers);
@@ -144,9 +162,13 @@ impl OrderShell {
                 late = acknowledge.take();
             }
             match journal.append(&mut effects.entries, acknowledge) {
-                Ok(first) => state.actor.appended(first),
+                Ok(first) => {
+                    state.actor.appended(first);
+                    routed_from = first;
+                }
                 Err(_poisoned) => {
-                    let OrderEffects { answers, .. } = std::mem::take(effects);
+                    let OrderEffects { answers, loads, .. } = std::mem::take(effects);
+                    self.ask_store(loads);
                     return send_all(answers, &self.world.credits);
                 }
             }
@@ -154,7 +176,8 @@ impl OrderShell {
             effects.durable_answers.reserve(capacity);
         }
         self.tell_stock(state);
-        for (slot, item) in state.effects.routed.drain(..) {
+        for (slot, mut item) in state.effects.routed.drain(..) {
+            item.settle_position(routed_from);
             // An order actor's inbox is never closed while the engine runs.
             let _ = self.world.orders[owner_of(slot, self.world.orders.len())].push(item);
         }
@@ -162,7 +185,17 @@ impl OrderShell {
             // Poisoned meanwhile, the journal drops the answers, which tells the callers.
             let _ = self.world.journal.append(&mut EntryBuffer::new(), late);
         }
+        self.ask_store(state.effects.loads.drain(..));
         send_all(state.effects.answers.drain(..), &self.world.credits);
+    }
+
+    /// Hands questions to the store's readers.
+    fn ask_store(&self, loads: impl IntoIterator<Item = Load>) {
+        let Some(store) = &self.world.loads else { return };
+        for load in loads {
+            // Credits bound how many there are. Readers that are gone mean a closing engine: what waits is let go of.
+            let _ = store.send(load);
+        }
     }
 
     /// Shows the units of this round's closes as on their way back, before the journal, and so anybody, can know of
@@ -307,11 +340,15 @@ impl Actor for OrderShell {
         // Timers that are due beyond this round's share: the next round takes more, after the items that came
         // meanwhile. Held back by their bound, they wait for the ticker.
         let more_is_due = next_deadline_ms <= now_ms && state.actor.may_expire();
+        let more_to_leave = state.actor.has_more_to_leave();
+        if let Some(failure) = state.effects.failure.take() {
+            return Err(failure.into());
+        }
         let rung_again = self.inbox().finish(drained);
-        if !rung_again && more_is_due {
+        if !rung_again && (more_is_due || more_to_leave) {
             let _ = self.inbox().push(OrderItem::Tick);
         }
-        if rung_again || more_is_due {
+        if rung_again || more_is_due || more_to_leave {
             // Without this a busy actor keeps its thread for the 128 messages of tokio's task budget, each of them a
             // whole round, while stock actors and callers wait.
             tokio::task::yield_now().await;

@@ -11,6 +11,7 @@ use crate::actors::reply::Reply;
 use crate::domain::hash::mix64;
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, RequestId, SLOTS, Slot, StockKey};
 use crate::domain::money::Money;
+use crate::domain::order::payment_hash;
 
 /// Hashes the keys of in-memory tables with a seed of this process, so that nobody can aim at one bucket.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,9 @@ impl KeyHasher {
 
 /// Set on an entry of the request table that names a collecting order instead of a placed one.
 const COLLECTING: u32 = 1 << 31;
+
+/// Numbers that have left memory are swept out of a slot's list when there are at least so many.
+const LEFT_MAX: usize = 32;
 
 /// What a request id stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,29 +106,70 @@ pub(crate) struct PaymentRecord {
     pub(crate) waiting: Vec<Reply<PaymentOutcome>>,
 }
 
-/// The numbers of one slot's orders, in the order of their placing, each with its order's index.
+impl PaymentRecord {
+    /// This payment's part of the state hash.
+    pub(crate) fn record_hash(&self, payment: PaymentId) -> u64 {
+        payment_hash(payment, self.order_no, self.amount, self.result)
+    }
+}
+
+/// The numbers of one slot's orders in memory, ascending, each with its order's index.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SlotNumbers(Vec<(OrderNo, u32)>);
+pub(crate) struct SlotNumbers {
+    /// An order that has left memory stays here with the index [`NONE`] until there are many.
+    entries: Vec<(OrderNo, u32)>,
+    left: usize,
+    last: OrderNo,
+}
 
 impl SlotNumbers {
     /// The last number given to an order of this slot.
     pub(crate) fn last(&self) -> OrderNo {
-        self.0.last().map(|(number, _)| *number).unwrap_or_default()
+        self.last
     }
 
     /// The order with this number. A binary search: numbers of a slot increase.
     pub(crate) fn find(&self, number: OrderNo) -> Option<u32> {
-        let place = self.0.binary_search_by_key(&number, |(number, _)| *number).ok()?;
-        Some(self.0[place].1)
+        let place = self.entries.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        Some(self.entries[place].1).filter(|index| *index != NONE)
     }
 
-    /// Enters an order.
+    /// Enters a new order.
     ///
     /// # Panics
     /// If its number is not above all others of the slot.
     pub(crate) fn push(&mut self, number: OrderNo, index: u32) {
-        assert!(self.0.is_empty() || number > self.last(), "numbers of a slot increase");
-        self.0.push((number, index));
+        assert!(number > self.last || self.last == OrderNo::default(), "numbers of a slot increase");
+        self.last = number;
+        self.entries.push((number, index));
+    }
+
+    /// Enters an order that comes back.
+    pub(crate) fn insert(&mut self, number: OrderNo, index: u32) {
+        self.last = self.last.max(number);
+        match self.entries.binary_search_by_key(&number, |(number, _)| *number) {
+            Ok(place) => {
+                debug_assert_eq!(self.entries[place].1, NONE, "an order comes back only after it left");
+                self.entries[place].1 = index;
+                self.left -= 1;
+            }
+            Err(place) => self.entries.insert(place, (number, index)),
+        }
+    }
+
+    /// An order leaves memory.
+    pub(crate) fn leave(&mut self, number: OrderNo) {
+        let found = self.entries.binary_search_by_key(&number, |(number, _)| *number);
+        let Ok(place) = found else {
+            debug_assert!(false, "only what is there leaves");
+            return;
+        };
+        self.entries[place].1 = NONE;
+        self.left += 1;
+        if self.left * 2 > self.entries.len() && self.left >= LEFT_MAX {
+            self.entries.retain(|(_, index)| *index != NONE);
+            self.left = 0;
+        }
     }
 }
 
@@ -231,23 +276,59 @@ impl Tables {
         self.newest_of_member.find(self.hasher.member(member), is_members)
     }
 
-    /// Enters a placed order into the tables of numbers and members; gives the member's order before it, or [`NONE`].
-    pub(crate) fn index_order(
-        &mut self,
-        number: OrderNo,
-        member: MemberId,
-        index: u32,
-        records: &Records,
-    ) -> u32 {
-        self.numbers[number.slot().index()].push(number, index);
+    /// Enters a newly placed order, or one that comes back, into the tables of numbers and members.
+    pub(crate) fn index_order(&mut self, index: u32, is_new: bool, records: &mut Records) {
+        let (number, member) = (records.get(index).order.order_no, records.get(index).order.member_id);
+        let numbers = &mut self.numbers[number.slot().index()];
+        if is_new {
+            numbers.push(number, index);
+        } else {
+            numbers.insert(number, index);
+        }
         let hash = self.hasher.member(member);
         let is_members = |other: u32| records.get(other).order.member_id == member;
-        match self.newest_of_member.find_mut(hash, is_members) {
-            Some(newest) => std::mem::replace(newest, index),
-            None => {
-                self.newest_of_member.insert(hash, index);
-                NONE
-            }
+        let Some(newest) = self.newest_of_member.find_mut(hash, is_members) else {
+            return self.newest_of_member.insert(hash, index);
+        };
+        // The member's orders hang together from the newest to the oldest.
+        let (mut after, mut before) = (NONE, *newest);
+        while before != NONE && records.get(before).order.order_no > number {
+            (after, before) = (before, records.get(before).previous_of_member);
+        }
+        if after == NONE {
+            *newest = index;
+        } else {
+            records.get_mut(after).previous_of_member = index;
+        }
+        if before != NONE {
+            records.get_mut(before).next_of_member = index;
+        }
+        let record = records.get_mut(index);
+        (record.previous_of_member, record.next_of_member) = (before, after);
+    }
+
+    /// Takes an order out of all tables.
+    pub(crate) fn forget_order(&mut self, index: u32, records: &mut Records) {
+        let record = records.get(index);
+        let (before, after) = (record.previous_of_member, record.next_of_member);
+        let (number, member) = (record.order.order_no, record.order.member_id);
+        let request_hash = self.hasher.request(member, record.order.request_id);
+        let was_there = self.by_request.remove(request_hash, Known::Placed(index).pack());
+        debug_assert!(was_there, "a placed order's request is in the table");
+        self.numbers[number.slot().index()].leave(number);
+        if before != NONE {
+            records.get_mut(before).next_of_member = after;
+        }
+        if after != NONE {
+            records.get_mut(after).previous_of_member = before;
+            return;
+        }
+        let hash = self.hasher.member(member);
+        if before == NONE {
+            let was_there = self.newest_of_member.remove(hash, index);
+            debug_assert!(was_there, "a member's newest order is in the table");
+        } else if let Some(newest) = self.newest_of_member.find_mut(hash, |other| other == index) {
+            *newest = before;
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU8;
 
 use super::actor::{OrderActor, OrderEffects, StockEffect};
+use super::cold::Load;
 use super::collect::{Collect, Purpose};
 use super::limits::LimitVerdict;
 use super::slots::Known;
@@ -11,7 +12,7 @@ use crate::actors::external::Claim;
 use crate::actors::reply::{Answer, Receipt, SubmitReply, SubmitResult};
 use crate::domain::event::OrderCreated;
 use crate::domain::ids::{MemberId, Position, RequestId, Slot};
-use crate::domain::order::{Order, OrderStatus, RefundReason};
+use crate::domain::order::{Order, RefundReason};
 use crate::domain::reject::Reject;
 
 /// Refusal codes in the table of recent refusals: sold out at a line (its index, capped), or a limit.
@@ -52,7 +53,9 @@ impl OrderActor {
         if let Some(known) = self.find_request(member_id, request_id, request_hash) {
             return self.repeat(known, body_hash, admitted.reply, effects);
         }
-        if let Some(code) = self.shared.refusals.recall(admitted.request_hash) {
+        if !self.may_be_stored(request_hash)
+            && let Some(code) = self.shared.refusals.recall(request_hash)
+        {
             self.counts.duplicates += 1;
             let reject = sticky_reject(code, &admitted.lines);
             effects.answers.push(Answer::Submit(admitted.reply, Err(reject)));
@@ -68,7 +71,24 @@ impl OrderActor {
         let purpose = Purpose::Submit { admitted, retries: Vec::new() };
         let collect = self.collects.insert(Collect { purpose, held: 0, limits_taken: false });
         self.tables.begin_request(hash, collect);
-        self.begin(collect, now_ms, effects);
+        if !self.ask_for_submission(collect, effects) {
+            self.begin(collect, now_ms, effects);
+        }
+    }
+
+    /// Goes on with a submission that the store does not know: a refusal that it got before still stands.
+    pub(super) fn begin_unless_refused(&mut self, collect: u32, now_ms: u64, effects: &mut OrderEffects) {
+        let refused = match &self.collects.get_mut(collect).purpose {
+            Purpose::Submit { admitted, .. } => {
+                let code = self.shared.refusals.recall(admitted.request_hash);
+                code.map(|code| sticky_reject(code, &admitted.lines))
+            }
+            Purpose::Revive { .. } => None,
+        };
+        match refused {
+            Some(reject) => self.fail(collect, reject, now_ms, effects),
+            None => self.begin(collect, now_ms, effects),
+        }
     }
 
     /// Takes a submission that is refused now, and may have been placed before (R8).
@@ -76,6 +96,10 @@ impl OrderActor {
         let Recall { member_id, request_id, request_hash, body_hash, refusal } = recall;
         match self.find_request(member_id, request_id, request_hash) {
             Some(known) => self.repeat(known, body_hash, reply, effects),
+            None if self.may_be_stored(request_hash) => {
+                let recall = Recall { member_id, request_id, request_hash, body_hash, refusal };
+                effects.loads.push(Load::Recall { recall: Box::new(recall), reply });
+            }
             None => effects.answers.push(Answer::Submit(reply, Err(refusal))),
         }
     }
@@ -264,13 +288,7 @@ impl OrderActor {
 
     /// The receipt that the order's submission got, whatever has become of the order since.
     fn first_receipt(&self, index: u32) -> Receipt {
-        let order = &self.records.get(index).order;
-        Receipt {
-            order_no: order.order_no,
-            status: OrderStatus::Pending,
-            pay_amount: order.pay_amount,
-            deadline_ms: order.created_at_ms.saturating_add(u64::from(order.auto_close_ms)),
-        }
+        Receipt::first_of(&self.records.get(index).order)
     }
 
     fn find_request(&self, member: MemberId, request: RequestId, hash: u64) -> Option<Known> {

@@ -1,0 +1,424 @@
+//! Orders, payments and requests that have left memory: what is asked of the store, and what is done with its answers.
+//!
+//! An order actor never waits for the store. It hands a [`Load`] over, lets what needs the answer wait, and goes on;
+//! the answer comes back as a [`Loaded`] item. Something that is not in memory when the question is asked has either
+//! never been there or is in the store already, since nothing leaves before it is stored; so an answer can't be
+//! overtaken by what it is about.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::actor::{OrderActor, OrderEffects};
+use super::collect::{Collect, Purpose};
+use super::records::OrderRecord;
+use super::slots::PaymentRecord;
+use super::{OrderItem, PayRequest, Query, Recall};
+use crate::actors::reply::{Answer, Receipt, Reply, SubmitReply};
+use crate::domain::hash::{hash128, mix64};
+use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId};
+use crate::domain::order::{Order, OrderStatus, SettledPayment};
+use crate::domain::reject::Reject;
+use crate::domain::request::Caller;
+use crate::runtime::filter::RotatingFilter;
+
+/// What the order actors know about the store.
+#[derive(Debug)]
+pub(crate) struct StoreView {
+    stored: AtomicU64,
+    /// Requests whose orders have left memory, for the idempotency window.
+    requests: RotatingFilter,
+    /// Payments and external numbers that have left memory. Never rotated: it only costs look-ups when it fills up.
+    names: RotatingFilter,
+    names_seed: u64,
+    /// Set until both filters know what earlier runs have stored; everything may be in the store until then.
+    warming: AtomicBool,
+}
+
+impl StoreView {
+    /// A view of a store that has taken in everything up to `stored`. Filters have so many bits in each generation.
+    pub(crate) fn new(stored: Position, filter_bits: u64) -> Self {
+        Self {
+            stored: AtomicU64::new(stored.0),
+            requests: RotatingFilter::new(filter_bits),
+            names: RotatingFilter::new(filter_bits),
+            names_seed: RandomState::new().hash_one(1_u64),
+            warming: AtomicBool::new(true),
+        }
+    }
+
+    /// Everything up to here is in the store.
+    pub(crate) fn stored(&self) -> Position {
+        Position(self.stored.load(Ordering::Acquire))
+    }
+
+    /// The store has taken in everything up to `position`.
+    pub(crate) fn publish(&self, position: Position) {
+        self.stored.store(position.0, Ordering::Release);
+    }
+
+    /// The filters know what earlier runs have stored.
+    pub(crate) fn finish_warming(&self) {
+        self.warming.store(false, Ordering::Release);
+    }
+
+    /// Whether the filters still have to be filled with what earlier runs have stored.
+    pub(crate) fn is_warming(&self) -> bool {
+        self.warming.load(Ordering::Acquire)
+    }
+
+    /// Forgets requests of the generation before the last.
+    pub(crate) fn rotate_requests(&self) {
+        self.requests.rotate();
+    }
+
+    /// A request's order is to be found in the store.
+    pub(crate) fn add_request(&self, request_hash: u64) {
+        self.requests.insert(request_hash);
+    }
+
+    /// A payment is to be found in the store.
+    pub(crate) fn add_payment(&self, payment: PaymentId) {
+        self.names.insert(self.payment_hash(payment));
+    }
+
+    /// An external number is to be found in the store.
+    pub(crate) fn add_external(&self, external: u128) {
+        self.names.insert(self.external_hash(external));
+    }
+
+    fn may_have_request(&self, request_hash: u64) -> bool {
+        self.is_warming() || self.requests.contains(request_hash)
+    }
+
+    fn may_have_payment(&self, payment: PaymentId) -> bool {
+        self.is_warming() || self.names.contains(self.payment_hash(payment))
+    }
+
+    fn may_have_external(&self, external_no: &str) -> bool {
+        self.is_warming() || self.names.contains(self.external_hash(external_key(external_no)))
+    }
+
+    fn payment_hash(&self, payment: PaymentId) -> u64 {
+        let [high, low] = payment.words();
+        mix64(mix64(high ^ self.names_seed) ^ low)
+    }
+
+    fn external_hash(&self, external: u128) -> u64 {
+        mix64(mix64((external >> 64) as u64 ^ self.names_seed.rotate_left(17)) ^ external as u64)
+    }
+}
+
+/// What stands for an external number in the store and its filter: a frozen 128-bit hash.
+pub(crate) fn external_key(external_no: &str) -> u128 {
+    hash128(external_no.as_bytes())
+}
+
+/// A question to the store.
+#[derive(Debug)]
+pub(crate) enum Load {
+    /// An order that is to be changed.
+    Order {
+        /// Which.
+        order_no: OrderNo,
+    },
+    /// An order to be shown; answered without its actor.
+    ShowOrder {
+        /// Which.
+        order_no: OrderNo,
+        /// Who asks.
+        caller: Caller,
+        /// Where the answer goes.
+        reply: Reply<Order>,
+    },
+    /// A member's orders.
+    OrdersOf {
+        /// The member.
+        member: MemberId,
+        /// Only orders below this number.
+        before: Option<OrderNo>,
+        /// Most orders in the answer.
+        len_max: usize,
+        /// Those in memory, newest first, as many as fit.
+        hot: Vec<Order>,
+        /// Where the answer goes.
+        reply: Reply<Vec<Order>>,
+    },
+    /// Whether a submission was placed before, and whether its external number is taken.
+    Submission {
+        /// Its collection.
+        collect: u32,
+        /// Who buys.
+        member: MemberId,
+        /// The client's name for the request.
+        request: RequestId,
+        /// The shop's number.
+        external: Option<u128>,
+    },
+    /// Whether a submission that can't be placed was placed before.
+    Recall {
+        /// The submission.
+        recall: Box<Recall>,
+        /// Where the answer goes.
+        reply: SubmitReply,
+    },
+    /// A payment.
+    Payment {
+        /// Which.
+        payment: PaymentId,
+    },
+}
+
+/// An answer of the store. [`Reject::Unavailable`] where it can't be read.
+#[derive(Debug)]
+pub(crate) enum Loaded {
+    /// To [`Load::Order`].
+    Order {
+        /// Which.
+        order_no: OrderNo,
+        /// The order, if there is one.
+        found: Result<Option<Order>, Reject>,
+    },
+    /// To [`Load::OrdersOf`].
+    OrdersOf {
+        /// The orders, newest first.
+        orders: Result<Vec<Order>, Reject>,
+        /// Where the answer goes.
+        reply: Reply<Vec<Order>>,
+    },
+    /// To [`Load::Submission`].
+    Submission {
+        /// Its collection.
+        collect: u32,
+        /// The order it was placed as, if it was.
+        found: Result<Option<Order>, Reject>,
+        /// Whether another order has the external number.
+        external_taken: bool,
+    },
+    /// To [`Load::Recall`].
+    Recall {
+        /// The submission.
+        recall: Box<Recall>,
+        /// Where the answer goes.
+        reply: SubmitReply,
+        /// The order it was placed as, if it was.
+        found: Result<Option<Order>, Reject>,
+    },
+    /// To [`Load::Payment`].
+    Payment {
+        /// Which.
+        payment: PaymentId,
+        /// The payment, if there is one.
+        found: Result<Option<SettledPayment>, Reject>,
+    },
+}
+
+impl OrderActor {
+    /// Takes an answer of the store.
+    pub(super) fn loaded(&mut self, loaded: Loaded, now_ms: u64, acknowledged: Position, effects: &mut OrderEffects) {
+        match loaded {
+            Loaded::Order { order_no, found } => self.order_loaded(order_no, found, now_ms, acknowledged, effects),
+            Loaded::OrdersOf { orders, reply } => {
+                let is_durable = orders
+                    .as_ref()
+                    .map_or(true, |orders| orders.iter().all(|order| order.last_position <= acknowledged));
+                effects.show(Answer::to(reply, orders), is_durable);
+            }
+            Loaded::Submission { collect, found, external_taken } => {
+                self.submission_loaded(collect, found, external_taken, now_ms, effects);
+            }
+            Loaded::Recall { recall, reply, found } => match found {
+                Ok(Some(order)) => self.answer_again(&order, recall.body_hash, reply, effects),
+                Ok(None) => effects.answers.push(Answer::Submit(reply, Err(recall.refusal))),
+                Err(reject) => effects.answers.push(Answer::Submit(reply, Err(reject))),
+            },
+            Loaded::Payment { payment, found } => self.payment_loaded(payment, found, now_ms, effects),
+        }
+    }
+
+    /// Lets an item wait for its order, if that may be in the store; gives it back otherwise.
+    pub(super) fn wait_for_order(
+        &mut self,
+        order_no: OrderNo,
+        item: OrderItem,
+        effects: &mut OrderEffects,
+    ) -> Result<(), OrderItem> {
+        if self.shared.store.is_none() {
+            return Err(item);
+        }
+        let waiting = self.loading_orders.entry(order_no).or_insert_with(|| {
+            effects.loads.push(Load::Order { order_no });
+            Vec::new()
+        });
+        if waiting.len() < self.settings.waiters_max || matches!(item, OrderItem::ApplyPayment(_)) {
+            waiting.push(item);
+        } else {
+            refuse(item, Reject::Overloaded { bound: "waiters_max", retry_after_ms: 10 }, effects);
+        }
+        Ok(())
+    }
+
+    /// Lets a notification wait for its payment, if that may be in the store; gives it back otherwise.
+    pub(super) fn wait_for_payment(&mut self, request: PayRequest, effects: &mut OrderEffects) -> Option<PayRequest> {
+        let store = self.shared.store.as_ref()?;
+        let payment = request.id;
+        if !self.loading_payments.contains_key(&payment) && !store.may_have_payment(payment) {
+            return Some(request);
+        }
+        let waiting = self.loading_payments.entry(payment).or_insert_with(|| {
+            effects.loads.push(Load::Payment { payment });
+            Vec::new()
+        });
+        if waiting.len() < self.settings.waiters_max {
+            waiting.push(request);
+        } else {
+            let reject = Reject::Overloaded { bound: "waiters_max", retry_after_ms: 10 };
+            effects.answers.push(Answer::to(request.reply, Err(reject)));
+        }
+        None
+    }
+
+    /// Asks the store whether a collecting submission was placed before, or its external number taken. False where it
+    /// can't have been.
+    pub(super) fn ask_for_submission(&self, collect: u32, effects: &mut OrderEffects) -> bool {
+        let Some(store) = &self.shared.store else { return false };
+        let Some(Collect { purpose: Purpose::Submit { admitted, .. }, .. }) = self.collects.get(collect) else {
+            return false;
+        };
+        let external_no = admitted.text.as_ref().and_then(|text| text.external_no.as_deref());
+        let external = external_no.filter(|external_no| store.may_have_external(external_no)).map(external_key);
+        if external.is_none() && !store.may_have_request(admitted.request_hash) {
+            return false;
+        }
+        let (member, request) = (admitted.member_id, admitted.request_id);
+        effects.loads.push(Load::Submission { collect, member, request, external });
+        true
+    }
+
+    /// Whether a request that is not in memory may be in the store.
+    pub(super) fn may_be_stored(&self, request_hash: u64) -> bool {
+        self.shared.store.as_ref().is_some_and(|store| store.may_have_request(request_hash))
+    }
+
+    /// Enters an order that comes back from the store.
+    pub(super) fn enter_again(&mut self, order: Order) -> u32 {
+        let hash = order.record_hash();
+        let (member, request, status) = (order.member_id, order.request_id, order.status);
+        if let Some(external_no) = order.external_no() {
+            self.shared.external.assign(external_no, order.order_no);
+        }
+        let index = self.records.push(OrderRecord::new(order));
+        self.tables.index_order(index, false, &mut self.records);
+        self.tables.restore_request(member, request, index);
+        if matches!(status, OrderStatus::Pending | OrderStatus::Paid | OrderStatus::Shipped) {
+            self.counts.open += 1;
+        }
+        self.left_sum = self.left_sum.wrapping_sub(hash);
+        self.stored_closed.insert(index, hash);
+        index
+    }
+
+    /// The answer of a submission that was placed before, from the order as the store has it.
+    fn answer_again(&mut self, order: &Order, body_hash: u64, reply: SubmitReply, effects: &mut OrderEffects) {
+        self.counts.duplicates += 1;
+        let result = if order.body_hash == body_hash {
+            Ok(Receipt::first_of(order))
+        } else {
+            Err(Reject::RequestIdReused)
+        };
+        effects.answers.push(Answer::Submit(reply, result));
+    }
+
+    fn order_loaded(
+        &mut self,
+        order_no: OrderNo,
+        found: Result<Option<Order>, Reject>,
+        now_ms: u64,
+        acknowledged: Position,
+        effects: &mut OrderEffects,
+    ) {
+        let waiting = self.loading_orders.remove(&order_no).unwrap_or_default();
+        let reject = match found {
+            Ok(Some(order)) => {
+                debug_assert!(self.find(order_no).is_none(), "one question an order");
+                let index = self.enter_again(order);
+                self.note_closed(index, now_ms);
+                for item in waiting {
+                    self.on_item(item, now_ms, acknowledged, effects);
+                }
+                return;
+            }
+            Ok(None) => Reject::OrderNotFound,
+            Err(reject) => reject,
+        };
+        for item in waiting {
+            refuse(item, reject, effects);
+        }
+    }
+
+    fn submission_loaded(
+        &mut self,
+        collect: u32,
+        found: Result<Option<Order>, Reject>,
+        external_taken: bool,
+        now_ms: u64,
+        effects: &mut OrderEffects,
+    ) {
+        let order = match found {
+            Ok(Some(order)) => order,
+            Ok(None) if external_taken => return self.fail(collect, Reject::ExternalNoTaken, now_ms, effects),
+            Ok(None) => return self.begin_unless_refused(collect, now_ms, effects),
+            Err(reject) => return self.fail(collect, reject, now_ms, effects),
+        };
+        let Purpose::Submit { admitted, retries } = self.collects.remove(collect).purpose else {
+            unreachable!("only a submission asks for itself")
+        };
+        self.tables.end_request(admitted.request_hash, collect);
+        if let Some(external_no) = admitted.text.as_ref().and_then(|text| text.external_no.as_deref()) {
+            self.shared.external.give_back(external_no);
+        }
+        self.answer_again(&order, admitted.body_hash, admitted.reply, effects);
+        for (reply, body_hash) in retries {
+            self.answer_again(&order, body_hash, reply, effects);
+        }
+    }
+
+    fn payment_loaded(
+        &mut self,
+        payment: PaymentId,
+        found: Result<Option<SettledPayment>, Reject>,
+        now_ms: u64,
+        effects: &mut OrderEffects,
+    ) {
+        let waiting = self.loading_payments.remove(&payment).unwrap_or_default();
+        match found {
+            Err(reject) => {
+                for request in waiting {
+                    effects.answers.push(Answer::to(request.reply, Err(reject)));
+                }
+                return;
+            }
+            Ok(None) => {}
+            Ok(Some(SettledPayment { order_no, amount, result, .. })) => {
+                let record = PaymentRecord { order_no, amount, result: Some(result), waiting: Vec::new() };
+                self.left_sum = self.left_sum.wrapping_sub(record.record_hash(payment));
+                self.slot(payment.slot()).payments.insert(payment, record);
+                self.note_paid(payment, Position(0), now_ms);
+            }
+        }
+        for request in waiting {
+            self.receive_known_payment(request, now_ms, effects);
+        }
+    }
+}
+
+/// Answers a waiting item that can't be done. Recorded money is not among what is refused: that its order can't be
+/// read is a failure of the engine.
+fn refuse(item: OrderItem, reject: Reject, effects: &mut OrderEffects) {
+    match item {
+        OrderItem::Command(request) => effects.answers.push(Answer::to(request.reply, Err(reject))),
+        OrderItem::Pay(request) => effects.answers.push(Answer::to(request.reply, Err(reject))),
+        OrderItem::Query(Query::Order { reply, .. }) => effects.answers.push(Answer::to(reply, Err(reject))),
+        _ => effects.failure = Some("the order of a recorded payment can't be read from the store"),
+    }
+}

@@ -1,0 +1,294 @@
+//! The store projection actor: follows the durable journal, checkpoint by checkpoint.
+//!
+//! A checkpoint reads frames, asks the order actors for what their events touched, waits until what the actors gave is
+//! durable too, and commits it all with its position. Only then are closed orders allowed to leave memory, and the
+//! journal to be trimmed, one checkpoint later. When anything fails the store stops for good: orders go on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+
+use super::board::StoreBoard;
+use crate::actors::order::OrderItem;
+use crate::actors::order::cold::StoreView;
+use crate::actors::order::gather::{Gather, Gathered, Place};
+use crate::actors::order::shell::owner_of;
+use crate::domain::ids::{OrderNo, Position};
+use crate::journal::{Frame, JournalHandle, JournalRead};
+use crate::projection::store::{Checkpointer, Taken};
+use crate::runtime::clock::Clock;
+use crate::runtime::inbox::Inbox;
+
+/// Orders that one question to an order actor names, so that new orders don't wait long behind it.
+const GATHER_ORDERS_MAX: usize = 256;
+/// Bytes of journal read at a time.
+const READ_BYTES: usize = 1 << 20;
+/// Merging that one checkpoint brings with it, in bytes; more while the store keeps up.
+const MERGE_BYTES: usize = 8 << 20;
+
+/// What the projector works with.
+pub(crate) struct ProjectorWorld {
+    pub(crate) journal: JournalHandle,
+    pub(crate) orders: Vec<Arc<Inbox<OrderItem>>>,
+    pub(crate) view: Arc<StoreView>,
+    pub(crate) board: Arc<StoreBoard>,
+    pub(crate) clock: Clock,
+    pub(crate) events_max: usize,
+    pub(crate) journal_keep_min_bytes: u64,
+    pub(crate) payment_window_ms: u64,
+    /// Set while a call is on its way to the projector, so that a busy one is not called twice.
+    pub(crate) called: AtomicBool,
+}
+
+/// A message to the projector.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// Take in what is durable.
+    Advance,
+    /// Take in everything up to here, then answer.
+    AdvanceTo(Position, oneshot::Sender<()>),
+}
+
+/// The actor.
+pub(crate) struct Projector {
+    world: Arc<ProjectorWorld>,
+}
+
+/// Its state.
+pub(crate) struct ProjectorState {
+    /// Elsewhere while it works; gone once it has failed.
+    checkpointer: Option<Checkpointer>,
+    /// Checkpoints that the journal may be trimmed to, oldest first: position, and bytes written to the journal by then.
+    trims: VecDeque<(Position, u64)>,
+}
+
+impl Projector {
+    /// A projector.
+    pub(crate) fn new(world: Arc<ProjectorWorld>) -> Self {
+        Self { world }
+    }
+
+    /// One checkpoint. False when there was nothing to take in, or the engine is closing.
+    async fn checkpoint(&self, state: &mut ProjectorState) -> Result<bool, String> {
+        let world = &self.world;
+        let Some(checkpointer) = state.checkpointer.take() else { return Ok(false) };
+        let durable = world.journal.durable();
+        if durable <= checkpointer.position() {
+            world.board.behind_since_ms.store(0, Ordering::Relaxed);
+            state.checkpointer = Some(checkpointer);
+            return Ok(false);
+        }
+        let began_ms = world.clock.now_ms();
+        let (reader, events_max) = (world.journal.reader(), world.events_max);
+        let (mut checkpointer, taken) = blocking(move || {
+            let mut checkpointer = checkpointer;
+            let frames = read_frames(reader.as_ref(), checkpointer.position(), durable, events_max)?;
+            let taken = checkpointer.take(&frames).map_err(|error| error.to_string())?;
+            Ok((checkpointer, taken))
+        })
+        .await?;
+
+        let Some(sums) = self.gather(&taken, &mut checkpointer).await else { return Ok(false) };
+        if !self.wait_durable(sums.as_of).await {
+            return Ok(false);
+        }
+        let (closed_sum, closed_count) = (sums.closed_sum, sums.closed_count);
+        let (checkpointer, taken, report) = blocking(move || {
+            let report = checkpointer.commit(&taken, closed_sum, closed_count);
+            report.map(|report| (checkpointer, taken, report)).map_err(|error| error.to_string())
+        })
+        .await?;
+
+        world.view.publish(taken.up_to);
+        let board = &world.board;
+        board.checkpoints.fetch_add(1, Ordering::Relaxed);
+        board.written_bytes.fetch_add(report.bytes, Ordering::Relaxed);
+        let caught_up = world.journal.durable() <= taken.up_to;
+        board.behind_since_ms.store(if caught_up { 0 } else { began_ms }, Ordering::Relaxed);
+        // Whoever left memory only waited for this.
+        for inbox in &world.orders {
+            let _ = inbox.push(OrderItem::Tick);
+        }
+        self.trim(state, taken.up_to);
+        state.checkpointer = Some(self.merge(checkpointer).await?);
+        Ok(true)
+    }
+
+    /// Asks the order actors for what was touched, and stages it. `None` while the engine closes.
+    async fn gather(&self, taken: &Taken, checkpointer: &mut Checkpointer) -> Option<Sums> {
+        let mut sums = Sums::default();
+        let actors = self.world.orders.len();
+        let mut touched: Vec<Vec<OrderNo>> = vec![Vec::new(); actors];
+        for number in &taken.touched {
+            touched[owner_of(number.slot(), actors)].push(*number);
+        }
+        let mut rounds: Vec<_> = touched.iter().map(|numbers| numbers.chunks(GATHER_ORDERS_MAX)).collect();
+        loop {
+            // One question for each actor at a time.
+            let mut answers = Vec::with_capacity(actors);
+            for (inbox, chunks) in self.world.orders.iter().zip(&mut rounds) {
+                let Some(numbers) = chunks.next() else { continue };
+                let (reply, answer) = oneshot::channel();
+                let gather = Gather { numbers: numbers.to_vec(), up_to: taken.up_to, reply };
+                inbox.push(OrderItem::Gather(gather)).ok()?;
+                answers.push(answer);
+            }
+            if answers.is_empty() {
+                return Some(sums);
+            }
+            for answer in answers {
+                sums.stage(&answer.await.ok()?, checkpointer);
+            }
+        }
+    }
+
+    /// Waits until a position is durable; false where that will not come.
+    async fn wait_durable(&self, position: Position) -> bool {
+        let mut durable = self.world.journal.watch_durable();
+        durable.wait_for(|durable| *durable >= position).await.is_ok()
+    }
+
+    /// Lets go of the journal before the checkpoint before this one, except for what stays for inspection.
+    fn trim(&self, state: &mut ProjectorState, stored: Position) {
+        let written = self.world.journal.stats().bytes;
+        let keep = self.world.journal_keep_min_bytes;
+        let mut trim_to = None;
+        while let Some((position, at_bytes)) = state.trims.front().copied()
+            && written.saturating_sub(at_bytes) >= keep
+        {
+            trim_to = Some(position);
+            state.trims.pop_front();
+        }
+        state.trims.push_back((stored, written));
+        if let Some(position) = trim_to {
+            self.world.journal.trim(Position(position.0 + 1));
+        }
+    }
+
+    /// A piece of the tables' merging, so that look-ups stay fast.
+    async fn merge(&self, mut checkpointer: Checkpointer) -> Result<Checkpointer, String> {
+        let now_ms = self.world.clock.now_ms();
+        checkpointer.expire_payments_before(now_ms.saturating_sub(self.world.payment_window_ms));
+        let board = Arc::clone(&self.world.board);
+        blocking(move || {
+            let report = checkpointer.merge(MERGE_BYTES).map_err(|error| error.to_string())?;
+            board.written_bytes.fetch_add(report.bytes, Ordering::Relaxed);
+            Ok(checkpointer)
+        })
+        .await
+    }
+
+    async fn advance(&self, state: &mut ProjectorState, to: Option<Position>) {
+        loop {
+            match self.checkpoint(state).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(reason) => {
+                    self.world.board.fail(reason);
+                    break;
+                }
+            }
+            // The next call takes in what came meanwhile; a full batch means that more was waiting all the time.
+            let stored = self.world.view.stored();
+            let waiting = self.world.journal.durable().0.saturating_sub(stored.0);
+            let goes_on = to.is_some_and(|to| stored < to) || waiting >= self.world.events_max as u64;
+            if !goes_on {
+                break;
+            }
+        }
+    }
+}
+
+/// What a checkpoint's gathering adds up to.
+#[derive(Default)]
+struct Sums {
+    as_of: Position,
+    closed_sum: u64,
+    closed_count: i64,
+}
+
+impl Sums {
+    fn stage(&mut self, gathered: &Gathered, checkpointer: &mut Checkpointer) {
+        let mut begin = 0;
+        for order in &gathered.orders {
+            let record = &gathered.bytes[begin..order.end];
+            begin = order.end;
+            match order.place {
+                Place::Open { was_closed } => checkpointer.put_open(order.order_no, record, was_closed),
+                Place::Closed { was_open } => checkpointer.put_closed(order.order_no, record, was_open),
+            }
+        }
+        for limit in &gathered.limits {
+            checkpointer.put_limit(limit.member, &limit.key, limit.used, gathered.as_of);
+        }
+        self.as_of = self.as_of.max(gathered.as_of);
+        self.closed_sum = self.closed_sum.wrapping_add(gathered.closed_sum);
+        self.closed_count += gathered.closed_count;
+    }
+}
+
+impl Actor for Projector {
+    type Msg = Call;
+    type State = ProjectorState;
+    type Arguments = Checkpointer;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Call>,
+        checkpointer: Checkpointer,
+    ) -> Result<ProjectorState, ActorProcessingErr> {
+        let trims = VecDeque::from([(checkpointer.position(), 0)]);
+        Ok(ProjectorState { checkpointer: Some(checkpointer), trims })
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Call>,
+        call: Call,
+        state: &mut ProjectorState,
+    ) -> Result<(), ActorProcessingErr> {
+        match call {
+            Call::Advance => {
+                self.world.called.store(false, Ordering::Release);
+                self.advance(state, None).await;
+            }
+            Call::AdvanceTo(position, done) => {
+                self.advance(state, Some(position)).await;
+                // Whoever waited may have gone.
+                let _ = done.send(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The frames behind `stored`, up to about `events_max` events.
+fn read_frames(
+    reader: &dyn JournalRead,
+    stored: Position,
+    durable: Position,
+    events_max: usize,
+) -> Result<Vec<Frame>, String> {
+    let mut frames: Vec<Frame> = Vec::new();
+    let mut next = Position(stored.0 + 1);
+    while next <= durable && (next.0 - stored.0) as usize <= events_max {
+        let read = reader.read(next, READ_BYTES).map_err(|error| error.to_string())?;
+        let Some(last) = read.last() else { break };
+        next = Position(last.last().0 + 1);
+        frames.extend(read);
+    }
+    Ok(frames)
+}
+
+/// Runs what blocks, off the runtime's threads. A panic is told like an error: the store stops, orders go on.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(format!("its work did not end: {error}")),
+    }
+}

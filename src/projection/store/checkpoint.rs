@@ -1,0 +1,266 @@
+//! Making a checkpoint: what durable events say goes in at once, what they touched is asked of the order actors.
+
+use hashbrown::{HashMap, HashSet};
+
+use super::head::{Head, PendingPayment};
+use super::reader::{StockEntry, StoreReader};
+use super::tables;
+use crate::domain::event::{Event, StockUnits};
+use crate::domain::hash::hash128;
+use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, StockKey};
+use crate::domain::money::Money;
+use crate::domain::order::{PaymentResult, SettledPayment, payment_hash};
+use crate::journal::{Frame, decode_record, encode_record};
+use crate::projection::levels::{CommitReport, Levels, LevelsOptions, MergeReport, PageStore, StoreError, TableId};
+
+/// What a run of frames came to.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// The last position taken in.
+    pub(crate) up_to: Position,
+    /// Orders that the events touched, ascending, each once.
+    pub(crate) touched: Vec<OrderNo>,
+    /// Events taken in.
+    pub(crate) events: u64,
+}
+
+/// The single writer of the store.
+pub(crate) struct Checkpointer {
+    levels: Levels,
+    head: Head,
+    stock: HashMap<StockKey, StockEntry>,
+    changed_stock: HashSet<StockKey>,
+    pending: HashMap<PaymentId, (OrderNo, Money)>,
+    value: Vec<u8>,
+    expire_payments_before_ms: u64,
+}
+
+impl Checkpointer {
+    /// Opens the store on its pages.
+    ///
+    /// # Errors
+    /// [`StoreError`] where they can't be read.
+    pub(crate) fn open(pages: Box<dyn PageStore>) -> Result<Self, StoreError> {
+        let levels = Levels::open(pages, tables::TABLES, LevelsOptions::default())?;
+        let reader = StoreReader::new(levels.reader());
+        let head = reader.head()?;
+        let mut stock = HashMap::new();
+        reader.load_stock(|key, entry| drop(stock.insert(key, entry)))?;
+        let pending = head.pending.iter().map(|payment| (payment.payment, (payment.order_no, payment.amount)));
+        Ok(Self {
+            pending: pending.collect(),
+            levels,
+            head,
+            stock,
+            changed_stock: HashSet::new(),
+            value: Vec::new(),
+            expire_payments_before_ms: 0,
+        })
+    }
+
+    /// Everything up to here is stored.
+    pub(crate) fn position(&self) -> Position {
+        self.head.position
+    }
+
+    /// The reading side.
+    pub(crate) fn reader(&self) -> StoreReader {
+        StoreReader::new(self.levels.reader())
+    }
+
+    /// Takes in frames that continue the store's position.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] where an event can't be decoded, or doesn't continue the store.
+    pub(crate) fn take(&mut self, frames: &[Frame]) -> Result<Taken, StoreError> {
+        let mut taken = Taken { up_to: self.head.position, ..Taken::default() };
+        for frame in frames {
+            for entry in frame.entries() {
+                for event in entry.events() {
+                    let (position, event) = event.map_err(|error| damaged(format!("an event: {error}")))?;
+                    if position <= self.head.position {
+                        continue;
+                    }
+                    if position.0 != taken.up_to.0 + 1 {
+                        let up_to = taken.up_to;
+                        return Err(damaged(format!("the journal goes from position {up_to} to {position}")));
+                    }
+                    taken.up_to = position;
+                    taken.events += 1;
+                    if let Some((order_no, _)) = event.order_version() {
+                        taken.touched.push(order_no);
+                    }
+                    self.take_event(&event)?;
+                }
+            }
+        }
+        taken.touched.sort_unstable();
+        taken.touched.dedup();
+        Ok(taken)
+    }
+
+    /// Puts an order where a restart brings it back into memory.
+    pub(crate) fn put_open(&mut self, number: OrderNo, record: &[u8], was_closed: bool) {
+        let key = tables::order_key(number);
+        self.levels.put(tables::OPEN, &key, record);
+        if was_closed {
+            self.levels.remove(tables::CLOSED, &key);
+        }
+    }
+
+    /// Puts an order that is closed as of the checkpoint's position.
+    pub(crate) fn put_closed(&mut self, number: OrderNo, record: &[u8], was_open: bool) {
+        let key = tables::order_key(number);
+        self.levels.put(tables::CLOSED, &key, record);
+        if was_open {
+            self.levels.remove(tables::OPEN, &key);
+        }
+    }
+
+    /// Puts a member's use of a purchase limit, which includes everything up to `as_of`.
+    pub(crate) fn put_limit(&mut self, member: MemberId, key: &StockKey, used: u32, as_of: Position) {
+        let key = tables::limit_key(member, key);
+        self.value.clear();
+        encode_record(&(used, as_of), &mut self.value);
+        // Kept at zero too: replay must know that later events are in it already.
+        self.levels.put(tables::LIMITS, &key, &self.value);
+    }
+
+    /// Makes what was taken and put durable, in one atomic batch.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the store stays as it was, and nothing more may be asked of it.
+    pub(crate) fn commit(
+        &mut self,
+        taken: &Taken,
+        closed_sum: u64,
+        closed_orders: i64,
+    ) -> Result<CommitReport, StoreError> {
+        for key in self.changed_stock.drain() {
+            let entry = self.stock.get(&key).copied().unwrap_or_default();
+            self.value.clear();
+            encode_record(&entry, &mut self.value);
+            self.levels.put(tables::STOCK, &tables::stock_key(&key), &self.value);
+        }
+        let head = &mut self.head;
+        head.position = taken.up_to;
+        head.closed_sum = head.closed_sum.wrapping_add(closed_sum);
+        head.closed_orders = head.closed_orders.saturating_add_signed(closed_orders);
+        head.pending.clear();
+        head.pending.extend(self.pending.iter().map(|(payment, (order_no, amount))| PendingPayment {
+            payment: *payment,
+            order_no: *order_no,
+            amount: *amount,
+        }));
+        head.pending.sort_unstable_by_key(|pending| pending.payment);
+        self.value.clear();
+        encode_record(&self.head, &mut self.value);
+        self.levels.commit(&self.value)
+    }
+
+    /// Payments that were settled before this time need not be kept any longer, in ms since the Unix epoch.
+    pub(crate) fn expire_payments_before(&mut self, at_ms: u64) {
+        self.expire_payments_before_ms = at_ms;
+    }
+
+    /// Does a bounded piece of the tables' merging.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing more may be asked of the store.
+    pub(crate) fn merge(&mut self, bytes_max: usize) -> Result<MergeReport, StoreError> {
+        let before_ms = self.expire_payments_before_ms;
+        let expired = |table: TableId, _key: &[u8], value: &[u8]| {
+            table == tables::PAYMENTS
+                && decode_record::<SettledPayment>(value).is_ok_and(|payment| payment.at_ms < before_ms)
+        };
+        self.levels.merge_step(bytes_max, &expired)
+    }
+
+    fn take_event(&mut self, event: &Event) -> Result<(), StoreError> {
+        self.head.latest_at_ms = self.head.latest_at_ms.max(event.at_ms());
+        match event {
+            Event::NumbersReserved { until_ms, .. } => {
+                self.head.numbers_until_ms = self.head.numbers_until_ms.max(*until_ms);
+            }
+            Event::SkuPut { revision, sku, .. } => {
+                self.value.clear();
+                encode_record(sku.as_ref(), &mut self.value);
+                self.levels.put(tables::SKUS, &tables::sku_key(sku.id, *revision), &self.value);
+            }
+            Event::StockAdjusted { key, adjustment_id, change, delta, .. } => {
+                self.stock_of(key).total += delta;
+                self.value.clear();
+                encode_record(change, &mut self.value);
+                let key = tables::adjustment_key(key, *adjustment_id);
+                self.levels.put(tables::ADJUSTMENTS, &key, &self.value);
+            }
+            Event::OrderCreated(created) => {
+                self.head.orders += 1;
+                let request = created.request_id.get().to_be_bytes();
+                let key = tables::member_key(created.member_id, created.order_no);
+                self.levels.put(tables::MEMBERS, &key, &request);
+                if let Some(external_no) = created.text.as_ref().and_then(|text| text.external_no.as_deref()) {
+                    let key = hash128(external_no.as_bytes()).to_be_bytes();
+                    self.levels.put(tables::EXTERNAL, &key, &created.order_no.get().to_be_bytes());
+                }
+                for line in created.lines.iter() {
+                    self.stock_of(&line.key).reserved += i64::from(line.quantity);
+                }
+            }
+            Event::PaymentReceived { payment, order_no, amount, .. } => {
+                self.pending.insert(*payment, (*order_no, *amount));
+            }
+            Event::OrderPaid { step, payment, units } => {
+                self.reserve(units, -1, 1);
+                self.settle(*payment, PaymentResult::Paid, step.at_ms)?;
+            }
+            Event::OrderClosed { units, .. } => self.reserve(units, -1, 0),
+            Event::OrderRevived { units, .. } => self.reserve(units, 1, 0),
+            Event::RefundRequired { step, payment, reason, .. } => {
+                self.settle(*payment, PaymentResult::RefundRequired(*reason), step.at_ms)?;
+            }
+            Event::PaymentStarted { .. } | Event::OrderShipped { .. } | Event::OrderReceived { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn stock_of(&mut self, key: &StockKey) -> &mut StockEntry {
+        self.changed_stock.insert(*key);
+        self.stock.entry(*key).or_default()
+    }
+
+    fn reserve(&mut self, units: &[StockUnits], reserved: i64, sold: i64) {
+        for StockUnits { key, quantity } in units {
+            let entry = self.stock_of(key);
+            entry.reserved += reserved * i64::from(*quantity);
+            entry.sold += sold * i64::from(*quantity);
+        }
+    }
+
+    /// A payment's outcome is known.
+    fn settle(&mut self, payment: PaymentId, result: PaymentResult, at_ms: u64) -> Result<(), StoreError> {
+        let (order_no, amount) = match self.pending.remove(&payment) {
+            Some(pending) => pending,
+            None => {
+                // It had an outcome, and gets another one.
+                let known = self.reader().payment(payment)?;
+                let Some(known) = known else {
+                    return Err(damaged(format!("the outcome of payment {payment:?}, which was not received")));
+                };
+                let hash = payment_hash(payment, known.order_no, known.amount, Some(known.result));
+                self.head.payments_sum = self.head.payments_sum.wrapping_sub(hash);
+                (known.order_no, known.amount)
+            }
+        };
+        let hash = payment_hash(payment, order_no, amount, Some(result));
+        self.head.payments_sum = self.head.payments_sum.wrapping_add(hash);
+        self.value.clear();
+        encode_record(&SettledPayment { order_no, amount, result, at_ms }, &mut self.value);
+        self.levels.put(tables::PAYMENTS, &tables::payment_key(payment), &self.value);
+        Ok(())
+    }
+}
+
+fn damaged(what: String) -> StoreError {
+    StoreError::damaged(what)
+}

@@ -1,0 +1,26 @@
+//! The store: the checkpoint of the journal, in a second database.
+//!
+//! ```text
+//! durable frames ──▶ Checkpointer::take ── events: stock, catalogue, payments, members, external numbers
+//!                          │ touched orders
+//! order actors ── records ─▶ put_order, put_limit
+//!                          └▶ commit: one atomic batch with the position, fdatasync
+//! restart ◀── StoreReader::load_*        look-ups ◀── StoreReader
+//! ```
+//!
+//! Open orders stand in a table of their own, so that a restart reads those and not all orders ever taken. The store
+//! may hold an order as it is *after* the checkpoint's position: each record names its last event, and replay skips
+//! what it includes. Closed orders, stock, payments and the catalogue are exactly those of the position.
+
+mod checkpoint;
+mod head;
+mod reader;
+mod tables;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use checkpoint::{Checkpointer, Taken};
+pub(crate) use head::{Head, PendingPayment};
+pub(crate) use reader::{StockEntry, StoreReader, StoredLimit};
+pub(crate) use tables::TABLES;

@@ -1,0 +1,289 @@
+//! Reading the store: look-ups while the engine runs, and everything that a restart needs.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::head::Head;
+use super::tables;
+use crate::domain::catalogue::Sku;
+use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, Slot, StockKey};
+use crate::domain::order::{Order, SettledPayment};
+use crate::domain::request::StockChange;
+use crate::journal::decode_record;
+use crate::projection::levels::{LevelsReader, Snapshot, StoreError, TableId};
+
+/// A stock key's counters as the events up to the checkpoint's position add up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StockEntry {
+    /// Units that there are.
+    pub(crate) total: i64,
+    /// Units of unpaid orders.
+    pub(crate) reserved: i64,
+    /// Units of paid orders.
+    pub(crate) sold: i64,
+}
+
+/// A member's use of a purchase limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoredLimit {
+    /// The member.
+    pub(crate) member: MemberId,
+    /// Which stock.
+    pub(crate) key: StockKey,
+    /// Units in orders that are placed and not cancelled.
+    pub(crate) used: u32,
+    /// It includes everything up to here.
+    pub(crate) as_of: Position,
+}
+
+/// The reading side of the store, for any number of threads.
+#[derive(Clone)]
+pub(crate) struct StoreReader {
+    levels: LevelsReader,
+}
+
+impl StoreReader {
+    /// A reader of these tables.
+    pub(crate) fn new(levels: LevelsReader) -> Self {
+        Self { levels }
+    }
+
+    /// A state that stays the same while others write.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.levels.snapshot()
+    }
+
+    /// The last checkpoint's own record; of a fresh store the default.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub(crate) fn head(&self) -> Result<Head, StoreError> {
+        let snapshot = self.levels.snapshot();
+        snapshot.head().map_or(Ok(Head::default()), |bytes| decode("the head", bytes))
+    }
+
+    /// A closed order.
+    ///
+    /// # Errors
+    /// [`StoreError`], as for every look-up here.
+    pub(crate) fn order(&self, number: OrderNo) -> Result<Option<Order>, StoreError> {
+        closed_order(&self.levels.snapshot(), number)
+    }
+
+    /// The closed order that a member's request was placed as, not looking further back than `since_ms`, in ms since
+    /// the epoch of order numbers.
+    pub(crate) fn request(
+        &self,
+        member: MemberId,
+        request: RequestId,
+        since_ms: u64,
+    ) -> Result<Option<Order>, StoreError> {
+        let snapshot = self.levels.snapshot();
+        let wanted = request.get().to_be_bytes();
+        let mut orders = members_orders(&snapshot, member, None);
+        while let Some((key, value)) = orders.next()? {
+            let Some(number) = tables::number_of_member_key(key) else { continue };
+            if number.time_ms() < since_ms {
+                break;
+            }
+            if value == wanted {
+                return closed_order(&snapshot, number);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The order with an external number, by that number's hash.
+    pub(crate) fn external(&self, external: u128) -> Result<Option<OrderNo>, StoreError> {
+        let found = self.levels.snapshot().get(tables::EXTERNAL, &external.to_be_bytes())?;
+        let number = |bytes: Vec<u8>| {
+            let number = bytes.try_into().ok().and_then(|bytes| OrderNo::from_u64(u64::from_be_bytes(bytes)));
+            number.ok_or_else(|| StoreError::damaged("an external number's order".to_owned()))
+        };
+        found.map(number).transpose()
+    }
+
+    /// A payment whose outcome is known.
+    pub(crate) fn payment(&self, payment: PaymentId) -> Result<Option<SettledPayment>, StoreError> {
+        let found = self.levels.snapshot().get(tables::PAYMENTS, &tables::payment_key(payment))?;
+        found.map(|bytes| decode("a payment", &bytes)).transpose()
+    }
+
+    /// A page of a member's orders, newest first: `hot` are those in memory, newest first, `len_max` of them or all
+    /// there are.
+    pub(crate) fn orders_of(
+        &self,
+        member: MemberId,
+        before: Option<OrderNo>,
+        len_max: usize,
+        hot: Vec<Order>,
+    ) -> Result<Vec<Order>, StoreError> {
+        let snapshot = self.levels.snapshot();
+        let mut stored = members_orders(&snapshot, member, before);
+        let mut hot = hot.into_iter().peekable();
+        let mut orders = Vec::with_capacity(len_max.min(hot.len() + 16));
+        while orders.len() < len_max {
+            let Some((key, _)) = stored.next()? else { break };
+            let Some(number) = tables::number_of_member_key(key) else { continue };
+            while orders.len() < len_max
+                && let Some(order) = hot.next_if(|order| order.order_no >= number)
+            {
+                orders.push(order);
+            }
+            if orders.last().is_some_and(|order: &Order| order.order_no == number) || orders.len() >= len_max {
+                continue;
+            }
+            // One that isn't among the closed ones came in after the others were read from memory.
+            orders.extend(closed_order(&snapshot, number)?);
+        }
+        let room = len_max - orders.len();
+        orders.extend(hot.take(room));
+        Ok(orders)
+    }
+
+    /// Calls `each` with every order of a slot that belongs into memory.
+    pub(crate) fn load_open(&self, slot: Slot, mut each: impl FnMut(Order)) -> Result<(), StoreError> {
+        self.load_slot(tables::OPEN, slot, |_key, value| {
+            each(decode("an open order", value)?);
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with every purchase limit in use of a slot's members.
+    pub(crate) fn load_limits(&self, slot: Slot, mut each: impl FnMut(StoredLimit)) -> Result<(), StoreError> {
+        self.load_slot(tables::LIMITS, slot, |key, value| {
+            let (used, as_of) = decode("a purchase limit", value)?;
+            let limit = tables::limit_of_key(key);
+            let (member, key) = limit.ok_or_else(|| StoreError::damaged("a limit's key".to_owned()))?;
+            each(StoredLimit { member, key, used, as_of });
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with every stock key's counters.
+    pub(crate) fn load_stock(&self, mut each: impl FnMut(StockKey, StockEntry)) -> Result<(), StoreError> {
+        self.load(tables::STOCK, &[], None, |key, value| {
+            let key = tables::stock_of_key(key);
+            each(key.ok_or_else(|| StoreError::damaged("a stock key".to_owned()))?, decode("stock", value)?);
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with every adjustment that was applied.
+    pub(crate) fn load_adjustments(
+        &self,
+        mut each: impl FnMut(StockKey, AdjustmentId, StockChange),
+    ) -> Result<(), StoreError> {
+        self.load(tables::ADJUSTMENTS, &[], None, |key, value| {
+            let found = tables::stock_of_key(key).zip(tables::adjustment_of_key(key));
+            let (key, id) = found.ok_or_else(|| StoreError::damaged("an adjustment's key".to_owned()))?;
+            each(key, id, decode("an adjustment", value)?);
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with every catalogue revision, ascending.
+    pub(crate) fn load_skus(&self, mut each: impl FnMut(u32, Sku)) -> Result<(), StoreError> {
+        self.load(tables::SKUS, &[], None, |key, value| {
+            let revision = tables::revision_of_key(key);
+            let revision = revision.ok_or_else(|| StoreError::damaged("a revision's key".to_owned()))?;
+            each(revision, decode("a catalogue revision", value)?);
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with every closed order, by slot and number.
+    pub(crate) fn load_closed(&self, mut each: impl FnMut(Order)) -> Result<(), StoreError> {
+        self.load(tables::CLOSED, &[], None, |_key, value| {
+            each(decode("a closed order", value)?);
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with member, request and number of every order, until it says no.
+    pub(crate) fn scan_requests(
+        &self,
+        mut each: impl FnMut(MemberId, RequestId, OrderNo) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut scan = self.levels.snapshot().scan(tables::MEMBERS, &[], None);
+        while let Some((key, value)) = scan.next()? {
+            let parts = tables::member_of_key(key).zip(tables::number_of_member_key(key));
+            let request = value.try_into().ok().map(|bytes| RequestId::new(u128::from_be_bytes(bytes)));
+            let Some(((member, number), request)) = parts.zip(request) else {
+                return Err(StoreError::damaged("a member's order".to_owned()));
+            };
+            if !each(member, request, number) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `payment` with every payment whose outcome is known, and `external` with the hash of every external
+    /// number, until one of them says no.
+    pub(crate) fn scan_names(
+        &self,
+        mut payment: impl FnMut(PaymentId) -> bool,
+        mut external: impl FnMut(u128) -> bool,
+    ) -> Result<(), StoreError> {
+        let snapshot = self.levels.snapshot();
+        let mut scan = snapshot.scan(tables::PAYMENTS, &[], None);
+        while let Some((key, _)) = scan.next()? {
+            let id = tables::payment_of_key(key);
+            if !payment(id.ok_or_else(|| StoreError::damaged("a payment's key".to_owned()))?) {
+                return Ok(());
+            }
+        }
+        let mut scan = snapshot.scan(tables::EXTERNAL, &[], None);
+        while let Some((key, _)) = scan.next()? {
+            let key = key.try_into().map(u128::from_be_bytes);
+            if !external(key.map_err(|_| StoreError::damaged("an external number's key".to_owned()))?) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn load_slot(
+        &self,
+        table: TableId,
+        slot: Slot,
+        each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.load(table, &tables::slot_prefix(slot), Some(&tables::slot_end(slot)), each)
+    }
+
+    fn load(
+        &self,
+        table: TableId,
+        low: &[u8],
+        high: Option<&[u8]>,
+        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut scan = self.levels.snapshot().scan(table, low, high);
+        while let Some((key, value)) = scan.next()? {
+            each(key, value)?;
+        }
+        Ok(())
+    }
+}
+
+fn members_orders(
+    snapshot: &Snapshot,
+    member: MemberId,
+    before: Option<OrderNo>,
+) -> crate::projection::levels::ScanBack {
+    let low = tables::member_key(member, OrderNo::default());
+    let above = OrderNo::from_u64(u64::MAX >> 1).unwrap_or_default();
+    let high = tables::member_key(member, before.unwrap_or(above));
+    snapshot.scan_back(tables::MEMBERS, &low, Some(&high))
+}
+
+fn closed_order(snapshot: &Snapshot, number: OrderNo) -> Result<Option<Order>, StoreError> {
+    let found = snapshot.get(tables::CLOSED, &tables::order_key(number))?;
+    found.map(|bytes| decode("a closed order", &bytes)).transpose()
+}
+
+fn decode<'de, T: Deserialize<'de>>(what: &str, bytes: &'de [u8]) -> Result<T, StoreError> {
+    decode_record(bytes).map_err(|error| StoreError::damaged(format!("{what}: {error}")))
+}

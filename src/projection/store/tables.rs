@@ -1,0 +1,150 @@
+//! The store's tables and their keys. Keys compare byte by byte in the order of what they stand for.
+
+use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, SkuId, Slot, StockKey};
+use crate::projection::levels::{TableId, TableSpec};
+
+/// Orders that a restart brings back into memory, by slot and number.
+pub(crate) const OPEN: TableId = TableId(1);
+/// Closed orders, by slot and number.
+pub(crate) const CLOSED: TableId = TableId(2);
+/// Every order's request, by member and order number.
+pub(crate) const MEMBERS: TableId = TableId(3);
+/// Order numbers by the hash of their external number.
+pub(crate) const EXTERNAL: TableId = TableId(4);
+/// Payments whose outcome is known.
+pub(crate) const PAYMENTS: TableId = TableId(5);
+/// Purchase limits in use, by slot, member and stock key.
+pub(crate) const LIMITS: TableId = TableId(6);
+/// Stock counters.
+pub(crate) const STOCK: TableId = TableId(7);
+/// Stock adjustments that were applied.
+pub(crate) const ADJUSTMENTS: TableId = TableId(8);
+/// Catalogue revisions.
+pub(crate) const SKUS: TableId = TableId(9);
+
+const STOCK_KEY_BYTES: usize = 21;
+
+/// All tables.
+pub(crate) const TABLES: &[TableSpec] = &[
+    TableSpec { id: OPEN, name: "open orders", key_len: 10 },
+    TableSpec { id: CLOSED, name: "closed orders", key_len: 10 },
+    TableSpec { id: MEMBERS, name: "orders by member", key_len: 16 },
+    TableSpec { id: EXTERNAL, name: "external numbers", key_len: 16 },
+    TableSpec { id: PAYMENTS, name: "payments", key_len: 16 },
+    TableSpec { id: LIMITS, name: "purchase limits", key_len: 10 + STOCK_KEY_BYTES },
+    TableSpec { id: STOCK, name: "stock", key_len: STOCK_KEY_BYTES },
+    TableSpec { id: ADJUSTMENTS, name: "stock adjustments", key_len: STOCK_KEY_BYTES + 16 },
+    TableSpec { id: SKUS, name: "catalogue", key_len: 12 },
+];
+
+/// The first bytes of all keys of a slot.
+pub(crate) fn slot_prefix(slot: Slot) -> [u8; 2] {
+    (slot.index() as u16).to_be_bytes()
+}
+
+/// The exclusive end of a slot's keys in [`OPEN`], [`CLOSED`] and [`LIMITS`], as a prefix.
+pub(crate) fn slot_end(slot: Slot) -> [u8; 2] {
+    (slot.index() as u16 + 1).to_be_bytes()
+}
+
+/// The key of an order.
+pub(crate) fn order_key(number: OrderNo) -> [u8; 10] {
+    let mut key = [0; 10];
+    key[..2].copy_from_slice(&slot_prefix(number.slot()));
+    key[2..].copy_from_slice(&number.get().to_be_bytes());
+    key
+}
+
+/// The order number in a key of [`OPEN`] or [`CLOSED`].
+pub(crate) fn number_of_order_key(key: &[u8]) -> Option<OrderNo> {
+    OrderNo::from_u64(u64::from_be_bytes(key.get(2..10)?.try_into().ok()?))
+}
+
+/// The key of a member's order.
+pub(crate) fn member_key(member: MemberId, number: OrderNo) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&member.0.to_be_bytes());
+    key[8..].copy_from_slice(&number.get().to_be_bytes());
+    key
+}
+
+/// The order number in a key of [`MEMBERS`].
+pub(crate) fn number_of_member_key(key: &[u8]) -> Option<OrderNo> {
+    OrderNo::from_u64(u64::from_be_bytes(key.get(8..16)?.try_into().ok()?))
+}
+
+/// The member in a key of [`MEMBERS`].
+pub(crate) fn member_of_key(key: &[u8]) -> Option<MemberId> {
+    Some(MemberId(u64::from_be_bytes(key.get(..8)?.try_into().ok()?)))
+}
+
+/// The key of a payment.
+pub(crate) fn payment_key(payment: PaymentId) -> [u8; 16] {
+    let [high, low] = payment.words();
+    ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
+}
+
+/// The payment of a key.
+pub(crate) fn payment_of_key(key: &[u8]) -> Option<PaymentId> {
+    let value = u128::from_be_bytes(key.try_into().ok()?);
+    Some(PaymentId::from_words([(value >> 64) as u64, value as u64]))
+}
+
+/// The key of a stock key.
+pub(crate) fn stock_key(key: &StockKey) -> [u8; STOCK_KEY_BYTES] {
+    let mut bytes = [0; STOCK_KEY_BYTES];
+    bytes[0] = key.pool as u8;
+    bytes[1..9].copy_from_slice(&key.activity.0.to_be_bytes());
+    bytes[9..17].copy_from_slice(&key.sku.0.to_be_bytes());
+    bytes[17..].copy_from_slice(&key.location.0.to_be_bytes());
+    bytes
+}
+
+/// The stock key of the first bytes of a key.
+pub(crate) fn stock_of_key(key: &[u8]) -> Option<StockKey> {
+    let pool = crate::domain::ids::Pool::from_index(*key.first()?)?;
+    let word = |at: usize| Some(u64::from_be_bytes(key.get(at..at + 8)?.try_into().ok()?));
+    let location = u32::from_be_bytes(key.get(17..21)?.try_into().ok()?);
+    Some(StockKey { pool, activity: word(1)?.into(), sku: word(9)?.into(), location: location.into() })
+}
+
+/// The key of an applied adjustment.
+pub(crate) fn adjustment_key(key: &StockKey, adjustment: AdjustmentId) -> [u8; STOCK_KEY_BYTES + 16] {
+    let mut bytes = [0; STOCK_KEY_BYTES + 16];
+    bytes[..STOCK_KEY_BYTES].copy_from_slice(&stock_key(key));
+    bytes[STOCK_KEY_BYTES..].copy_from_slice(&adjustment.0.to_be_bytes());
+    bytes
+}
+
+/// The adjustment in a key of [`ADJUSTMENTS`].
+pub(crate) fn adjustment_of_key(key: &[u8]) -> Option<AdjustmentId> {
+    Some(AdjustmentId(u128::from_be_bytes(key.get(STOCK_KEY_BYTES..)?.try_into().ok()?)))
+}
+
+/// The key of a catalogue revision.
+pub(crate) fn sku_key(sku: SkuId, revision: u32) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..8].copy_from_slice(&sku.0.to_be_bytes());
+    key[8..].copy_from_slice(&revision.to_be_bytes());
+    key
+}
+
+/// The revision in a key of [`SKUS`].
+pub(crate) fn revision_of_key(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(8..12)?.try_into().ok()?))
+}
+
+/// The key of a member's use of a limit.
+pub(crate) fn limit_key(member: MemberId, key: &StockKey) -> [u8; 10 + STOCK_KEY_BYTES] {
+    let mut bytes = [0; 10 + STOCK_KEY_BYTES];
+    bytes[..2].copy_from_slice(&slot_prefix(Slot::of_member(member)));
+    bytes[2..10].copy_from_slice(&member.0.to_be_bytes());
+    bytes[10..].copy_from_slice(&stock_key(key));
+    bytes
+}
+
+/// Member and stock key of a key of [`LIMITS`].
+pub(crate) fn limit_of_key(key: &[u8]) -> Option<(MemberId, StockKey)> {
+    let member = u64::from_be_bytes(key.get(2..10)?.try_into().ok()?);
+    Some((MemberId(member), stock_of_key(key.get(10..)?)?))
+}
