@@ -80,6 +80,7 @@ mod engine;
 #[doc(hidden)]
 pub mod examples;
 pub mod journal;
+pub(crate) mod projection;
 pub mod runtime;
 pub mod timer;
 

@@ -201,14 +201,14 @@ fn check_format(dir: &Path) -> Result<bool, JournalError> {
 }
 
 /// Makes the entries of a folder survive a power cut.
-pub(super) fn sync_dir(path: &Path) -> Result<(), JournalError> {
+pub(crate) fn sync_dir(path: &Path) -> Result<(), JournalError> {
     File::open(path)
         .and_then(|dir| dir.sync_all())
         .map_err(|error| JournalError::io("fsync the folder", path, error))
 }
 
 /// Makes all files in a folder and in the folders below it survive a power cut, and their names too.
-pub(super) fn sync_tree(path: &Path) -> Result<(), JournalError> {
+pub(crate) fn sync_tree(path: &Path) -> Result<(), JournalError> {
     let listed = fs::read_dir(path).map_err(|error| JournalError::io("list", path, error))?;
     for entry in listed {
         let entry = entry.map_err(|error| JournalError::io("list", path, error))?;

@@ -1,0 +1,151 @@
+//! The page store on a local disk: one sled tree.
+//!
+//! It takes the precautions of the journal's backend, which say what sled 0.34 leaves to its user: `fdatasync` on a
+//! second descriptor after each flush, 16 MiB segments so that no value goes to a file that is never synced, files and
+//! folders synced after open, guards against panics over damaged files, patience with a lock that is about to go.
+
+use std::fs::{self, File, OpenOptions};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::journal::{JournalError, sync_dir, sync_tree};
+
+use super::StoreError;
+use super::pages::{KeyAndPage, PageBatch, PageBytes, PageRead, PageStore};
+
+/// Segment size of the database, in bytes. Fixed for the life of a store.
+const SEGMENT_BYTES: usize = 16 << 20;
+/// How often, and how long apart, open tries to get the lock that a closing database still holds.
+const LOCK_ATTEMPTS: u32 = 200;
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+
+/// The page store on sled.
+#[derive(Debug)]
+pub(crate) struct SledPages {
+    tree: Arc<SledTree>,
+    /// A descriptor of our own on the database's file, for `fdatasync`.
+    db_file: File,
+}
+
+/// The reading side.
+#[derive(Debug)]
+struct SledTree {
+    db: sled::Db,
+    db_path: PathBuf,
+}
+
+impl SledPages {
+    /// Opens the store in a folder, or creates both. On return everything found is durable.
+    ///
+    /// `cache_bytes` is the memory that the database's cache may take.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`]; [`StoreError::Damaged`] or [`StoreError::Panicked`] over damaged files; what the file
+    /// system answers.
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let db = open_database(path, cache_bytes)?;
+        sync_tree(path)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_dir(parent.unwrap_or(Path::new(".")))?;
+        let db_path = path.join("db");
+        let db_file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&db_path)
+            .and_then(|file| file.sync_data().map(|()| file))
+            .map_err(|error| StoreError::io("fdatasync", &db_path, error))?;
+        Ok(Self { tree: Arc::new(SledTree { db, db_path }), db_file })
+    }
+}
+
+impl PageStore for SledPages {
+    fn commit(&mut self, batch: PageBatch) -> Result<(), StoreError> {
+        let (puts, removes) = batch.into_parts();
+        let mut changes = sled::Batch::default();
+        for (key, page) in puts {
+            changes.insert(sled::IVec::from(key), sled::IVec::from(page));
+        }
+        for key in removes {
+            changes.remove(sled::IVec::from(key));
+        }
+        guarded("commit pages", || {
+            self.tree.db.apply_batch(changes).map_err(store("commit pages"))?;
+            self.tree.db.flush().map(|_| ()).map_err(store("flush pages"))
+        })?;
+        self.db_file.sync_data().map_err(|error| StoreError::io("fdatasync", &self.tree.db_path, error))
+    }
+
+    fn reader(&self) -> Arc<dyn PageRead> {
+        Arc::clone(&self.tree) as Arc<dyn PageRead>
+    }
+}
+
+impl PageRead for SledTree {
+    fn get(&self, key: &[u8]) -> Result<Option<PageBytes>, StoreError> {
+        guarded("read a page", || Ok(self.db.get(key).map_err(store("read a page"))?.map(PageBytes::new)))
+    }
+
+    fn floor(&self, low: &[u8], key: &[u8]) -> Result<Option<KeyAndPage>, StoreError> {
+        guarded("find a page", || {
+            let found = self.db.range(low..=key).next_back();
+            found.map(|found| found.map(owned).map_err(store("find a page"))).transpose()
+        })
+    }
+
+    fn range(&self, low: &[u8], high: &[u8], len_max: usize) -> Result<Vec<KeyAndPage>, StoreError> {
+        guarded("list pages", || {
+            let found = self.db.range(low..high).take(len_max);
+            found.map(|found| found.map(owned).map_err(store("list pages"))).collect()
+        })
+    }
+
+    fn bytes_on_disk(&self) -> u64 {
+        fs::metadata(&self.db_path).map_or(0, |metadata| metadata.len())
+    }
+}
+
+fn owned((key, page): (sled::IVec, sled::IVec)) -> KeyAndPage {
+    (Box::from(key.as_ref()), PageBytes::new(page))
+}
+
+/// Opens the database, trying again while a closing one in this process still holds its lock.
+fn open_database(path: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
+    let config = || {
+        sled::Config::new()
+            .path(path)
+            .segment_size(SEGMENT_BYTES)
+            .cache_capacity(cache_bytes)
+            .mode(sled::Mode::HighThroughput)
+            .flush_every_ms(None)
+    };
+    for _ in 0..LOCK_ATTEMPTS {
+        match guarded("open the table store", || Ok(config().open()))? {
+            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+                thread::sleep(LOCK_RETRY);
+            }
+            opened => return opened.map_err(store("open")),
+        }
+    }
+    Err(StoreError::InUse { path: path.to_path_buf() })
+}
+
+/// Runs what may panic over damaged files.
+fn guarded<T>(doing: &'static str, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|panic| Err(JournalError::panicked(doing, &*panic).into()))
+}
+
+/// Sorts the database's errors.
+fn store(doing: &'static str) -> impl Fn(sled::Error) -> StoreError {
+    move |error| match error {
+        sled::Error::Io(error) => StoreError::io(doing, Path::new("the table store"), error),
+        sled::Error::Corruption { at, .. } => StoreError::damaged(format!(
+            "its database found wrong bytes{}",
+            at.map(|at| format!(" at {at:?}")).unwrap_or_default()
+        )),
+        error => StoreError::Store { doing, source: Box::new(error) },
+    }
+}
