@@ -56,6 +56,11 @@ const BOUNDARIES: &[Boundary] = &[
         never: &["sled", "bincode", "std::fs", "std::net"],
     },
     Boundary { files: "src/projection/mod.rs", imports: &[], never: IMPURE },
+    Boundary {
+        files: "src/projection/store/",
+        imports: &["domain", "journal", "projection::levels"],
+        never: &["ractor", "tokio", "sled", "bincode", "dashmap"],
+    },
     // Of the journal it takes helpers for files; of orders it knows nothing.
     Boundary {
         files: "src/projection/levels/",
@@ -64,7 +69,7 @@ const BOUNDARIES: &[Boundary] = &[
     },
     Boundary {
         files: "src/engine/",
-        imports: &["actors", "domain", "journal", "runtime", "timer", "examples", "root"],
+        imports: &["actors", "domain", "journal", "projection", "runtime", "timer", "examples", "root"],
         never: &["sled", "bincode"],
     },
     Boundary { files: "src/examples.rs", imports: &["root"], never: &[] },

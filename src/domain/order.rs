@@ -277,8 +277,8 @@ impl Serialize for TimelineEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let place = EVENT_NAMES.iter().position(|name| *name == self.event);
         let place = place.and_then(|place| u8::try_from(place).ok());
-        let place = place
-            .ok_or_else(|| serde::ser::Error::custom(format!("no event is called {}", self.event)))?;
+        let place =
+            place.ok_or_else(|| serde::ser::Error::custom(format!("no event is called {}", self.event)))?;
         (place, self.at_ms, self.position).serialize(serializer)
     }
 }

@@ -82,9 +82,15 @@ impl Inner {
         let request_hash = self.shared.hasher.request(order.member_id, order.request_id);
         let priced = match order.price(|sku, price| self.catalogue.price(sku, price)) {
             Ok(priced) => priced,
-            Err(refusal) => return self.refuse_invalid(order, request_hash, refusal),
+            // What is invalid now may have been placed before the catalogue changed: then its retry gets the first
+            // answer (R8).
+            Err(refusal) => return self.refuse(&self.door.invalid, order, request_hash, refusal),
         };
-        self.refuse_at_the_door(&priced.lines, request_hash)?;
+        self.refuse_sold_out(&priced.lines, request_hash)?;
+        if let Some(bound) = self.bound_reached() {
+            // It may have an order (R8): then that is its answer, whatever the state of disk and journal.
+            return self.refuse(&self.door.overloaded, order, request_hash, bound);
+        }
         Ok(Passed::Place(Checked {
             body_hash: order.body_hash(),
             auto_close_ms: self.settings.auto_close_ms[order.order_type as usize],
@@ -93,15 +99,15 @@ impl Inner {
         }))
     }
 
-    /// What is invalid now may have been placed before the catalogue changed: then its retry gets the first answer
-    /// (R8).
-    fn refuse_invalid(
+    /// Refuses a submission, unless its request may have entered before: then its order actor looks.
+    fn refuse(
         &self,
+        counter: &AtomicU64,
         order: &SubmitOrder,
         request_hash: u64,
         refusal: Reject,
     ) -> Result<Passed, Reject> {
-        if self.filter.contains(request_hash) {
+        if self.may_have_entered(request_hash) {
             return Ok(Passed::Recall(Recall {
                 member_id: order.member_id,
                 request_id: order.request_id,
@@ -110,7 +116,7 @@ impl Inner {
                 refusal,
             }));
         }
-        self.door.invalid.fetch_add(1, Ordering::Relaxed);
+        counter.fetch_add(1, Ordering::Relaxed);
         Err(refusal)
     }
 
@@ -119,14 +125,20 @@ impl Inner {
         self.filter.insert(checked.request_hash);
     }
 
-    /// Refuses what no actor needs to see. A request that entered an actor before goes there again, whatever the
-    /// state of stock or disk: it may have an order (R8).
-    fn refuse_at_the_door(&self, lines: &[Line], request_hash: u64) -> Result<(), Reject> {
+    /// Whether this request may have entered before. Every one may have, until the filter knows those of earlier runs.
+    fn may_have_entered(&self, request_hash: u64) -> bool {
+        self.filter.contains(request_hash)
+            || self.shared.store.as_ref().is_some_and(|store| store.is_warming())
+    }
+
+    /// Refuses what is sold out without a message. A request that entered an actor before goes there again: it may have
+    /// an order (R8).
+    fn refuse_sold_out(&self, lines: &[Line], request_hash: u64) -> Result<(), Reject> {
         let sold_out = lines.iter().find(|line| self.stock.is_sold_out(&line.key));
         // The look that counts comes behind the fence; this one is under way while the refusal is entered, so that the
         // two wait for memory together.
         if let Some(line) = sold_out
-            && !self.filter.contains(request_hash)
+            && !self.may_have_entered(request_hash)
         {
             let reject = Reject::SoldOut { sku: line.key.sku };
             // Remembered first, looked up in the filter after. The same request may be coming in by another caller at
@@ -137,22 +149,22 @@ impl Inner {
                 self.shared.refusals.remember(request_hash, code);
             }
             fence(Ordering::SeqCst);
-            if !self.filter.contains(request_hash) {
+            if !self.may_have_entered(request_hash) {
                 self.door.sold_out.fetch_add(1, Ordering::Relaxed);
                 return Err(reject);
             }
         }
-        let bound = if self.door.disk_is_low.load(Ordering::Relaxed) {
-            Reject::DiskReserve
+        Ok(())
+    }
+
+    /// Why no new order can be taken at this moment, if so.
+    fn bound_reached(&self) -> Option<Reject> {
+        if self.door.disk_is_low.load(Ordering::Relaxed) {
+            Some(Reject::DiskReserve)
         } else if self.journal.is_full() {
-            Reject::Overloaded { bound: "journal_queue_bytes_max", retry_after_ms: RETRY_AFTER_MS }
+            Some(Reject::Overloaded { bound: "journal_queue_bytes_max", retry_after_ms: RETRY_AFTER_MS })
         } else {
-            return Ok(());
-        };
-        if self.filter.contains(request_hash) {
-            return Ok(());
+            None
         }
-        self.door.overloaded.fetch_add(1, Ordering::Relaxed);
-        Err(bound)
     }
 }

@@ -298,7 +298,7 @@ impl Engine {
     /// ```
     pub async fn pay(&self, payment: Payment) -> Result<PaymentOutcome, Reject> {
         let id = payment.id()?;
-        let order_no = self.resolve(&payment.order)?;
+        let order_no = self.resolve(&payment.order).await?;
         self.call(|inner, reply| {
             let request = Box::new(PayRequest { id, order_no, payment, reply });
             let _ = inner.order_inbox(order_no.slot()).push(OrderItem::Pay(request));
@@ -395,7 +395,7 @@ impl Engine {
     /// # }
     /// ```
     pub async fn order(&self, caller: Caller, order: impl Into<OrderRef>) -> Result<OrderView, Reject> {
-        let order_no = self.resolve(&order.into())?;
+        let order_no = self.resolve(&order.into()).await?;
         let order = self.query(order_no.slot(), |reply| Query::Order { order_no, caller, reply }).await?;
         Ok(OrderView::new(order, &self.inner.catalogue))
     }
@@ -611,6 +611,7 @@ impl Engine {
             () = inner.credits.wait_idle() => {}
             _reason = inner.gate.wait_poisoned() => {}
         }
+        self.stop_store().await;
         for actor in &inner.actors {
             let _ = actor.stop_and_wait(None, None).await;
         }
@@ -638,6 +639,23 @@ impl Engine {
         }
     }
 
+    /// Lets the store take in everything, so that the next start has nothing to replay, and stops it.
+    async fn stop_store(&self) {
+        let inner = &self.inner;
+        let Some(store) = &inner.store else { return };
+        let take_in = async {
+            let last = inner.journal.appended();
+            if inner.journal.watch_durable().wait_for(|durable| *durable >= last).await.is_ok() {
+                store.advance_to(last).await;
+            }
+        };
+        tokio::select! {
+            () = take_in => {}
+            _reason = inner.gate.wait_poisoned() => {}
+        }
+        let _ = store.projector.stop_and_wait(None, None).await;
+    }
+
     /// A stopped actor's task holds on to the journal, and so to the data directory, for a moment longer.
     async fn wait_for_shells(&self) {
         for _ in 0..SHELL_LOOKS_MAX {
@@ -649,18 +667,16 @@ impl Engine {
     }
 
     /// The number of the order that is meant.
-    fn resolve(&self, order: &OrderRef) -> Result<OrderNo, Reject> {
+    async fn resolve(&self, order: &OrderRef) -> Result<OrderNo, Reject> {
         self.inner.check_readable()?;
         match order {
             OrderRef::Number(order_no) => Ok(*order_no),
-            OrderRef::External(external_no) => {
-                self.inner.shared.external.find(external_no).ok_or(Reject::OrderNotFound)
-            }
+            OrderRef::External(external_no) => self.inner.find_external(external_no).await,
         }
     }
 
     async fn command(&self, caller: Caller, order: OrderRef, action: Action) -> Result<Receipt, Reject> {
-        let order_no = self.resolve(&order)?;
+        let order_no = self.resolve(&order).await?;
         self.call(|inner, reply| {
             let request = Box::new(CommandRequest { order_no, caller, action, reply });
             let _ = inner.order_inbox(order_no.slot()).push(OrderItem::Command(request));

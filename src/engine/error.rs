@@ -4,7 +4,6 @@ use super::config::ConfigError;
 use crate::actors::order::replay::ReplayError;
 use crate::domain::ids::{Position, StockKey};
 use crate::journal::JournalError;
-use crate::projection::levels::StoreError;
 
 /// Why an engine did not open. Nothing was changed, except that a fresh data directory may have been laid out.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +28,7 @@ pub enum OpenError {
     },
     /// The store can't be opened or read.
     #[error("the store: {0}: restore a backup, or run `stockade verify` to see what is damaged")]
-    Store(StoreError),
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Positions between store and journal are missing.
     #[error(
         "the store ends at position {stored} and the journal begins at position {first}: what is between them is gone, so \

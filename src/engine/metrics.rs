@@ -1,8 +1,9 @@
 //! Metrics: a snapshot of counters and gauges.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Inner;
+use super::store::{StoreBoard, StoreHandle};
 use crate::domain::ids::Position;
 use crate::runtime::shutdown::GateState;
 
@@ -116,8 +117,13 @@ impl Inner {
             sums.expired += counts.expired;
             sums.timers += counts.timers;
             sums.collecting += counts.collecting;
+            sums.evicted += counts.evicted;
         }
         let journal = self.journal.stats();
+        let store = self.store.as_ref();
+        let of_store = |counter: fn(&StoreBoard) -> &AtomicU64| {
+            store.map_or(0, |store| counter(&store.board).load(Ordering::Relaxed))
+        };
         let sold_out_at_door = self.door.sold_out.load(Ordering::Relaxed);
         Metrics {
             health: match self.gate.state() {
@@ -150,20 +156,26 @@ impl Inner {
             events: journal.events,
             journal_bytes: journal.bytes,
             journal_queued_bytes: self.journal.queued_bytes() as u64,
-            stored: Position(0),
-            store_lag_ms: 0,
-            checkpoints: 0,
-            store_written_bytes: 0,
-            store_disk_bytes: 0,
-            journal_disk_bytes: 0,
-            journal_first: Position(1),
-            store_failure: None,
-            evicted: 0,
-            store_reads: 0,
+            stored: store.map_or(Position(0), StoreHandle::stored),
+            store_lag_ms: self.store_lag_ms(),
+            checkpoints: of_store(|board| &board.checkpoints),
+            store_written_bytes: of_store(|board| &board.written_bytes),
+            store_disk_bytes: of_store(|board| &board.disk_bytes),
+            journal_disk_bytes: self.journal_disk_bytes.load(Ordering::Relaxed),
+            journal_first: self.journal.reader().first(),
+            store_failure: store.and_then(|store| store.board.failure()),
+            evicted: sums.evicted,
+            store_reads: of_store(|board| &board.reads),
             recovered_events: self.recovery.events,
             recovery_ms: self.recovery.elapsed_ms,
             clock_drift_ms: self.clock.drift_alarm(),
             disk_is_low: self.door.disk_is_low.load(Ordering::Relaxed),
         }
+    }
+    /// Age of the oldest durable event that the store has not taken in, in ms, as far as the ticker has noticed it.
+    pub(crate) fn store_lag_ms(&self) -> u64 {
+        let Some(store) = &self.store else { return 0 };
+        let since_ms = store.board.behind_since_ms.load(Ordering::Relaxed);
+        if since_ms == 0 || store.waiting() == 0 { 0 } else { self.clock.now_ms().saturating_sub(since_ms) }
     }
 }

@@ -11,6 +11,7 @@ mod error;
 mod metrics;
 mod open;
 mod recovery;
+mod store;
 mod subscription;
 mod ticker;
 mod view;
@@ -18,6 +19,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};
 
 use ractor::ActorRef;
@@ -87,6 +89,10 @@ pub(crate) struct Inner {
     pub(crate) journal: JournalHandle,
     pub(crate) door: admission::Door,
     pub(crate) recovery: RecoveryReport,
+    /// Size of the journal on the disk when it was last looked at, in bytes.
+    pub(crate) journal_disk_bytes: AtomicU64,
+    /// The store, where there is one.
+    pub(crate) store: Option<store::StoreHandle>,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
     /// True once the engine is shut down, for streams that wait for more.
     pub(crate) ended: watch::Sender<bool>,
@@ -112,6 +118,9 @@ impl Drop for Inner {
         }
         for actor in &self.actors {
             actor.stop(None);
+        }
+        if let Some(store) = &self.store {
+            store.projector.stop(None);
         }
         self.supervisor.stop_children(None);
         self.supervisor.stop(None);

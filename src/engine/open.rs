@@ -4,15 +4,18 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use crossbeam::channel::Receiver;
 use ractor::{Actor, ActorCell, ActorRef};
 use tokio::sync::{oneshot, watch};
 
 use super::config::Config;
-use super::recovery::{Recovered, recover};
+use super::recovery::{Makings, Recovered, Sources, recover};
+use super::store::{Projector, ProjectorWorld, Readers, ReadersWorld, StoreBoard, StoreHandle, warm};
 use super::{Engine, Inner, OpenError, RecoveryReport, Settings, ticker};
 use crate::actors::external::ExternalIndex;
 use crate::actors::numbers::{LEASE_AHEAD_MS, NumberLease};
 use crate::actors::order::actor::{OrderActor, OrderSettings, OrderShared};
+use crate::actors::order::cold::{Load, StoreView};
 use crate::actors::order::shell::{OrderBoard, OrderShell, OrderWorld, owner_of};
 use crate::actors::order::slots::KeyHasher;
 use crate::actors::order::{AppliedPayment, OrderItem};
@@ -20,8 +23,10 @@ use crate::actors::stock::registry::StockRegistry;
 use crate::actors::stock::shell::StockWorld;
 use crate::actors::supervisor::Supervisor;
 use crate::journal::{
-    Durability, Journal, JournalHandle, MemoryJournal, SledJournal, SledJournalOptions, WriterOptions,
+    Durability, Journal, JournalHandle, MemoryJournal, SledJournal, SledJournalOptions, WriterOptions, layout,
 };
+use crate::projection::levels::{PageStore, SledPages};
+use crate::projection::store::Checkpointer;
 use crate::runtime::clock::Clock;
 use crate::runtime::credits::Credits;
 use crate::runtime::filter::RotatingFilter;
@@ -54,15 +59,23 @@ impl Engine {
         config.validate()?;
         if config.durability == Durability::Memory {
             let journal = MemoryJournal::new(config.memory_journal_bytes_max);
-            return Self::open_with(config, journal, None).await;
+            return Self::open_with(config, journal, None, None).await;
         }
         let path = config.data_dir.clone();
-        let ballast_bytes = config.ballast_bytes;
-        let open =
-            move || SledJournal::open(&path, SledJournalOptions { ballast_bytes, ..Default::default() });
-        let (journal, _report) = tokio::task::spawn_blocking(open).await.map_err(interrupted)??;
+        let (ballast_bytes, cache_bytes, with_store) =
+            (config.ballast_bytes, config.store_cache_bytes, config.store);
+        let open = move || {
+            let options = SledJournalOptions { ballast_bytes, ..Default::default() };
+            let (journal, _report) = SledJournal::open(&path, options)?;
+            if !with_store {
+                return Ok((journal, None));
+            }
+            let store = SledPages::open(&path.join(layout::STORE_DIR), cache_bytes)?;
+            Ok::<_, OpenError>((journal, Some(Box::new(store) as Box<dyn PageStore>)))
+        };
+        let (journal, store) = tokio::task::spawn_blocking(open).await.map_err(interrupted)??;
         let data_dir = Some(config.data_dir.clone());
-        Self::open_with(config, journal, data_dir).await
+        Self::open_with(config, journal, store, data_dir).await
     }
 
     /// Opens the engine on a journal of your own, and recovers what it holds. `config`'s data directory is not used.
@@ -83,29 +96,41 @@ impl Engine {
     /// ```
     pub async fn open_on(config: Config, journal: impl Journal) -> Result<Self, OpenError> {
         config.validate()?;
-        Self::open_with(config, journal, None).await
+        Self::open_with(config, journal, None, None).await
     }
 
     async fn open_with(
         config: Config,
         journal: impl Journal,
+        store: Option<Box<dyn PageStore>>,
         data_dir: Option<PathBuf>,
     ) -> Result<Self, OpenError> {
         let clock = config.clock.clone().unwrap_or_else(|| Clock::system(config.clock_step_max_ms));
         let started_ns = clock.monotonic_ns();
+        let open_store = move || store.map(Checkpointer::open).transpose();
+        let checkpointer = tokio::task::spawn_blocking(open_store).await.map_err(interrupted)??;
+        let view = checkpointer
+            .as_ref()
+            .map(|store| Arc::new(StoreView::new(store.position(), config.request_filter_bits as u64)));
         let shared = Arc::new(OrderShared {
             // Tables are seeded per process, so that nobody can aim requests at one bucket.
             hasher: KeyHasher::new(RandomState::new().hash_one(0_u64)),
             refusals: RecentRefusals::new(config.refusals_kept),
             external: ExternalIndex::default(),
             lease: NumberLease::default(),
-            store: None,
+            store: view.clone(),
         });
 
         let recovered = {
-            let (reader, shared, now_ms) = (journal.reader(), Arc::clone(&shared), clock.now_ms());
-            let (order_actors, settings) = (config.order_actors, order_settings(&config));
-            let work = move || recover(&reader, order_actors, settings, &shared, now_ms);
+            let store = checkpointer.as_ref().map(Checkpointer::reader);
+            let sources = Sources { journal: journal.reader(), store };
+            let makings = Makings {
+                order_actors: config.order_actors,
+                settings: order_settings(&config),
+                shared: Arc::clone(&shared),
+                now_ms: clock.now_ms(),
+            };
+            let work = move || recover(&sources, &makings);
             tokio::task::spawn_blocking(work).await.map_err(interrupted)??
         };
         clock.start_not_before(recovered.latest_at_ms);
@@ -146,18 +171,27 @@ impl Engine {
             gate: Arc::clone(&gate),
             credits: Arc::clone(&credits),
         }));
+        let loads = view.as_ref().map(|_| Readers::channel());
         let world = Arc::new(OrderWorld {
             orders: inboxes.clone(),
             stock: Arc::clone(&registry),
             journal: journal.clone(),
             clock: clock.clone(),
             credits: Arc::clone(&credits),
-            loads: None,
+            loads: loads.as_ref().map(|(sender, _)| sender.clone()),
         });
         let boards: Vec<_> = orders.iter().map(|_| Arc::new(OrderBoard::new())).collect();
         let actors = spawn_order_actors(orders, &world, &boards, &supervisor.get_cell()).await?;
 
+        let store = match (checkpointer, view, &loads) {
+            (Some(checkpointer), Some(view), Some((_, loads))) => {
+                let parts = StoreParts { checkpointer, view, loads, inboxes: &inboxes, credits: &credits };
+                Some(start_store(&config, parts, &journal, &clock).await?)
+            }
+            _ => None,
+        };
         let inner = Arc::new(Inner {
+            store,
             settings: Settings {
                 auto_close_ms: config.auto_close_ms,
                 idempotency_window_ms: config.idempotency_window_ms,
@@ -178,6 +212,7 @@ impl Engine {
             journal,
             door: Default::default(),
             recovery,
+            journal_disk_bytes: Default::default(),
             tasks: Mutex::default(),
             ended: watch::Sender::new(false),
             order_world: Arc::downgrade(&world),
@@ -188,8 +223,64 @@ impl Engine {
         resume_payments(&inner, unresolved);
         ticker::look_at_disk(&inner);
         ticker::spawn(&inner);
+        if let Some(store) = &inner.store {
+            let (engine, reader) = (Arc::downgrade(&inner), store.reader.clone());
+            let window_ms = inner.settings.idempotency_window_ms;
+            drop(tokio::task::spawn_blocking(move || warm(&engine, &reader, window_ms)));
+        }
         Ok(Self { inner })
     }
+}
+
+/// What the store's side of the engine is made of.
+struct StoreParts<'p> {
+    checkpointer: Checkpointer,
+    view: Arc<StoreView>,
+    loads: &'p Receiver<Load>,
+    inboxes: &'p [Arc<Inbox<OrderItem>>],
+    credits: &'p Arc<Credits>,
+}
+
+/// Starts the readers and the projector.
+async fn start_store(
+    config: &Config,
+    parts: StoreParts<'_>,
+    journal: &JournalHandle,
+    clock: &Clock,
+) -> Result<StoreHandle, OpenError> {
+    let StoreParts { checkpointer, view, loads, inboxes, credits } = parts;
+    let board = Arc::new(StoreBoard::default());
+    let reader = checkpointer.reader();
+    let readers = ReadersWorld {
+        store: reader.clone(),
+        orders: inboxes.to_vec(),
+        credits: Arc::clone(credits),
+        board: Arc::clone(&board),
+        clock: clock.clone(),
+        idempotency_window_ms: config.idempotency_window_ms,
+    };
+    Readers::start(readers, loads).map_err(|error| OpenError::Actor(error.to_string()))?;
+    let world = Arc::new(ProjectorWorld {
+        journal: journal.clone(),
+        orders: inboxes.to_vec(),
+        view,
+        board: Arc::clone(&board),
+        clock: clock.clone(),
+        events_max: config.checkpoint_events_max,
+        journal_keep_min_bytes: config.journal_keep_min_bytes,
+        payment_window_ms: config.payment_window_ms,
+        called: Default::default(),
+    });
+    // Not under the engine's supervisor: when the store fails, orders go on.
+    let spawned = Actor::spawn(None, Projector::new(Arc::clone(&world)), checkpointer).await;
+    let (projector, ended) = spawned.map_err(|error| OpenError::Actor(error.to_string()))?;
+    let failed = Arc::clone(&board);
+    tokio::spawn(async move {
+        if let Err(error) = ended.await {
+            failed.fail(format!("its actor ended: {error}"));
+        }
+    });
+    Ok(StoreHandle { projector, world, board, reader, interval_ms: config.checkpoint_interval_ms })
 }
 
 /// A blocking step that did not end. A panic in it is a bug and goes on as one.

@@ -211,8 +211,7 @@ fn merge(
     let mut adjustments: HashMap<StockKey, HashMap<AdjustmentId, Adjusted>> = HashMap::new();
     let mut outcomes = Vec::new();
     let catalogue = Catalogue::default();
-    let (mut numbers_until_ms, mut latest_at_ms, mut events) =
-        (head.numbers_until_ms, head.latest_at_ms, 0);
+    let (mut numbers_until_ms, mut latest_at_ms, mut events) = (head.numbers_until_ms, head.latest_at_ms, 0);
     if let Some(store) = store {
         store.load_stock(|key, StockEntry { total, reserved, sold }| {
             deltas.insert(key, StockDelta { total, reserved, sold });
@@ -260,7 +259,7 @@ impl From<JournalError> for OpenError {
 
 impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        Self::Store(Box::new(error))
     }
 }
 

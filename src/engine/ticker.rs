@@ -46,6 +46,7 @@ pub(super) fn reserve_numbers(
 
 async fn tick(engine: Weak<Inner>, mut ticker: Ticker) {
     let mut housekeeping = Housekeeping::default();
+    let mut store_at_ms = None;
     loop {
         let now_ms = ticker.wait_tick().await;
         // Held only for the round, so that a dropped engine ends.
@@ -55,6 +56,7 @@ async fn tick(engine: Weak<Inner>, mut ticker: Ticker) {
                 let _ = inbox.push(OrderItem::Tick);
             }
         }
+        advance_store(&inner, now_ms, &mut store_at_ms);
         housekeeping.run(&inner, now_ms);
     }
 }
@@ -84,11 +86,20 @@ impl Housekeeping {
         let settings = &inner.settings;
         if due(&mut self.rotate_at_ms, now_ms, settings.idempotency_window_ms) {
             inner.filter.rotate();
+            if let Some(store) = &inner.shared.store {
+                store.rotate_requests();
+            }
         }
         if due(&mut self.rest_at_ms, now_ms, settings.stock_idle_ms) {
             rest_idle_stock(inner);
         }
         look_at_disk(inner);
+        if let Some(store) = &inner.store {
+            store.board.disk_bytes.store(store.reader.bytes_on_disk(), Ordering::Relaxed);
+            // What has been closed for long enough leaves, also when nothing else happens.
+            inner.orders.iter().for_each(|inbox| drop(inbox.push(OrderItem::Tick)));
+        }
+        inner.journal_disk_bytes.store(inner.journal.reader().bytes_on_disk(), Ordering::Relaxed);
     }
 
     fn renew_numbers(&self, inner: &Arc<Inner>, now_ms: u64) {
@@ -100,6 +111,20 @@ impl Housekeeping {
         let done = Box::new(move || under_way.store(false, Ordering::Release));
         let until_ms = needed_ms.max(inner.shared.lease.until_ms()) + (LEASE_AHEAD_MS - LEASE_RENEW_MS);
         reserve_numbers(inner, until_ms, Some(done));
+    }
+}
+
+/// Calls the projector when its time has come, or a full batch waits.
+fn advance_store(inner: &Inner, now_ms: u64, at_ms: &mut Option<u64>) {
+    let Some(store) = &inner.store else { return };
+    let waiting = store.waiting();
+    if waiting == 0 || store.board.has_failed() {
+        return;
+    }
+    let board = &store.board;
+    let _ = board.behind_since_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
+    if due(at_ms, now_ms, store.interval_ms) || waiting >= store.world.events_max as u64 {
+        store.advance();
     }
 }
 

@@ -116,4 +116,9 @@ pub trait JournalRead: Send + Sync + 'static {
 
     /// The last position that can be read: 0 while there is none.
     fn last(&self) -> Position;
+
+    /// Space that the journal takes up on the disk, in bytes.
+    fn bytes_on_disk(&self) -> u64 {
+        0
+    }
 }

@@ -274,6 +274,10 @@ impl JournalRead for SledFrames {
     fn last(&self) -> Position {
         Position(self.last.load(Ordering::Acquire))
     }
+
+    fn bytes_on_disk(&self) -> u64 {
+        self.db.size_on_disk().unwrap_or(0)
+    }
 }
 
 impl SledFrames {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::collect::Collects;
 use super::cold::{Load, Loaded, StoreView};
+use super::collect::Collects;
 use super::evict::{ClosedOrder, DonePayment, is_closed};
 use super::records::{OrderRecord, Records};
 use super::slots::{KeyHasher, SlotState, Tables};

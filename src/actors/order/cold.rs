@@ -215,9 +215,17 @@ pub(crate) enum Loaded {
 
 impl OrderActor {
     /// Takes an answer of the store.
-    pub(super) fn loaded(&mut self, loaded: Loaded, now_ms: u64, acknowledged: Position, effects: &mut OrderEffects) {
+    pub(super) fn loaded(
+        &mut self,
+        loaded: Loaded,
+        now_ms: u64,
+        acknowledged: Position,
+        effects: &mut OrderEffects,
+    ) {
         match loaded {
-            Loaded::Order { order_no, found } => self.order_loaded(order_no, found, now_ms, acknowledged, effects),
+            Loaded::Order { order_no, found } => {
+                self.order_loaded(order_no, found, now_ms, acknowledged, effects)
+            }
             Loaded::OrdersOf { orders, reply } => {
                 let is_durable = orders
                     .as_ref()
@@ -259,8 +267,12 @@ impl OrderActor {
     }
 
     /// Lets a notification wait for its payment, if that may be in the store; gives it back otherwise.
-    pub(super) fn wait_for_payment(&mut self, request: PayRequest, effects: &mut OrderEffects) -> Option<PayRequest> {
-        let store = self.shared.store.as_ref()?;
+    pub(super) fn wait_for_payment(
+        &mut self,
+        request: PayRequest,
+        effects: &mut OrderEffects,
+    ) -> Option<PayRequest> {
+        let Some(store) = &self.shared.store else { return Some(request) };
         let payment = request.id;
         if !self.loading_payments.contains_key(&payment) && !store.may_have_payment(payment) {
             return Some(request);
@@ -282,11 +294,13 @@ impl OrderActor {
     /// can't have been.
     pub(super) fn ask_for_submission(&self, collect: u32, effects: &mut OrderEffects) -> bool {
         let Some(store) = &self.shared.store else { return false };
-        let Some(Collect { purpose: Purpose::Submit { admitted, .. }, .. }) = self.collects.get(collect) else {
+        let Some(Collect { purpose: Purpose::Submit { admitted, .. }, .. }) = self.collects.get(collect)
+        else {
             return false;
         };
         let external_no = admitted.text.as_ref().and_then(|text| text.external_no.as_deref());
-        let external = external_no.filter(|external_no| store.may_have_external(external_no)).map(external_key);
+        let external =
+            external_no.filter(|external_no| store.may_have_external(external_no)).map(external_key);
         if external.is_none() && !store.may_have_request(admitted.request_hash) {
             return false;
         }
@@ -319,7 +333,13 @@ impl OrderActor {
     }
 
     /// The answer of a submission that was placed before, from the order as the store has it.
-    fn answer_again(&mut self, order: &Order, body_hash: u64, reply: SubmitReply, effects: &mut OrderEffects) {
+    fn answer_again(
+        &mut self,
+        order: &Order,
+        body_hash: u64,
+        reply: SubmitReply,
+        effects: &mut OrderEffects,
+    ) {
         self.counts.duplicates += 1;
         let result = if order.body_hash == body_hash {
             Ok(Receipt::first_of(order))
@@ -366,7 +386,9 @@ impl OrderActor {
     ) {
         let order = match found {
             Ok(Some(order)) => order,
-            Ok(None) if external_taken => return self.fail(collect, Reject::ExternalNoTaken, now_ms, effects),
+            Ok(None) if external_taken => {
+                return self.fail(collect, Reject::ExternalNoTaken, now_ms, effects);
+            }
             Ok(None) => return self.begin_unless_refused(collect, now_ms, effects),
             Err(reject) => return self.fail(collect, reject, now_ms, effects),
         };

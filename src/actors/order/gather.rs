@@ -93,7 +93,8 @@ impl OrderActor {
             let place = if is_closed(order.status) && order.last_position <= up_to {
                 let hash = order.record_hash();
                 let before = self.stored_closed.insert(index, hash);
-                gathered.closed_sum = gathered.closed_sum.wrapping_add(hash.wrapping_sub(before.unwrap_or(0)));
+                gathered.closed_sum =
+                    gathered.closed_sum.wrapping_add(hash.wrapping_sub(before.unwrap_or(0)));
                 gathered.closed_count += i64::from(before.is_none());
                 Place::Closed { was_open: std::mem::replace(&mut record.stored_open, false) }
             } else {

@@ -19,7 +19,8 @@ impl OrderActor {
     pub(super) fn check_payment(&mut self, request: Box<PayRequest>, effects: &mut OrderEffects) {
         let order_no = request.order_no;
         let Some(index) = self.find(order_no) else {
-            if let Err(OrderItem::Pay(request)) = self.wait_for_order(order_no, OrderItem::Pay(request), effects)
+            if let Err(OrderItem::Pay(request)) =
+                self.wait_for_order(order_no, OrderItem::Pay(request), effects)
             {
                 effects.answers.push(Answer::to(request.reply, Err(Reject::OrderNotFound)));
             }

@@ -10,8 +10,8 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::cold::Load;
 use super::actor::{OrderActor, OrderCounts, OrderEffects, StockEffect};
+use super::cold::Load;
 use super::{HoldResult, OrderItem};
 use crate::actors::stock::registry::{StockCell, StockRegistry};
 use crate::actors::stock::shell::send_all;

@@ -76,6 +76,8 @@ impl Simulation {
                 payment_grace_ms: random.below(400),
                 expiry_in_flight_max: random.between(1, 20) as usize,
                 waiters_max: random.between(1, 8) as usize,
+                retain_closed_ms: 1_000,
+                closed_hot_max: 1_000,
             },
             auto_close_ms: random.between(50, 1_500) as u32,
             recovery_grace_ms: if random.percent(50) { 0 } else { random.below(1_000) },

@@ -161,6 +161,7 @@ impl Process {
             refusals: RecentRefusals::new(REFUSALS_KEPT),
             external: ExternalIndex::default(),
             lease: NumberLease::default(),
+            store: None,
         });
         let mut actors = Vec::new();
         let mut replayed = Vec::new();
@@ -171,7 +172,7 @@ impl Process {
             for entry in entries.iter().filter(|entry| owns(entry.slot)) {
                 for (nth, event) in (0..).zip(&entry.events) {
                     let position = Position(entry.first.0 + nth);
-                    let result = actor.replay(position, event.clone(), &mut found);
+                    let result = actor.replay(position, event.clone(), &|_| Ok(None), &mut found);
                     assert!(result.is_ok(), "R7: what was written can be replayed: {result:?}");
                 }
             }

@@ -9,12 +9,10 @@ pub(crate) struct StoreBoard {
     pub(crate) checkpoints: AtomicU64,
     pub(crate) written_bytes: AtomicU64,
     pub(crate) disk_bytes: AtomicU64,
-    pub(crate) journal_disk_bytes: AtomicU64,
     /// Engine time at which the oldest durable event that is not stored became known, in ms since the Unix epoch; 0 for
     /// none.
     pub(crate) behind_since_ms: AtomicU64,
     pub(crate) reads: AtomicU64,
-    pub(crate) closed_orders: AtomicU64,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
 }

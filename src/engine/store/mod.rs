@@ -11,7 +11,53 @@ mod projector;
 mod readers;
 mod warm;
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ractor::ActorRef;
+use tokio::sync::oneshot;
+
+use crate::domain::ids::Position;
+use crate::projection::store::StoreReader;
+
 pub(super) use board::StoreBoard;
-pub(super) use projector::{Projector, ProjectorWorld};
+pub(super) use projector::{Call, Projector, ProjectorWorld};
 pub(super) use readers::{Readers, ReadersWorld};
 pub(super) use warm::warm;
+
+/// The store as the engine holds it.
+pub(crate) struct StoreHandle {
+    pub(super) projector: ActorRef<Call>,
+    pub(super) world: Arc<ProjectorWorld>,
+    pub(super) board: Arc<StoreBoard>,
+    pub(super) reader: StoreReader,
+    pub(super) interval_ms: u64,
+}
+
+impl StoreHandle {
+    /// Everything up to here is stored.
+    pub(crate) fn stored(&self) -> Position {
+        self.world.view.stored()
+    }
+
+    /// Calls the projector, unless a call is on its way.
+    pub(crate) fn advance(&self) {
+        if !self.world.called.swap(true, Ordering::AcqRel) {
+            // A projector that is gone has failed, which the board tells.
+            let _ = self.projector.cast(Call::Advance);
+        }
+    }
+
+    /// How many durable events are not stored.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.world.journal.durable().0.saturating_sub(self.stored().0)
+    }
+
+    /// Waits until everything up to `position` is stored, or the store has failed.
+    pub(crate) async fn advance_to(&self, position: Position) {
+        let (done, wait) = oneshot::channel();
+        if self.projector.cast(Call::AdvanceTo(position, done)).is_ok() {
+            let _ = wait.await;
+        }
+    }
+}

@@ -105,7 +105,7 @@ impl Projector {
         world.view.publish(taken.up_to);
         let board = &world.board;
         board.checkpoints.fetch_add(1, Ordering::Relaxed);
-        board.written_bytes.fetch_add(report.bytes, Ordering::Relaxed);
+        board.written_bytes.fetch_add(report.bytes_written, Ordering::Relaxed);
         let caught_up = world.journal.durable() <= taken.up_to;
         board.behind_since_ms.store(if caught_up { 0 } else { began_ms }, Ordering::Relaxed);
         // Whoever left memory only waited for this.
@@ -175,7 +175,7 @@ impl Projector {
         let board = Arc::clone(&self.world.board);
         blocking(move || {
             let report = checkpointer.merge(MERGE_BYTES).map_err(|error| error.to_string())?;
-            board.written_bytes.fetch_add(report.bytes, Ordering::Relaxed);
+            board.written_bytes.fetch_add(report.bytes_written, Ordering::Relaxed);
             Ok(checkpointer)
         })
         .await

@@ -8,13 +8,14 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use super::board::StoreBoard;
 use crate::actors::order::OrderItem;
-use crate::actors::order::cold::{Load, Loaded};
+use crate::actors::order::cold::{Load, Loaded, external_key};
 use crate::actors::order::shell::owner_of;
 use crate::actors::reply::Answer;
 use crate::actors::stock::shell::send_all;
 use crate::domain::ids::{MemberId, ORDER_NO_EPOCH_MS, OrderNo, RequestId, Slot};
 use crate::domain::order::Order;
 use crate::domain::reject::Reject;
+use crate::engine::Inner;
 use crate::projection::levels::StoreError;
 use crate::projection::store::StoreReader;
 use crate::runtime::clock::Clock;
@@ -121,9 +122,17 @@ impl ReadersWorld {
     }
 }
 
-/// The number of the order with an external number, as the store knows it.
-pub(crate) fn external_order(store: &StoreReader, external: u128) -> Result<Option<OrderNo>, Reject> {
-    readable(store.external(external))
+impl Inner {
+    /// The number of the order with an external number, in memory or in the store.
+    pub(crate) async fn find_external(&self, external_no: &str) -> Result<OrderNo, Reject> {
+        if let Some(order_no) = self.shared.external.find(external_no) {
+            return Ok(order_no);
+        }
+        let Some(store) = &self.store else { return Err(Reject::OrderNotFound) };
+        let (reader, external) = (store.reader.clone(), external_key(external_no));
+        let found = tokio::task::spawn_blocking(move || readable(reader.external(external))).await;
+        found.unwrap_or(Err(Reject::Unavailable))?.ok_or(Reject::OrderNotFound)
+    }
 }
 
 fn readable<T>(result: Result<T, StoreError>) -> Result<T, Reject> {

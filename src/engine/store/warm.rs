@@ -50,6 +50,8 @@ pub(crate) fn warm(engine: &Weak<Inner>, store: &StoreReader, idempotency_window
     match names {
         Ok(()) => view.finish_warming(),
         // Slower, and right all the same.
-        Err(error) => tracing::error!(%error, "the store's filters can't be filled: every look-up asks the store"),
+        Err(error) => {
+            tracing::error!(%error, "the store's filters can't be filled: every look-up asks the store")
+        }
     }
 }

@@ -87,7 +87,7 @@ impl StoreError {
     }
 
     /// Damage, described by a clause without a full stop.
-    pub(super) fn damaged(what: impl Into<String>) -> Self {
+    pub(crate) fn damaged(what: impl Into<String>) -> Self {
         Self::Damaged { what: what.into() }
     }
 }

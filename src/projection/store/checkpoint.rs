@@ -11,7 +11,9 @@ use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, StockKey};
 use crate::domain::money::Money;
 use crate::domain::order::{PaymentResult, SettledPayment, payment_hash};
 use crate::journal::{Frame, decode_record, encode_record};
-use crate::projection::levels::{CommitReport, Levels, LevelsOptions, MergeReport, PageStore, StoreError, TableId};
+use crate::projection::levels::{
+    CommitReport, Levels, LevelsOptions, MergeReport, PageStore, StoreError, TableId,
+};
 
 /// What a run of frames came to.
 #[derive(Debug, Default)]
@@ -46,7 +48,8 @@ impl Checkpointer {
         let head = reader.head()?;
         let mut stock = HashMap::new();
         reader.load_stock(|key, entry| drop(stock.insert(key, entry)))?;
-        let pending = head.pending.iter().map(|payment| (payment.payment, (payment.order_no, payment.amount)));
+        let pending =
+            head.pending.iter().map(|payment| (payment.payment, (payment.order_no, payment.amount)));
         Ok(Self {
             pending: pending.collect(),
             levels,
@@ -199,7 +202,8 @@ impl Checkpointer {
                 let request = created.request_id.get().to_be_bytes();
                 let key = tables::member_key(created.member_id, created.order_no);
                 self.levels.put(tables::MEMBERS, &key, &request);
-                if let Some(external_no) = created.text.as_ref().and_then(|text| text.external_no.as_deref()) {
+                if let Some(external_no) = created.text.as_ref().and_then(|text| text.external_no.as_deref())
+                {
                     let key = hash128(external_no.as_bytes()).to_be_bytes();
                     self.levels.put(tables::EXTERNAL, &key, &created.order_no.get().to_be_bytes());
                 }
@@ -245,7 +249,9 @@ impl Checkpointer {
                 // It had an outcome, and gets another one.
                 let known = self.reader().payment(payment)?;
                 let Some(known) = known else {
-                    return Err(damaged(format!("the outcome of payment {payment:?}, which was not received")));
+                    return Err(damaged(format!(
+                        "the outcome of payment {payment:?}, which was not received"
+                    )));
                 };
                 let hash = payment_hash(payment, known.order_no, known.amount, Some(known.result));
                 self.head.payments_sum = self.head.payments_sum.wrapping_sub(hash);

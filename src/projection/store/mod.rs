@@ -17,10 +17,6 @@ mod head;
 mod reader;
 mod tables;
 
-#[cfg(test)]
-mod tests;
-
 pub(crate) use checkpoint::{Checkpointer, Taken};
-pub(crate) use head::{Head, PendingPayment};
-pub(crate) use reader::{StockEntry, StoreReader, StoredLimit};
-pub(crate) use tables::TABLES;
+pub(crate) use head::Head;
+pub(crate) use reader::{StockEntry, StoreReader};

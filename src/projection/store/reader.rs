@@ -53,6 +53,11 @@ impl StoreReader {
         self.levels.snapshot()
     }
 
+    /// Size on the disk, in bytes.
+    pub(crate) fn bytes_on_disk(&self) -> u64 {
+        self.levels.bytes_on_disk()
+    }
+
     /// The last checkpoint's own record; of a fresh store the default.
     ///
     /// # Errors
@@ -130,7 +135,8 @@ impl StoreReader {
             {
                 orders.push(order);
             }
-            if orders.last().is_some_and(|order: &Order| order.order_no == number) || orders.len() >= len_max {
+            if orders.last().is_some_and(|order: &Order| order.order_no == number) || orders.len() >= len_max
+            {
                 continue;
             }
             // One that isn't among the closed ones came in after the others were read from memory.
@@ -150,7 +156,11 @@ impl StoreReader {
     }
 
     /// Calls `each` with every purchase limit in use of a slot's members.
-    pub(crate) fn load_limits(&self, slot: Slot, mut each: impl FnMut(StoredLimit)) -> Result<(), StoreError> {
+    pub(crate) fn load_limits(
+        &self,
+        slot: Slot,
+        mut each: impl FnMut(StoredLimit),
+    ) -> Result<(), StoreError> {
         self.load_slot(tables::LIMITS, slot, |key, value| {
             let (used, as_of) = decode("a purchase limit", value)?;
             let limit = tables::limit_of_key(key);
