@@ -8,7 +8,7 @@ use stockade::Durability;
 /// How long durability `buffered` may leave events unsynced, in ms.
 const BUFFERED_INTERVAL_MS: u64 = 10;
 
-/// Load tests of Stockade, each followed by an audit of the journal.
+/// Load tests of Stockade, most of them followed by an audit of the journal.
 #[derive(Debug, Parser)]
 #[command(
     name = "loadtest",

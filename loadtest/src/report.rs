@@ -122,8 +122,8 @@ impl Report {
     /// How far the store was behind when the load ended, and how long it took to catch up. One that doesn't is a
     /// problem.
     pub(crate) fn set_drain(&mut self, lag_ms: u64, drained: Option<Drained>) {
-        self.set("store_lag_ms", lag_ms);
         let Some(Drained { ms, complete }) = drained else { return };
+        self.set("store_lag_ms", lag_ms);
         self.set("store_drain_ms", ms);
         if !complete {
             self.add_problem(|| format!("the store has not caught up in {ms} ms"));

@@ -4,6 +4,7 @@
 //! The data is made by a process of its own, so that the memory of this one is the reopened engine's. It can be used
 //! again: a note beside the data directory says what it holds.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use stockade::{Caller, Config, Engine, OrderStatus, OrderType};
 
+use crate::acked::Problems;
 use crate::cli::{DurabilityArg, EngineArgs, RestartArgs};
 use crate::lifecycle::Ends;
 use crate::place::Place;
@@ -29,6 +31,8 @@ const AUTO_CLOSE_MS: u32 = 30 * 24 * 3_600_000;
 const RETAIN_CLOSED_MS: u64 = 2_000;
 /// Orders that a killed engine has taken since it was opened.
 const TAIL_ORDERS: u64 = 10_000;
+/// Numbers for newcomers: more than a killed engine takes in a second.
+const NEWCOMERS_PER_MS: u64 = 16;
 /// Longest wait for the data, and for the engine that is to be killed.
 const BUILD_MAX: Duration = Duration::from_secs(12 * 3_600);
 const TAIL_MAX: Duration = Duration::from_secs(600);
@@ -59,32 +63,44 @@ impl Contents {
     }
 }
 
-/// How an engine was left.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How an engine was left, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Left {
-    pub(crate) open_orders: u64,
+    open_orders: Option<u64>,
     /// Not taken if it was not wanted.
-    pub(crate) state_hash: Option<u64>,
+    state_hash: Option<u64>,
 }
 
 impl Left {
+    /// By an engine that did not come to its end.
+    const UNKNOWN: Self = Self { open_orders: None, state_hash: None };
+
     /// What an engine that has come to rest shows.
     pub(crate) async fn of(engine: &Engine, with_hash: bool) -> Result<Self, Failure> {
         let state_hash = if with_hash { Some(engine.state_hash().await?.hash) } else { None };
-        Ok(Self { open_orders: engine.metrics().open_orders, state_hash })
+        Ok(Self { open_orders: Some(engine.metrics().open_orders), state_hash })
     }
 
     /// The line that a child says.
     pub(crate) fn line(&self) -> String {
-        let hash = self.state_hash.map_or_else(|| "-".to_owned(), |hash| format!("{hash:016x}"));
-        format!("left {} {hash}", self.open_orders)
+        let open_orders = self.open_orders.map_or_else(|| UNKNOWN.to_owned(), |open| open.to_string());
+        format!("left {open_orders} {}", shown_hash(self.state_hash))
     }
 
     fn from_line(line: &str) -> Option<Self> {
         let (open_orders, hash) = line.strip_prefix("left ")?.split_once(' ')?;
-        let state_hash = if hash == "-" { None } else { Some(u64::from_str_radix(hash, 16).ok()?) };
-        Some(Self { open_orders: open_orders.parse().ok()?, state_hash })
+        // Known and readable, or not known.
+        let open_orders = if open_orders == UNKNOWN { None } else { Some(open_orders.parse().ok()?) };
+        let state_hash = if hash == UNKNOWN { None } else { Some(u64::from_str_radix(hash, 16).ok()?) };
+        Some(Self { open_orders, state_hash })
     }
+}
+
+/// Stands for what is not known.
+const UNKNOWN: &str = "-";
+
+fn shown_hash(hash: Option<u64>) -> String {
+    hash.map_or_else(|| UNKNOWN.to_owned(), |hash| format!("{hash:016x}"))
 }
 
 /// The note beside a data directory: what it was made of, and how the last engine left it.
@@ -107,14 +123,6 @@ impl Note {
 
     fn write(&self, left: &Left) -> Result<(), Failure> {
         Ok(std::fs::write(&self.path, self.text(left))?)
-    }
-
-    /// While an engine changes the data, the note does not hold.
-    fn withdraw(&self) -> Result<(), Failure> {
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
     }
 
     fn text(&self, left: &Left) -> String {
@@ -144,9 +152,9 @@ pub(crate) fn config(data: &Path, durability: DurabilityArg, order_actors: Optio
         .journal_keep_min_bytes(shop::JOURNAL_KEPT_BYTES)
 }
 
-/// Buyers who have not been there before, at this time of an engine.
-pub(crate) fn newcomers(now_ms: u64, sku: u64, count: u64) -> std::ops::Range<u64> {
-    let first = Plan::sweep(sku, now_ms % (1 << 39));
+/// Buyers who have not been there before, at this time of an engine: a run a second later has others.
+pub(crate) fn newcomers(now_ms: u64, sku: u64, count: u64) -> Range<u64> {
+    let first = Plan::sweep(sku, now_ms % (1 << 35) * NEWCOMERS_PER_MS);
     first..first + count
 }
 
@@ -162,7 +170,8 @@ pub(crate) async fn run(args: RestartArgs) -> Result<Report, Failure> {
         report.set("build_s", took.as_secs());
     }
     report.set("after", if args.kill { "kill" } else { "shutdown" });
-    note.withdraw()?;
+    // If this run fails, the data can still be used again.
+    note.write(&Left::UNKNOWN)?;
     if args.kill {
         let mut child = start_child(&args, place.path(), Some(TAIL_ORDERS))?;
         left = left_by(&mut child, TAIL_MAX)?;
@@ -190,7 +199,7 @@ pub(crate) async fn run(args: RestartArgs) -> Result<Report, Failure> {
     if let Some(resident) = resident {
         report.set("resident_mib_after_open", resident >> 20);
     }
-    report.set("open_orders", found.open_orders);
+    report.set("open_orders", opened.open_orders);
     report.set("orders_in_memory", opened.orders);
     report.set("stored_position", opened.stored.0);
     if open_ms > args.ready_max_ms {
@@ -198,7 +207,7 @@ pub(crate) async fn run(args: RestartArgs) -> Result<Report, Failure> {
             .add_problem(|| format!("it took {open_ms} ms to open, at most {} may it be", args.ready_max_ms));
     }
     compare(&mut report, &left, &found);
-    let mut problems = crate::acked::Problems::default();
+    let mut problems = Problems::default();
     let (members, orders) = (args.members, args.open + args.stored);
     let mut listed = 0;
     for member in recheck::some_members(members, MEMBERS_LISTED) {
@@ -272,16 +281,18 @@ fn left_by(child: &mut Process, wait: Duration) -> Result<Left, Failure> {
     Left::from_line(&line).ok_or_else(|| format!("the engine said `{line}` in place of `left`").into())
 }
 
+/// What was known before must be so after.
 fn compare(report: &mut Report, left: &Left, found: &Left) {
-    if left.open_orders != found.open_orders {
-        let (before, after) = (left.open_orders, found.open_orders);
+    if let (Some(before), Some(after)) = (left.open_orders, found.open_orders)
+        && before != after
+    {
         report.add_problem(|| format!("{before} orders were open before, {after} are after"));
     }
-    let Some(after) = found.state_hash else { return };
-    report.set("state_hash", format!("{after:016x}"));
-    let is_equal = left.state_hash.map(|before| before == after);
-    report.set("is_state_equal", is_equal.map_or_else(|| "not known".to_owned(), |equal| equal.to_string()));
-    if let Some(before) = left.state_hash.filter(|before| *before != after) {
+    report.set("state_hash_before", shown_hash(left.state_hash));
+    report.set("state_hash_after", shown_hash(found.state_hash));
+    if let (Some(before), Some(after)) = (left.state_hash, found.state_hash)
+        && before != after
+    {
         report.add_problem(|| format!("the state hash was {before:016x} before and is {after:016x} after"));
     }
 }
@@ -295,8 +306,10 @@ mod tests {
     #[test]
     fn a_childs_line_says_how_it_left_the_engine() {
         for state_hash in [None, Some(0), Some(u64::MAX)] {
-            let left = Left { open_orders: 7, state_hash };
-            assert_eq!(Left::from_line(&left.line()), Some(left));
+            for open_orders in [None, Some(7)] {
+                let left = Left { open_orders, state_hash };
+                assert_eq!(Left::from_line(&left.line()), Some(left));
+            }
         }
         for wrong in ["", "left", "left 7", "left x -", "left 7 xyz", "done"] {
             assert_eq!(Left::from_line(wrong), None, "{wrong}");
@@ -309,14 +322,27 @@ mod tests {
         let data = dir.path().join("data");
         let note = Note::new(&data, CONTENTS);
         assert_eq!(note.read(), None);
-        let left = Left { open_orders: 5, state_hash: Some(1) };
+        let left = Left { open_orders: Some(5), state_hash: Some(1) };
         note.write(&left).unwrap();
         assert_eq!(note.read(), Some(left));
         assert_eq!(Note::new(&data, Contents { open: 6, ..CONTENTS }).read(), None);
         assert!(!note.path.starts_with(&data), "it is beside the data");
-        note.withdraw().unwrap();
-        note.withdraw().unwrap();
-        assert_eq!(note.read(), None);
+        note.write(&Left::UNKNOWN).unwrap();
+        assert_eq!(note.read(), Some(Left::UNKNOWN), "the contents are known all the same");
+    }
+
+    #[test]
+    fn only_what_is_known_is_compared() {
+        let known = Left { open_orders: Some(5), state_hash: Some(1) };
+        let passes = |left: Left, found: Left| {
+            let mut report = Report::default();
+            compare(&mut report, &left, &found);
+            report.passed()
+        };
+        assert!(passes(known, known) && passes(Left::UNKNOWN, known));
+        assert!(passes(known, Left { state_hash: None, ..known }));
+        assert!(!passes(known, Left { state_hash: Some(2), ..known }));
+        assert!(!passes(known, Left { open_orders: Some(4), ..known }));
     }
 
     #[test]
@@ -330,6 +356,8 @@ mod tests {
     fn newcomers_are_nobody_else() {
         let plan = CONTENTS.plan();
         let (first, tail) = (newcomers(1_800_000_000_000, 1, 1), newcomers(1_800_000_000_000, 2, 10_000));
+        let later = newcomers(1_800_000_001_000, 2, 10_000);
+        assert!(later.start >= tail.end, "{tail:?} {later:?}");
         assert!(tail.start > first.end && plan.member(first.start) == first.start);
         assert_eq!(plan.order(tail.end - 1).lines[0].sku_id.0, 2);
     }

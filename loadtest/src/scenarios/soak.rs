@@ -90,7 +90,7 @@ pub(crate) async fn run(args: SoakArgs) -> Result<Report, Failure> {
     report.set("completed", lived.completed);
     set_open(&mut report, &args, &lived, &looks);
     let is_judged = drained.is_some() && looks.len() >= JUDGED_SAMPLES_MIN;
-    set_speed(&mut report, &segments, segments.rates(elapsed), is_judged);
+    set_speed(&mut report, segments.len(), segments.rates(elapsed), is_judged);
     set_memory(&mut report, &looks, is_judged);
     report.set("store_lag_ms_max", looks.iter().map(|look| look.store_lag_ms).max().unwrap_or_default());
     report.set_drain(ended.store_lag_ms, drained);
@@ -152,10 +152,10 @@ fn set_open(report: &mut Report, args: &SoakArgs, lived: &Lived, looks: &[Look])
     }
 }
 
-fn set_speed(report: &mut Report, segments: &Segments, rates: Option<Rates>, is_judged: bool) {
+fn set_speed(report: &mut Report, segment_orders: u64, rates: Option<Rates>, is_judged: bool) {
     let Some(rates) = rates else { return };
     let ratio = rates.ratio();
-    report.set("segment_orders", segments.len());
+    report.set("segment_orders", segment_orders);
     report.set("first_segment_per_s", rates.first_per_s as u64);
     report.set("last_segment_per_s", rates.last_per_s as u64);
     report.set("last_to_first", rounded(ratio));
@@ -214,4 +214,35 @@ async fn check_complete(
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_slows_down_fails_if_it_can_be_judged() {
+        let passes = |last_per_s: f64, segment_s: u64, is_judged: bool| {
+            let shortest = Duration::from_secs(segment_s);
+            let mut report = Report::default();
+            let rates = Rates { first_per_s: 100.0, last_per_s, shortest };
+            set_speed(&mut report, 1_000_000, Some(rates), is_judged);
+            report.passed()
+        };
+        assert!(passes(86.0, 10, true) && !passes(84.0, 10, true));
+        assert!(passes(84.0, 0, true), "it was over too soon");
+        assert!(passes(84.0, 10, false), "there is no store");
+    }
+
+    #[test]
+    fn memory_that_grows_over_the_second_half_fails_if_it_can_be_judged() {
+        let passes = |last_mib: u64, is_judged: bool| {
+            let look = |mib: u64| Look { resident_bytes: mib << 20, open_orders: 0, store_lag_ms: 0 };
+            let mut report = Report::default();
+            set_memory(&mut report, &[10, 500, 1_000, last_mib].map(look), is_judged);
+            report.passed()
+        };
+        assert!(passes(1_190, true) && !passes(1_210, true));
+        assert!(passes(1_210, false));
+    }
 }

@@ -64,7 +64,8 @@ pub(crate) async fn run(args: ThroughputArgs) -> Result<Report, Failure> {
     let elapsed = started.elapsed();
     drop(bar);
     let ended = engine.metrics();
-    let drained = if args.store.store { store::drain(&engine).await } else { None };
+    let has_store = args.store.store && durability.leaves_a_journal();
+    let drained = if has_store { store::drain(&engine).await } else { None };
 
     let mut report = Report::new("throughput", durability.name(), place.path());
     report.set("clients", args.clients);
