@@ -178,44 +178,15 @@ pub(crate) async fn run(args: RestartArgs) -> Result<Report, Failure> {
         child.kill();
     }
 
-    let started = Instant::now();
-    let engine = Engine::open(config(place.path(), DurabilityArg::Synced, args.order_actors)).await?;
-    let open_took = started.elapsed();
-    let resident = machine::resident_bytes();
-    let opened = engine.metrics();
+    let (engine, opened) = reopen(&args, &place, &mut report).await?;
     // A state hash takes long: it comes before the first order, and its time does not count.
-    let found = Left::of(&engine, args.hash).await?;
+    compare(&mut report, &left, &Left::of(&engine, args.hash).await?);
     let plan = contents.plan();
     let first = newcomers(engine.now_ms(), FIRST_SKU, 1).start;
     let asked = Instant::now();
     let receipt = shop::submit(&engine, &plan, first).await?;
-    let first_order_took = open_took + asked.elapsed();
-
-    let open_ms = open_took.as_millis() as u64;
-    report.set("open_ms", open_ms);
-    report.set("first_order_ms", first_order_took.as_millis() as u64);
-    report.set_recovery(&opened);
-    report.set("recovery_ms", opened.recovery_ms);
-    if let Some(resident) = resident {
-        report.set("resident_mib_after_open", resident >> 20);
-    }
-    report.set("open_orders", opened.open_orders);
-    report.set("orders_in_memory", opened.orders);
-    report.set("stored_position", opened.stored.0);
-    if open_ms > args.ready_max_ms {
-        report
-            .add_problem(|| format!("it took {open_ms} ms to open, at most {} may it be", args.ready_max_ms));
-    }
-    compare(&mut report, &left, &found);
-    let mut problems = Problems::default();
-    let (members, orders) = (args.members, args.open + args.stored);
-    let mut listed = 0;
-    for member in recheck::some_members(members, MEMBERS_LISTED) {
-        let status = |n| contents.status(n);
-        listed += recheck::member(&engine, &plan, (member, members), orders, status, &mut problems).await?;
-    }
-    report.set("orders_listed", listed);
-    report.add_problems(problems);
+    report.set("first_order_ms", (opened + asked.elapsed()).as_millis() as u64);
+    list_members(&engine, contents, &mut report).await?;
 
     // Cancelled, so that a data directory that is used again has as many open orders as before.
     engine.cancel(Caller::Member(plan.member(first).into()), receipt.order_no).await?;
@@ -224,6 +195,50 @@ pub(crate) async fn run(args: RestartArgs) -> Result<Report, Failure> {
     engine.shutdown().await?;
     note.write(&left)?;
     Ok(report)
+}
+
+/// Opens the engine; returns how long it took, too.
+async fn reopen(
+    args: &RestartArgs,
+    place: &Place,
+    report: &mut Report,
+) -> Result<(Engine, Duration), Failure> {
+    let started = Instant::now();
+    let engine = Engine::open(config(place.path(), DurabilityArg::Synced, args.order_actors)).await?;
+    let took = started.elapsed();
+    let resident = machine::resident_bytes();
+    let metrics = engine.metrics();
+    let open_ms = took.as_millis() as u64;
+    report.set("open_ms", open_ms);
+    report.set_recovery(&metrics);
+    report.set("recovery_ms", metrics.recovery_ms);
+    if let Some(resident) = resident {
+        report.set("resident_mib_after_open", resident >> 20);
+    }
+    report.set("open_orders", metrics.open_orders);
+    report.set("orders_in_memory", metrics.orders);
+    report.set("stored_position", metrics.stored.0);
+    if open_ms > args.ready_max_ms {
+        report.add_problem(|| {
+            format!("it took {open_ms} ms to open, at most {} are allowed", args.ready_max_ms)
+        });
+    }
+    Ok((engine, took))
+}
+
+/// Lists the orders of some members.
+async fn list_members(engine: &Engine, contents: Contents, report: &mut Report) -> Result<(), Failure> {
+    let (plan, orders) = (contents.plan(), contents.open + contents.stored);
+    let status = |n| contents.status(n);
+    let mut problems = Problems::default();
+    let mut listed = 0;
+    for member in recheck::some_members(contents.members, MEMBERS_LISTED) {
+        let asked = (member, contents.members);
+        listed += recheck::member(engine, &plan, asked, orders, status, &mut problems).await?;
+    }
+    report.set("orders_listed", listed);
+    report.add_problems(problems);
+    Ok(())
 }
 
 /// The data before the restart.

@@ -18,6 +18,8 @@ use crate::{Failure, shop, store};
 const CLIENTS: u64 = 64;
 /// Orders that each has under way: half of what the engine lets in, as some payments are notified twice.
 const BATCH: u64 = IN_FLIGHT_MAX / CLIENTS / 2;
+/// Units of each SKU that none of the data's orders can need.
+const UNITS_LEFT: u64 = 1 << 30;
 
 pub(crate) async fn run(args: RestartChildArgs) -> Result<(), Failure> {
     die_with_parent();
@@ -44,8 +46,8 @@ pub(crate) async fn run(args: RestartChildArgs) -> Result<(), Failure> {
 /// First the orders that close, then those that stay open.
 async fn make(engine: &Engine, contents: Contents) -> Result<(), Failure> {
     let Contents { open, stored, .. } = contents;
-    // Twice as many as are needed, so that there are some for the orders after the restart.
-    shop::stock(engine, SKUS, 0, |_sku| (open + stored) * 2 + (1 << 30)).await?;
+    // Some are left for the orders of any number of restarts.
+    shop::stock(engine, SKUS, 0, |_sku| open + stored + UNITS_LEFT).await?;
     let parts = [(0..stored, Ends::AtOnce), (stored..stored + open, Ends::Never)];
     for (buyers, ends) in parts {
         let load = Load { clients: CLIENTS, in_flight: BATCH, open_max: u64::MAX, ends, samples: 0 };
