@@ -4,7 +4,7 @@ use stockade::{Caller, Engine, OrderRef, PaymentOutcome, PaymentResult, Receipt,
 
 use crate::acked::Fact;
 use crate::plan::{Conduct, Plan};
-use crate::shop;
+use crate::shop::{self, patiently};
 
 /// Lets the n-th buyer do what they do with their order; `note` hears each acknowledgement. Safe to repeat: an order
 /// that moved on since answers with a reject, which is returned.
@@ -16,16 +16,16 @@ pub(crate) async fn conclude(
     receipt: &Receipt,
     mut note: impl FnMut(Fact),
 ) -> Result<(), Reject> {
-    let member = Caller::Member(plan.order(n).member_id);
+    let member = Caller::Member(plan.member(n).into());
     match conduct {
         Conduct::WalkAway => Ok(()),
         Conduct::Cancel => {
-            engine.cancel(member, receipt.order_no).await?;
+            patiently(|| engine.cancel(member, receipt.order_no)).await?;
             note(Fact::Cancelled);
             Ok(())
         }
         Conduct::StartAndPay => {
-            engine.start_payment(member, receipt.order_no).await?;
+            patiently(|| engine.start_payment(member, receipt.order_no)).await?;
             note(Fact::PaymentStarted);
             pay(engine, plan, n, receipt, note).await
         }
@@ -41,10 +41,11 @@ pub(crate) async fn deliver(
     receipt: &Receipt,
     mut note: impl FnMut(Fact),
 ) -> Result<(), Reject> {
-    let shipment = Shipment { carrier: "post".into(), tracking_no: n.to_string().into() };
-    engine.ship(receipt.order_no, shipment).await?;
+    let shipment = || Shipment { carrier: "post".into(), tracking_no: n.to_string().into() };
+    patiently(|| engine.ship(receipt.order_no, shipment())).await?;
     note(Fact::Shipped);
-    engine.confirm(Caller::Member(plan.order(n).member_id), receipt.order_no).await?;
+    let member = Caller::Member(plan.member(n).into());
+    patiently(|| engine.confirm(member, receipt.order_no)).await?;
     note(Fact::Received);
     Ok(())
 }
@@ -57,18 +58,18 @@ async fn pay(
     receipt: &Receipt,
     mut note: impl FnMut(Fact),
 ) -> Result<(), Reject> {
-    let payment = || shop::payment(OrderRef::Number(receipt.order_no), n, receipt.pay_amount);
+    let pay = || engine.pay(shop::payment(OrderRef::Number(receipt.order_no), n, receipt.pay_amount));
     let mut note = |outcome: PaymentOutcome| match outcome.result {
         PaymentResult::Paid => note(Fact::Paid),
         PaymentResult::RefundRequired(_) => note(Fact::RefundRequired),
     };
     if plan.pays_twice(n) {
         // Both are noted: were the outcomes different, the journal would lack one of them.
-        let (first, second) = tokio::join!(engine.pay(payment()), engine.pay(payment()));
+        let (first, second) = tokio::join!(patiently(pay), patiently(pay));
         note(first?);
         note(second?);
     } else {
-        note(engine.pay(payment()).await?);
+        note(patiently(pay).await?);
     }
     Ok(())
 }

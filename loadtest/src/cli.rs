@@ -8,7 +8,7 @@ use stockade::Durability;
 /// How long durability `buffered` may leave events unsynced, in ms.
 const BUFFERED_INTERVAL_MS: u64 = 10;
 
-/// Load tests of Stockade, each followed by an audit of the journal.
+/// Load tests of Stockade, most of them followed by an audit of the journal.
 #[derive(Debug, Parser)]
 #[command(
     name = "loadtest",
@@ -34,8 +34,13 @@ pub(crate) enum Scenario {
     Memory(MemoryArgs),
     Wave(WaveArgs),
     Recovery(RecoveryArgs),
+    Soak(SoakArgs),
+    Restart(RestartArgs),
+    Openloop(OpenloopArgs),
     #[command(hide = true)]
     CrashChild(CrashChildArgs),
+    #[command(hide = true)]
+    RestartChild(RestartChildArgs),
 }
 
 /// When an order is acknowledged.
@@ -88,6 +93,14 @@ pub(crate) struct EngineArgs {
     /// Where the data goes; must be empty or absent, and stays [default: a temporary directory, removed afterwards].
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// Whether there is a store.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Keep a store beside the journal, as an engine does unless told otherwise; `false` is for comparison.
+    #[arg(long, default_value_t = true, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) store: bool,
 }
 
 /// A flash sale: many buyers, few units; some pay, some cancel, some never pay, some ask twice. Ends when every unit
@@ -152,6 +165,9 @@ pub(crate) struct ThroughputArgs {
     /// Audit the journal afterwards [default: yes, unless durability is memory].
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) audit: Option<bool>,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
@@ -254,6 +270,151 @@ pub(crate) struct RecoveryArgs {
     /// Orders in the journal; a quarter of them paid, an eighth cancelled.
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     pub(crate) orders: u64,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Takes many orders and completes them, more than memory could hold: speed and memory must stay where they are, and
+/// orders of long ago must be found again.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SoakArgs {
+    /// Orders; an eighth of them cancelled, a sixteenth left to time out, the others paid, shipped and received.
+    #[arg(long, default_value_t = 10_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(10..=10_000_000_000))]
+    pub(crate) orders: u64,
+
+    /// Most orders that are neither completed nor cancelled at a time; at least as many as --in-flight.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    pub(crate) open_max: u64,
+
+    /// Clients.
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) clients: u64,
+
+    /// Orders that each client submits as one batch, and then takes to their ends at the same time.
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub(crate) in_flight: u64,
+
+    /// Members who order again and again; fewer in a short run.
+    #[arg(long, default_value_t = 200_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) members: u64,
+
+    /// Unpaid orders close after so many ms.
+    #[arg(long, default_value_t = 5_000, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) auto_close_ms: u32,
+
+    /// Completed and cancelled orders leave memory after so many ms.
+    #[arg(long, default_value_t = 2_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub(crate) retain_closed_ms: u64,
+
+    /// Orders, spread over the run, that are looked for, submitted and paid again afterwards.
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1_000_000))]
+    pub(crate) samples: u64,
+
+    /// Decides who buys what and how they behave.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// How soon an engine with many orders is back, and whether it comes back as it was. Writes durability buffered, opens
+/// again durability synced.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RestartArgs {
+    /// Orders that are open.
+    #[arg(long, default_value_t = 5_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) open: u64,
+
+    /// Orders before them that are completed or cancelled.
+    #[arg(long, default_value_t = 10_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) stored: u64,
+
+    /// Members who order again and again.
+    #[arg(long, default_value_t = 200_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) members: u64,
+
+    /// Kill an engine on this data with SIGKILL, after it has taken some more orders, before the restart.
+    #[arg(long)]
+    pub(crate) kill: bool,
+
+    /// Compare the state hash before and after.
+    #[arg(long, default_value_t = true, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) hash: bool,
+
+    /// Longest time that opening may take, in ms.
+    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    pub(crate) ready_max_ms: u64,
+
+    /// Number of order actors [default: one per core].
+    #[arg(long, value_name = "N")]
+    pub(crate) order_actors: Option<usize>,
+
+    /// Where the data goes, and stays, with a note beside it; used again if the note says that it holds the same
+    /// orders, else it must be empty or absent [default: a temporary directory, removed afterwards].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// The engine before the restart.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RestartChildArgs {
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    #[arg(long)]
+    pub(crate) open: u64,
+    #[arg(long)]
+    pub(crate) stored: u64,
+    #[arg(long)]
+    pub(crate) members: u64,
+    #[arg(long, action = clap::ArgAction::Set)]
+    pub(crate) hash: bool,
+    #[arg(long)]
+    pub(crate) order_actors: Option<usize>,
+    /// Makes no data: takes so many orders and waits to be killed.
+    #[arg(long)]
+    pub(crate) tail: Option<u64>,
+}
+
+/// Orders at a steady rate whatever the engine does; unpaid, they close by their timers meanwhile. Latencies count from
+/// when an order was due.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OpenloopArgs {
+    /// Orders a second.
+    #[arg(long, default_value_t = 200_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) rate: u64,
+
+    /// How long, in seconds.
+    #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+
+    /// Most orders in one batch; what falls due within a millisecond goes together.
+    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) batch: u64,
+
+    /// Orders close after so many ms.
+    #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) auto_close_ms: u32,
+
+    /// Cancelled orders leave memory after so many ms.
+    #[arg(long, default_value_t = 2_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub(crate) retain_closed_ms: u64,
+
+    /// Most that the store may be behind at any time, in ms.
+    #[arg(long, value_name = "MS")]
+    pub(crate) expect_lag_ms: Option<u64>,
+
+    /// Most that the 99th percentile of the latencies may be, in µs.
+    #[arg(long, value_name = "US")]
+    pub(crate) expect_p99_us: Option<u64>,
+
+    /// Audit the journal afterwards, if it is whole [default: yes, unless durability is memory].
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) audit: Option<bool>,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 
     #[command(flatten)]
     pub(crate) engine: EngineArgs,

@@ -22,9 +22,16 @@ impl Latencies {
 
     /// Records one latency of a client.
     pub(crate) fn record(&self, client: u64, latency: Duration) {
-        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(NANOS_MAX);
+        self.record_all(client, [latency]);
+    }
+
+    /// Records many latencies of a client.
+    pub(crate) fn record_all(&self, client: u64, latencies: impl IntoIterator<Item = Duration>) {
         let shard = &self.0[client as usize % SHARDS];
-        shard.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(nanos);
+        let mut histogram = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        for latency in latencies {
+            histogram.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(NANOS_MAX));
+        }
     }
 
     /// The percentiles over all clients; `None` where nothing was recorded.

@@ -1,4 +1,4 @@
-//! The load-test harness of Stockade: flash sale, throughput, crashes, and the scenarios behind the figures in
+//! The load-test harness of Stockade: flash sale, throughput, crashes, long runs, restarts, and the scenarios behind the figures in
 //! `docs/BENCHMARKS.md`. It sees the engine as any embedding program does, and audits what the engine has written.
 
 mod acked;
@@ -6,13 +6,20 @@ mod audit;
 mod buyer;
 mod cli;
 mod latency;
+mod lifecycle;
 mod machine;
 mod place;
 mod plan;
+mod process;
 mod progress;
+mod recheck;
 mod report;
+mod sampling;
 mod scenarios;
+mod segments;
 mod shop;
+mod store;
+mod stream;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -43,6 +50,10 @@ fn main() -> ExitCode {
         Scenario::Memory(args) => runtime.block_on(scenarios::memory::run(args)).map(Some),
         Scenario::Wave(args) => runtime.block_on(scenarios::wave::run(args)).map(Some),
         Scenario::Recovery(args) => runtime.block_on(scenarios::recovery::run(args)).map(Some),
+        Scenario::Soak(args) => runtime.block_on(scenarios::soak::run(args)).map(Some),
+        Scenario::Openloop(args) => runtime.block_on(scenarios::openloop::run(args)).map(Some),
+        Scenario::Restart(args) => runtime.block_on(scenarios::restart::run(args)).map(Some),
+        Scenario::RestartChild(args) => runtime.block_on(scenarios::restart_child::run(args)).map(|()| None),
         // The parent only starts, kills and reads, so it needs no runtime.
         Scenario::Crash(args) => scenarios::crash::run(&args).map(Some),
         Scenario::CrashChild(args) => runtime.block_on(scenarios::crash_child::run(args)).map(|()| None),

@@ -28,6 +28,14 @@ impl Place {
         Ok(Self { path: named.to_owned(), _temporary: None })
     }
 
+    /// The directory named, which has data in it already.
+    pub(crate) fn existing(named: &Path) -> Result<Self, Failure> {
+        if !named.is_dir() {
+            return Err(format!("{} is no directory", named.display()).into());
+        }
+        Ok(Self { path: named.to_owned(), _temporary: None })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

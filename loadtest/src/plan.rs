@@ -27,6 +27,11 @@ pub(crate) enum Baskets {
         /// Lines of each order.
         lines: u64,
     },
+    /// One line of one unit each, by so many members who come again and again.
+    Regulars {
+        /// The n-th buyer is member n modulo this.
+        members: u64,
+    },
     /// A flash sale: a fifth with 2 to 4 lines, mostly one unit each, some above the purchase limit, some members twice.
     Sale,
 }
@@ -50,6 +55,7 @@ impl Plan {
                 let first = random.below(self.skus);
                 (0..lines).map(|line| OrderLine::new((first + line) % self.skus + 1, 1)).collect()
             }
+            Baskets::Regulars { .. } => vec![OrderLine::new(random.below(self.skus) + 1, 1)],
             Baskets::Sale => self.sale_lines(&mut random),
         };
         SubmitOrder {
@@ -60,12 +66,30 @@ impl Plan {
         }
     }
 
+    /// Who the n-th buyer is. Every fiftieth buyer of a sale is a member who has been there before.
+    pub(crate) fn member(&self, n: u64) -> u64 {
+        match self.baskets {
+            _ if n >= SWEEP_FIRST => n,
+            Baskets::Regulars { members } => n % members,
+            Baskets::Sale if n % 50 == 1 => n - 1,
+            Baskets::Plain { .. } | Baskets::Sale => n,
+        }
+    }
+
     /// How the n-th buyer behaves once they have an order.
     pub(crate) fn conduct(&self, n: u64) -> Conduct {
         if n >= SWEEP_FIRST {
             return Conduct::Pay;
         }
-        match Random::new(self.seed ^ 1, n).below(100) {
+        let mut random = Random::new(self.seed ^ 1, n);
+        if let Baskets::Regulars { .. } = self.baskets {
+            return match random.below(16) {
+                0 => Conduct::WalkAway,
+                1..3 => Conduct::Cancel,
+                _ => Conduct::Pay,
+            };
+        }
+        match random.below(100) {
             0..70 => Conduct::Pay,
             70..80 => Conduct::StartAndPay,
             80..90 => Conduct::Cancel,
@@ -94,12 +118,6 @@ impl Plan {
 
     fn sweep_sku(n: u64) -> u64 {
         (n & !SWEEP_FIRST) >> 40
-    }
-
-    /// Every fiftieth buyer of a sale is a member who has been there before.
-    fn member(&self, n: u64) -> u64 {
-        let twice = self.baskets == Baskets::Sale && n < SWEEP_FIRST && n % 50 == 1;
-        if twice { n - 1 } else { n }
     }
 
     fn sale_lines(&self, random: &mut Random) -> Vec<OrderLine> {
@@ -198,6 +216,19 @@ mod tests {
         let mut counts = [0; 4];
         (0..10_000).for_each(|n| counts[sale().conduct(n) as usize] += 1);
         assert!(counts.iter().all(|count| *count > 800), "{counts:?}");
+    }
+
+    #[test]
+    fn regulars_come_again_and_a_sixteenth_of_them_never_pays() {
+        let plan = Plan { seed: 7, skus: 10, baskets: Baskets::Regulars { members: 100 } };
+        let members: BTreeSet<_> = (0..1_000).map(|n| plan.order(n).member_id.0).collect();
+        assert!(members.into_iter().eq(0..100));
+        let mut counts = [0; 4];
+        (0..16_000).for_each(|n| counts[plan.conduct(n) as usize] += 1);
+        let [paid, started, cancelled, left] = counts;
+        assert!((12_700..13_300).contains(&paid) && started == 0, "{counts:?}");
+        assert!((1_850..2_150).contains(&cancelled) && (900..1_100).contains(&left), "{counts:?}");
+        assert_eq!(plan.member(Plan::sweep(1, 5)), Plan::sweep(1, 5), "the last buyers are nobody else");
     }
 
     #[test]

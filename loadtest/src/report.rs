@@ -11,6 +11,7 @@ use crate::acked::Problems;
 use crate::audit::Audited;
 use crate::latency::Percentiles;
 use crate::machine;
+use crate::store::{self, Drained};
 
 /// Answers to submissions, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Requests that had an answer.
+    pub(crate) fn answered(&self) -> u64 {
+        self.accepted + self.sold_out + self.limited + self.other_rejects
+    }
+
     /// Counts the first answer to a request.
     pub(crate) fn note(&mut self, result: &Result<Receipt, Reject>) {
         *match result {
@@ -98,6 +104,32 @@ impl Report {
         }
     }
 
+    /// The store's figures, and what it leaves of the journal. A store that has stopped is a problem.
+    pub(crate) fn set_store(&mut self, metrics: &Metrics) {
+        self.set("store", if store::is_active(metrics) { "active" } else { "inactive" });
+        self.set("checkpoints", metrics.checkpoints);
+        self.set("evicted", metrics.evicted);
+        self.set("store_reads", metrics.store_reads);
+        self.set("store_written_bytes", metrics.store_written_bytes);
+        self.set("store_disk_bytes", metrics.store_disk_bytes);
+        self.set("journal_disk_bytes", metrics.journal_disk_bytes);
+        self.set("journal_first", metrics.journal_first.0);
+        if let Some(failure) = &metrics.store_failure {
+            self.add_problem(|| format!("the store has stopped: {failure}"));
+        }
+    }
+
+    /// How far the store was behind when the load ended, and how long it took to catch up. One that doesn't is a
+    /// problem.
+    pub(crate) fn set_drain(&mut self, lag_ms: u64, drained: Option<Drained>) {
+        let Some(Drained { ms, complete }) = drained else { return };
+        self.set("store_lag_ms", lag_ms);
+        self.set("store_drain_ms", ms);
+        if !complete {
+            self.add_problem(|| format!("the store has not caught up in {ms} ms"));
+        }
+    }
+
     /// The verdict of the audit.
     pub(crate) fn set_audit(&mut self, audited: Audited) {
         self.set("oversold_units", audited.report.oversold_units());
@@ -120,6 +152,12 @@ impl Report {
     pub(crate) fn add_problems(&mut self, problems: Problems) {
         self.failed |= problems.total() > 0;
         self.problems.append(problems);
+    }
+
+    /// One thing that was not as it must be.
+    pub(crate) fn add_problem(&mut self, message: impl FnOnce() -> String) {
+        self.failed = true;
+        self.problems.add(message);
     }
 
     /// Whether everything was as it must be.

@@ -17,11 +17,16 @@ const OVERLOADED_TRIES_MAX: usize = 10_000;
 /// The adjustment that stocks the shop.
 const DELIVERY: u128 = 1;
 
-/// The engine's configuration for these arguments and at most so many commands at a time.
+/// Bytes of journal that stay in tests that let the rest be trimmed.
+pub(crate) const JOURNAL_KEPT_BYTES: u64 = 64 << 20;
+
+/// The engine's configuration for these arguments and at most so many commands at a time. The whole journal stays, so
+/// that it can be audited.
 pub(crate) fn config(data: &Path, args: &EngineArgs, in_flight: u64) -> Config {
     let config = Config::new(data)
         .durability(args.durability.into())
         .recovery_grace_ms(0)
+        .journal_keep_min_bytes(u64::MAX)
         // Room for the harness's own questions.
         .in_flight_max(usize::try_from(in_flight).unwrap_or(usize::MAX).saturating_add(1024));
     match args.order_actors {
@@ -80,17 +85,25 @@ pub(crate) fn payment(order: OrderRef, n: u64, amount: Money) -> Payment {
     }
 }
 
-/// Submits the n-th buyer's request, again for as long as the engine is overloaded.
-pub(crate) async fn submit(engine: &Engine, plan: &Plan, n: u64) -> Result<Receipt, Reject> {
+/// Asks the engine for something, again for as long as it is overloaded.
+pub(crate) async fn patiently<T, Asked>(ask: impl Fn() -> Asked) -> Result<T, Reject>
+where
+    Asked: Future<Output = Result<T, Reject>>,
+{
     for _ in 0..OVERLOADED_TRIES_MAX {
-        match engine.submit(plan.order(n)).await {
+        match ask().await {
             Err(Reject::Overloaded { retry_after_ms, .. }) => {
                 tokio::time::sleep(Duration::from_millis(retry_after_ms.into())).await;
             }
             result => return result,
         }
     }
-    engine.submit(plan.order(n)).await
+    ask().await
+}
+
+/// Submits the n-th buyer's request, again for as long as the engine is overloaded.
+pub(crate) async fn submit(engine: &Engine, plan: &Plan, n: u64) -> Result<Receipt, Reject> {
+    patiently(|| engine.submit(plan.order(n))).await
 }
 
 /// Submits the requests of many buyers as one batch, those that the engine had no room for again.

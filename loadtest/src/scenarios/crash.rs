@@ -2,10 +2,7 @@
 //! and in the answers that its successor gives to the same requests.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use stockade::OrderNo;
@@ -16,6 +13,7 @@ use crate::audit::audit;
 use crate::cli::{CrashArgs, DurabilityArg};
 use crate::place::Place;
 use crate::plan::{Baskets, Plan, Random};
+use crate::process::{Process, Waiting};
 use crate::progress;
 use crate::report::{Report, Tally, per_second};
 
@@ -113,7 +111,7 @@ impl Crash<'_> {
         kill_after: Option<Duration>,
     ) -> Result<(u64, u64), Failure> {
         let first = round * ROUND_BUYERS;
-        let mut process = Process::start(self.args, self.data, first, retry, kill_after.is_none())?;
+        let mut process = start_child(self.args, self.data, first, retry, kill_after.is_none())?;
         let ready =
             process.line(CHILD_MAX)?.ok_or("the engine ended before it was ready: see its message above")?;
         self.take_ready(&ready)?;
@@ -216,34 +214,16 @@ impl Crash<'_> {
     }
 }
 
-/// No line came in time.
-#[derive(Debug)]
-struct Waiting;
-
-impl std::fmt::Display for Waiting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the engine says nothing and does not end")
-    }
-}
-
-impl std::error::Error for Waiting {}
-
-/// An engine in a process of its own, which never outlives this value.
-struct Process {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Process {
-    fn start(
-        args: &CrashArgs,
-        data: &Path,
-        first: u64,
-        (retry_from, retry_to): (u64, u64),
-        stops: bool,
-    ) -> Result<Self, Failure> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("crash-child").arg("--data").arg(data);
+/// An engine that serves buyers from `first` on, after it has repeated the requests of others.
+fn start_child(
+    args: &CrashArgs,
+    data: &Path,
+    first: u64,
+    (retry_from, retry_to): (u64, u64),
+    stops: bool,
+) -> Result<Process, Failure> {
+    Process::start("crash-child", |command| {
+        command.arg("--data").arg(data);
         command.args(["--durability", args.durability.name()]);
         let numbers = [
             ("--seed", args.seed),
@@ -258,67 +238,12 @@ impl Process {
         if stops {
             command.arg("--stop-after-ms").arg(LAST_ROUND_MS.to_string());
         }
-        // Stdin stays open for as long as this process lives: the child watches it.
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let stdout = child.stdout.take();
-        let (sender, lines) = mpsc::channel();
-        let process = Self { child, lines };
-        let stdout = BufReader::new(stdout.ok_or("the engine has no stdout")?);
-        std::thread::spawn(move || {
-            for line in whole_lines(stdout) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(process)
-    }
-
-    /// The next line; `None` once the process has ended and all its lines are read.
-    fn line(&mut self, wait: Duration) -> Result<Option<String>, Waiting> {
-        match self.lines.recv_timeout(wait) {
-            Ok(line) => Ok(Some(line)),
-            Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => Err(Waiting),
-        }
-    }
-
-    /// SIGKILL: the process gets no chance to do anything any more.
-    fn kill(&mut self) {
-        // It fails only when the process has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    fn ended_well(&mut self) -> bool {
-        self.child.wait().is_ok_and(|status| status.success())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Lines with their line feed: a kill may cut the last one off, and what was not said whole was not said.
-fn whole_lines(mut reader: impl BufRead) -> impl Iterator<Item = String> {
-    std::iter::from_fn(move || {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        line.strip_suffix('\n').map(str::to_owned)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_that_was_cut_off_does_not_count() {
-        let lines: Vec<String> = whole_lines("O 1 77\nP 1 77\nC 2 8".as_bytes()).collect();
-        assert_eq!(lines, ["O 1 77", "P 1 77"]);
-    }
 
     fn take(lines: &[&str]) -> (Tally, u64, u64) {
         let args = CrashArgs { kills: 1, clients: 1, seed: 1, durability: DurabilityArg::Synced, data: None };

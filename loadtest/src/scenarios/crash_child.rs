@@ -4,7 +4,6 @@
 //! Its lines: `ready EVENTS MS` once it is open, `LETTER N ORDER` for a fact about the order of buyer N, `E N CODE`
 //! for a refused request, `X TEXT` for something that must not happen, `done` after an orderly end.
 
-use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::acked::Fact;
 use crate::cli::{CrashChildArgs, EngineArgs};
 use crate::plan::{Conduct, Plan};
+use crate::process::{die_with_parent, say};
 use crate::scenarios::crash::{SKUS, plan};
 use crate::{Failure, buyer, shop};
 
@@ -136,18 +136,4 @@ impl Child {
 
 fn note(n: u64, receipt: &Receipt, fact: Fact) {
     say(&format!("{} {n} {}", fact.letter(), receipt.order_no));
-}
-
-/// One whole line, written before anybody can count on it.
-fn say(line: &str) {
-    // A parent that has gone is noticed at stdin.
-    let _ = writeln!(io::stdout().lock(), "{line}");
-}
-
-/// The parent holds the other end of stdin: when it dies, however it dies, this process goes too.
-fn die_with_parent() {
-    std::thread::spawn(|| {
-        let _ = io::stdin().read(&mut [0]);
-        std::process::exit(3);
-    });
 }

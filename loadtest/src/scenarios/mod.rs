@@ -3,8 +3,12 @@
 pub(crate) mod crash;
 pub(crate) mod crash_child;
 pub(crate) mod memory;
+pub(crate) mod openloop;
 pub(crate) mod recovery;
 pub(crate) mod refusals;
+pub(crate) mod restart;
+pub(crate) mod restart_child;
 pub(crate) mod seckill;
+pub(crate) mod soak;
 pub(crate) mod throughput;
 pub(crate) mod wave;

@@ -15,7 +15,7 @@ use crate::place::Place;
 use crate::plan::{Baskets, Plan};
 use crate::progress::Follower;
 use crate::report::{Report, Tally};
-use crate::{Failure, audit, shop};
+use crate::{Failure, audit, shop, store};
 
 /// What the clients share.
 struct Clients {
@@ -32,7 +32,8 @@ pub(crate) async fn run(args: ThroughputArgs) -> Result<Report, Failure> {
     }
     let durability = args.engine.durability;
     let place = Place::new(args.engine.data.as_deref())?;
-    let config = shop::config(place.path(), &args.engine, args.clients * args.in_flight);
+    let config =
+        shop::config(place.path(), &args.engine, args.clients * args.in_flight).store(args.store.store);
     let engine = Engine::open(config).await?;
     shop::stock(&engine, args.skus, 0, |_sku| args.orders).await?;
 
@@ -62,6 +63,9 @@ pub(crate) async fn run(args: ThroughputArgs) -> Result<Report, Failure> {
     }
     let elapsed = started.elapsed();
     drop(bar);
+    let ended = engine.metrics();
+    let has_store = args.store.store && durability.leaves_a_journal();
+    let drained = if has_store { store::drain(&engine).await } else { None };
 
     let mut report = Report::new("throughput", durability.name(), place.path());
     report.set("clients", args.clients);
@@ -70,7 +74,8 @@ pub(crate) async fn run(args: ThroughputArgs) -> Result<Report, Failure> {
     report.set("lines", args.lines);
     report.set_orders(&tally, elapsed);
     report.set_latency(clients.latencies.percentiles());
-    report.set_journal(&before, &engine.metrics());
+    report.set_journal(&before, &ended);
+    report.set_drain(ended.store_lag_ms, drained);
     let shown = shop::counters(&engine, args.skus).await?;
     engine.shutdown().await?;
     // The directory is in use for as long as anybody holds the engine.

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{Engine, OrderType};
-use tokio::task::JoinSet;
 
 use crate::acked::{Acknowledged, Problems};
 use crate::cli::WaveArgs;
@@ -19,6 +18,7 @@ use crate::place::Place;
 use crate::plan::{Baskets, Plan};
 use crate::progress::Follower;
 use crate::report::{Report, Tally};
+use crate::stream::{IN_FLIGHT_MAX, PACE, Stream};
 use crate::{Failure, audit, shop};
 
 /// SKUs that are sold.
@@ -33,27 +33,12 @@ const CLOCK_START_MS: u64 = 1_767_225_600_000;
 const WAVE_MAX: Duration = Duration::from_secs(120);
 /// How long new orders go on before the wave and after it.
 const LEAD: Duration = Duration::from_millis(500);
-/// New orders are sent in bunches of what fell due since the last one, so often.
-const PACE: Duration = Duration::from_millis(1);
-/// New orders that may be under way; beyond it they wait, and their latency counts on.
-const NEW_IN_FLIGHT_MAX: usize = 100_000;
-
-/// New orders at a steady rate.
-struct Stream {
-    engine: Engine,
-    plan: Plan,
-    /// Number of the first of its buyers.
-    first: u64,
-    rate: u64,
-    latencies: Latencies,
-    stop: AtomicBool,
-}
 
 pub(crate) async fn run(args: WaveArgs) -> Result<Report, Failure> {
     let durability = args.engine.durability;
     let place = Place::new(args.engine.data.as_deref())?;
     let (clock, hand) = Clock::manual(CLOCK_START_MS);
-    let config = shop::config(place.path(), &args.engine, BATCH + NEW_IN_FLIGHT_MAX as u64)
+    let config = shop::config(place.path(), &args.engine, BATCH + IN_FLIGHT_MAX)
         .auto_close_ms(OrderType::Normal, AUTO_CLOSE_MS)
         .clock(clock);
     let engine = Engine::open(config).await?;
@@ -70,7 +55,10 @@ pub(crate) async fn run(args: WaveArgs) -> Result<Report, Failure> {
         plan,
         first: args.orders,
         rate: args.rate,
+        orders_max: u64::MAX,
+        batch_max: 1,
         latencies: Latencies::new(),
+        done: Arc::default(),
         stop: AtomicBool::new(false),
     });
     let sending = tokio::spawn(Arc::clone(&stream).send());
@@ -151,37 +139,5 @@ async fn keep_pace(hand: ManualTime) {
             hand.advance(now - passed);
             passed = now;
         }
-    }
-}
-
-impl Stream {
-    /// Sends until it is told to stop; returns once every order is answered.
-    async fn send(self: Arc<Self>) -> Tally {
-        let started = Instant::now();
-        let mut tally = Tally::default();
-        let mut tasks: JoinSet<Result<_, _>> = JoinSet::new();
-        let mut sent = 0;
-        while !self.stop.load(Ordering::Relaxed) {
-            let due = (started.elapsed().as_nanos() * u128::from(self.rate) / 1_000_000_000) as u64;
-            while sent < due && tasks.len() < NEW_IN_FLIGHT_MAX {
-                let planned = started + Duration::from_nanos(sent * 1_000_000_000 / self.rate);
-                tasks.spawn(Arc::clone(&self).one(self.first + sent, planned));
-                sent += 1;
-            }
-            while let Some(finished) = tasks.try_join_next() {
-                finished.iter().for_each(|result| tally.note(result));
-            }
-            tokio::time::sleep(PACE).await;
-        }
-        while let Some(finished) = tasks.join_next().await {
-            finished.iter().for_each(|result| tally.note(result));
-        }
-        tally
-    }
-
-    async fn one(self: Arc<Self>, n: u64, planned: Instant) -> Result<stockade::Receipt, stockade::Reject> {
-        let result = shop::submit(&self.engine, &self.plan, n).await;
-        self.latencies.record(n, planned.elapsed());
-        result
     }
 }
