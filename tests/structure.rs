@@ -92,6 +92,7 @@ const RESERVED: &[(&[&str], &[&str])] = &[
             "src/journal/sled_backend.rs",
             "src/journal/tests/",
             "src/projection/levels/sled_pages.rs",
+            "src/projection/levels/tests/",
             "benches/",
         ],
     ),

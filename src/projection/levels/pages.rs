@@ -11,7 +11,11 @@ pub(crate) type KeyAndPage = (Box<[u8]>, PageBytes);
 
 /// The writing side of a store.
 pub(crate) trait PageStore: Send + 'static {
-    /// Applies all puts and removes atomically; durable (power cut) on return.
+    /// Applies all puts and removes atomically; durable (power cut) on return. Pages are never empty.
+    ///
+    /// A crash may leave keys of a batch that was not applied with empty pages, but only such that were not there
+    /// before or were to be removed: [`PageRead::get`] doesn't find them, the other methods do. So nothing may be read
+    /// under such keys any more, and their like have to be removed at some time.
     ///
     /// # Errors
     /// After the first error it is unknown whether the batch was applied, and the owner writes no more.

@@ -3,6 +3,10 @@
 //! It takes the precautions of the journal's backend, which say what sled 0.34 leaves to its user: `fdatasync` on a
 //! second descriptor after each flush, 16 MiB segments so that no value goes to a file that is never synced, files and
 //! folders synced after open, guards against panics over damaged files, patience with a lock that is about to go.
+//!
+//! Sled keeps 16 pages or so in a leaf and writes all of them again whenever it splits or merges leaves. So a commit
+//! first makes room: it inserts new keys without pages, and takes the pages from keys that are about to go. The leaves
+//! are split and merged while they are small, and then each page is written about once.
 
 use std::fs::{self, File, OpenOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +25,9 @@ const SEGMENT_BYTES: usize = 16 << 20;
 /// How often, and how long apart, open tries to get the lock that a closing database still holds.
 const LOCK_ATTEMPTS: u32 = 200;
 const LOCK_RETRY: Duration = Duration::from_millis(10);
+
+/// What a key has that a commit makes room for, or is about to remove.
+const NO_PAGE: &[u8] = &[];
 
 /// The page store on sled.
 #[derive(Debug)]
@@ -61,9 +68,26 @@ impl SledPages {
     }
 }
 
+impl SledPages {
+    /// Leaves keys without pages, if a crash comes before the commit. None of them is one that must be there.
+    fn make_room(&self, puts: &[(Box<[u8]>, Vec<u8>)], removes: &[Box<[u8]>]) -> Result<(), StoreError> {
+        let db = &self.tree.db;
+        for (key, _) in puts {
+            if !db.contains_key(key).map_err(store("find a page"))? {
+                db.insert(key, NO_PAGE).map_err(store("make room for a page"))?;
+            }
+        }
+        for key in removes {
+            db.insert(key, NO_PAGE).map_err(store("empty a page"))?;
+        }
+        Ok(())
+    }
+}
+
 impl PageStore for SledPages {
     fn commit(&mut self, batch: PageBatch) -> Result<(), StoreError> {
         let (puts, removes) = batch.into_parts();
+        guarded("make room for pages", || self.make_room(&puts, &removes))?;
         let mut changes = sled::Batch::default();
         for (key, page) in puts {
             changes.insert(sled::IVec::from(key), sled::IVec::from(page));
@@ -85,7 +109,10 @@ impl PageStore for SledPages {
 
 impl PageRead for SledTree {
     fn get(&self, key: &[u8]) -> Result<Option<PageBytes>, StoreError> {
-        guarded("read a page", || Ok(self.db.get(key).map_err(store("read a page"))?.map(PageBytes::new)))
+        guarded("read a page", || {
+            let found = self.db.get(key).map_err(store("read a page"))?;
+            Ok(found.filter(|page| !page.is_empty()).map(PageBytes::new))
+        })
     }
 
     fn floor(&self, low: &[u8], key: &[u8]) -> Result<Option<KeyAndPage>, StoreError> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::cursor::{Direction, Merged, Source};
-use super::manifest::{HEAD_KEY, MANIFEST_KEY, Manifest, PAGES_END, Run};
+use super::manifest::{HEAD_KEY, MANIFEST_KEY, Manifest, Run};
 use super::merge::BATCH_BYTES_MAX;
 use super::pages::{PageBatch, PageRead, PageStore};
 use super::{StoreError, TableId, TableSpec};
@@ -237,8 +237,8 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// The next entry: key and value. Allocates nothing for an entry. After an error it gives that error's like, or
-    /// nothing more.
+    /// The next entry: key and value. Allocates nothing for an entry. After the end, or an error, it gives nothing
+    /// more.
     ///
     /// # Errors
     /// As for [`Snapshot::get`].

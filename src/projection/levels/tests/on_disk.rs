@@ -56,6 +56,26 @@ fn tables_survive_on_disk_without_blobs() {
 }
 
 #[test]
+fn keys_without_pages_are_not_found_and_go_with_the_orphans() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        // What a crash leaves of the first commit.
+        let db = sled::Config::new().path(dir.path()).segment_size(16 << 20).open().unwrap();
+        db.insert(b"m", b"").unwrap();
+        db.insert(b"h", b"").unwrap();
+        db.insert([b"p\x01".as_slice(), &3_u64.to_be_bytes(), &[0, 0]].concat(), b"").unwrap();
+        db.flush().unwrap();
+    }
+    let mut levels = open(dir.path());
+    assert_eq!(levels.head(), None);
+    levels.put(ORDERS, &[0, 0], b"x");
+    assert_eq!(levels.commit(b"head").unwrap().pages_removed, 1);
+    assert_eq!(all(&levels.reader().snapshot(), ORDERS).len(), 1);
+    drop(levels);
+    assert_eq!(open(dir.path()).head().as_deref(), Some(b"head".as_slice()));
+}
+
+#[test]
 fn a_store_has_one_owner() {
     let dir = tempfile::tempdir().unwrap();
     let _held = SledPages::open(dir.path(), 1 << 20).unwrap();
