@@ -25,6 +25,7 @@
 mod cursor;
 mod error;
 mod manifest;
+#[cfg(test)]
 mod memory_pages;
 mod merge;
 mod page;
@@ -37,6 +38,7 @@ mod tables;
 mod tests;
 
 pub(crate) use error::StoreError;
+#[cfg(test)]
 pub(crate) use memory_pages::MemoryPages;
 pub(crate) use pages::{PageBatch, PageBytes, PageRead, PageStore};
 pub(crate) use sled_pages::SledPages;
