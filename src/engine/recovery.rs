@@ -73,6 +73,9 @@ impl Makings {
 /// more.
 pub(crate) fn recover(sources: &Sources, makings: &Makings) -> Result<Recovered, OpenError> {
     let head = sources.store.as_ref().map(StoreReader::head).transpose()?.unwrap_or_default();
+    if sources.store.is_none() && sources.journal.first() > Position(1) {
+        return Err(OpenError::StoreNeeded { first: sources.journal.first() });
+    }
     let next = check_contiguous(sources.journal.as_ref(), &head)?;
     let order_actors = makings.order_actors;
     let results = thread::scope(|scope| {

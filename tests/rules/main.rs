@@ -22,5 +22,6 @@ mod r6_one_entry;
 mod r7_replay;
 mod r8_once;
 mod r9_deadlines;
+mod store;
 mod support;
 mod verify_command;
