@@ -14,8 +14,10 @@ use crate::support::*;
 
 /// How long closed orders stay in memory, in ms.
 const RETAIN_MS: u64 = 1_000;
-/// Long enough for a checkpoint, in ms.
-const STEP_MS: u64 = 10;
+/// How far time moves at once while a test waits, in ms.
+const STEP_MS: u64 = 5;
+/// Waiting never moves time further than this, in ms: no order falls due by it.
+const WAIT_MS_MAX: u64 = 20_000;
 
 /// An engine on a data directory, by a manual clock.
 struct DiskShop {
@@ -60,10 +62,24 @@ impl DiskShop {
     /// Lets the store take in everything that is durable.
     async fn checkpoint(&self) {
         let last = self.metrics().appended;
+        self.wait_until(|shop| shop.metrics().stored >= last).await;
+    }
+
+    /// Moves time, slowly, until something is so.
+    async fn wait_until(&self, holds: impl Fn(&Self) -> bool) {
+        let started_ms = self.clock.now_ms();
         answered(async {
-            while self.metrics().stored < last {
+            while !holds(self) {
+                assert!(
+                    self.clock.now_ms() - started_ms < WAIT_MS_MAX,
+                    "nothing moves: {:?}",
+                    self.metrics()
+                );
                 self.time.advance(STEP_MS);
-                tokio::task::yield_now().await;
+                // Checkpoints take real time.
+                for _ in 0..200 {
+                    tokio::task::yield_now().await;
+                }
             }
         })
         .await;
@@ -73,13 +89,7 @@ impl DiskShop {
     async fn let_leave(&self, in_memory: u64) {
         self.checkpoint().await;
         self.time.advance(RETAIN_MS);
-        answered(async {
-            while self.metrics().orders > in_memory {
-                self.time.advance(STEP_MS);
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        self.wait_until(|shop| shop.metrics().orders <= in_memory).await;
     }
 
     async fn place(&self, order: SubmitOrder) -> Receipt {
