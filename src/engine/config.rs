@@ -101,7 +101,7 @@ impl Config {
             store: true,
             store_cache_bytes: 128 << 20,
             checkpoint_interval_ms: 500,
-            checkpoint_events_max: 1 << 16,
+            checkpoint_events_max: 1 << 17,
             retain_closed_ms: 60_000,
             idempotency_hot_max: 1_000_000,
             payment_window_ms: 180 * 24 * 3_600_000,
@@ -158,7 +158,7 @@ impl Config {
         /// How often the store takes in what has become durable, in ms, 1 to 3,600,000. Default: 500.
         checkpoint_interval_ms: u64,
         /// Most events that one checkpoint takes in, which bounds its memory; while more are waiting, the next checkpoint
-        /// follows at once. 1 to 1,048,576. Default: 65,536.
+        /// follows at once. 1 to 1,048,576. Default: 131,072.
         checkpoint_events_max: usize,
         /// How long a completed or cancelled order stays in memory, in ms, at least 1,000; then it is read from the store.
         /// Default: 60,000.

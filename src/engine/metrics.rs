@@ -172,10 +172,16 @@ impl Inner {
             disk_is_low: self.door.disk_is_low.load(Ordering::Relaxed),
         }
     }
-    /// Age of the oldest durable event that the store has not taken in, in ms, as far as the ticker has noticed it.
+    /// Age of the oldest durable event that the store has not taken in, in ms. It is younger than the latest stored one,
+    /// and than the last look that found nothing waiting.
     pub(crate) fn store_lag_ms(&self) -> u64 {
         let Some(store) = &self.store else { return 0 };
-        let since_ms = store.board.behind_since_ms.load(Ordering::Relaxed);
-        if since_ms == 0 || store.waiting() == 0 { 0 } else { self.clock.now_ms().saturating_sub(since_ms) }
+        if store.waiting() == 0 {
+            return 0;
+        }
+        let board = &store.board;
+        let stored_at_ms = board.stored_at_ms.load(Ordering::Relaxed);
+        let since_ms = stored_at_ms.max(board.up_to_date_at_ms.load(Ordering::Relaxed));
+        self.clock.now_ms().saturating_sub(since_ms)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use crossbeam::channel::Receiver;
@@ -250,6 +251,7 @@ async fn start_store(
 ) -> Result<StoreHandle, OpenError> {
     let StoreParts { checkpointer, view, loads, inboxes, credits } = parts;
     let board = Arc::new(StoreBoard::default());
+    board.up_to_date_at_ms.store(clock.now_ms(), Ordering::Relaxed);
     let reader = checkpointer.reader();
     let readers = ReadersWorld {
         store: reader.clone(),

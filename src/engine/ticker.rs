@@ -118,11 +118,13 @@ impl Housekeeping {
 fn advance_store(inner: &Inner, now_ms: u64, at_ms: &mut Option<u64>) {
     let Some(store) = &inner.store else { return };
     let waiting = store.waiting();
-    if waiting == 0 || store.board.has_failed() {
+    if waiting == 0 {
+        store.board.up_to_date_at_ms.store(now_ms, Ordering::Relaxed);
+    }
+    let has_work = waiting > 0 || store.board.merging_waits.load(Ordering::Relaxed);
+    if !has_work || store.board.has_failed() {
         return;
     }
-    let board = &store.board;
-    let _ = board.behind_since_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
     if due(at_ms, now_ms, store.interval_ms) || waiting >= store.world.events_max as u64 {
         store.advance();
     }

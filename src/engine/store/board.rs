@@ -9,10 +9,13 @@ pub(crate) struct StoreBoard {
     pub(crate) checkpoints: AtomicU64,
     pub(crate) written_bytes: AtomicU64,
     pub(crate) disk_bytes: AtomicU64,
-    /// Engine time at which the oldest durable event that is not stored became known, in ms since the Unix epoch; 0 for
-    /// none.
-    pub(crate) behind_since_ms: AtomicU64,
+    /// Engine time of the latest event that is stored, in ms since the Unix epoch.
+    pub(crate) stored_at_ms: AtomicU64,
+    /// Engine time at which everything was stored when the ticker last looked and it was so.
+    pub(crate) up_to_date_at_ms: AtomicU64,
     pub(crate) reads: AtomicU64,
+    /// Whether there is merging left to do.
+    pub(crate) merging_waits: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
 }

@@ -159,6 +159,13 @@ impl Levels {
         self.guarded(|levels| levels.try_merge_step(bytes_max, expired))
     }
 
+    /// Runs of the level that has most of them: how far merging is behind.
+    pub(crate) fn runs_max(&self) -> usize {
+        let state = self.shared.state();
+        let levels = state.manifest.runs.iter().flat_map(|runs| runs.chunk_by(|a, b| a.level == b.level));
+        levels.map(<[_]>::len).max().unwrap_or(0)
+    }
+
     fn guarded<T>(
         &mut self,
         write: impl FnOnce(&mut Self) -> Result<T, StoreError>,

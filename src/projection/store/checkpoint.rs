@@ -66,6 +66,11 @@ impl Checkpointer {
         self.head.position
     }
 
+    /// Time of the latest event that is stored or taken in, in ms since the Unix epoch.
+    pub(crate) fn latest_at_ms(&self) -> u64 {
+        self.head.latest_at_ms
+    }
+
     /// The reading side.
     pub(crate) fn reader(&self) -> StoreReader {
         StoreReader::new(self.levels.reader())
@@ -164,6 +169,11 @@ impl Checkpointer {
     /// Payments that were settled before this time need not be kept any longer, in ms since the Unix epoch.
     pub(crate) fn expire_payments_before(&mut self, at_ms: u64) {
         self.expire_payments_before_ms = at_ms;
+    }
+
+    /// Runs of the table and level that has most of them: look-ups read each of them.
+    pub(crate) fn runs_max(&self) -> usize {
+        self.levels.runs_max()
     }
 
     /// Does a bounded piece of the tables' merging.
