@@ -40,6 +40,7 @@ pub struct Config {
     pub(crate) idempotency_hot_max: usize,
     pub(crate) payment_window_ms: u64,
     pub(crate) journal_keep_min_bytes: u64,
+    pub(crate) archive_after_ms: u64,
 }
 
 /// A setting outside its bounds.
@@ -106,6 +107,7 @@ impl Config {
             idempotency_hot_max: 1_000_000,
             payment_window_ms: 180 * 24 * 3_600_000,
             journal_keep_min_bytes: 256 << 20,
+            archive_after_ms: 90 * 24 * 3_600_000,
         }
     }
 
@@ -170,6 +172,9 @@ impl Config {
         payment_window_ms: u64,
         /// Bytes of journal that stay for inspection, although the store has taken them in. Default: 256 MiB.
         journal_keep_min_bytes: u64,
+        /// How long after its last event a closed order moves to a cold file, where it is found by its number and its
+        /// external number, and no longer in its member's list; in ms, 0 for never. Default: 90 days.
+        archive_after_ms: u64,
     }
 
     /// How long an order of this type may stay unpaid, in ms. Default: 30 minutes.
@@ -219,6 +224,9 @@ impl Config {
         between("checkpoint_events_max", self.checkpoint_events_max, 1, 1 << 20, "1 to 1,048,576")?;
         check("retain_closed_ms", self.retain_closed_ms, self.retain_closed_ms >= 1_000, "at least 1,000")?;
         positive("payment_window_ms", self.payment_window_ms)?;
+        // A retry within the window must find its order.
+        let holds = self.archive_after_ms == 0 || self.archive_after_ms >= self.idempotency_window_ms;
+        check("archive_after_ms", self.archive_after_ms, holds, "0 or at least idempotency_window_ms")?;
         for auto_close_ms in self.auto_close_ms {
             positive("auto_close_ms", u64::from(auto_close_ms))?;
         }
@@ -245,6 +253,11 @@ mod tests {
         assert_eq!(name(config().refusals_kept(0)), "refusals_kept");
         assert_eq!(name(config().tick_ms(0)), "tick_ms");
         assert_eq!(name(config().auto_close_ms(OrderType::Normal, 0)), "auto_close_ms");
+        assert_eq!(name(config().checkpoint_interval_ms(0)), "checkpoint_interval_ms");
+        assert_eq!(name(config().checkpoint_events_max(0)), "checkpoint_events_max");
+        assert_eq!(name(config().retain_closed_ms(999)), "retain_closed_ms");
+        assert_eq!(name(config().payment_window_ms(0)), "payment_window_ms");
+        assert_eq!(name(config().archive_after_ms(1)), "archive_after_ms");
         let buffered = Durability::Buffered { interval_ms: 0 };
         assert_eq!(name(config().durability(buffered)), "durability.interval_ms");
     }

@@ -91,6 +91,8 @@ pub struct Metrics {
     pub store_failure: Option<String>,
     /// Completed and cancelled orders that left memory.
     pub evicted: u64,
+    /// Orders that moved to cold files.
+    pub archived: u64,
     /// Orders, payments and requests looked up in the store.
     pub store_reads: u64,
     /// Events that recovery replayed when the engine was opened.
@@ -165,6 +167,7 @@ impl Inner {
             journal_first: self.journal.reader().first(),
             store_failure: store.and_then(|store| store.board.failure()),
             evicted: sums.evicted,
+            archived: of_store(|board| &board.archived),
             store_reads: of_store(|board| &board.reads),
             recovered_events: self.recovery.events,
             recovery_ms: self.recovery.elapsed_ms,

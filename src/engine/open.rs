@@ -27,7 +27,7 @@ use crate::journal::{
     Durability, Journal, JournalHandle, MemoryJournal, SledJournal, SledJournalOptions, WriterOptions, layout,
 };
 use crate::projection::levels::{PageStore, SledPages};
-use crate::projection::store::Checkpointer;
+use crate::projection::store::{Archive, Checkpointer};
 use crate::runtime::clock::Clock;
 use crate::runtime::credits::Credits;
 use crate::runtime::filter::RotatingFilter;
@@ -108,7 +108,11 @@ impl Engine {
     ) -> Result<Self, OpenError> {
         let clock = config.clock.clone().unwrap_or_else(|| Clock::system(config.clock_step_max_ms));
         let started_ns = clock.monotonic_ns();
-        let open_store = move || store.map(Checkpointer::open).transpose();
+        let archive_dir = data_dir.as_ref().map(|dir| dir.join(layout::ARCHIVE_DIR));
+        let open_store = move || {
+            let archive = archive_dir.map(|dir| Archive::open(&dir)).transpose()?.map(Arc::new);
+            store.map(|pages| Checkpointer::open(pages, archive)).transpose()
+        };
         let checkpointer = tokio::task::spawn_blocking(open_store).await.map_err(interrupted)??;
         let view = checkpointer
             .as_ref()
@@ -271,6 +275,7 @@ async fn start_store(
         events_max: config.checkpoint_events_max,
         journal_keep_min_bytes: config.journal_keep_min_bytes,
         payment_window_ms: config.payment_window_ms,
+        archive_after_ms: config.archive_after_ms,
         called: Default::default(),
     });
     // Not under the engine's supervisor: when the store fails, orders go on.

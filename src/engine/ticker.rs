@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use super::Inner;
+use super::store::Call;
 use crate::actors::numbers::{LEASE_AHEAD_MS, LEASE_RENEW_MS, NumberLease};
 use crate::actors::order::OrderItem;
 use crate::actors::stock::StockItem;
@@ -15,6 +16,10 @@ use crate::runtime::clock::Ticker;
 
 /// How often the slower duties are done, in ms.
 const HOUSEKEEPING_MS: u64 = 500;
+
+/// How often old orders are looked for at least, and how soon after the start, in ms.
+const ARCHIVE_LOOK_MS_MAX: u64 = 24 * 3_600_000;
+const ARCHIVE_FIRST_LOOK_MS: u64 = 60_000;
 
 /// Starts the background tasks of an engine.
 pub(super) fn spawn(inner: &Arc<Inner>) {
@@ -66,6 +71,7 @@ async fn tick(engine: Weak<Inner>, mut ticker: Ticker) {
 struct Housekeeping {
     next_ms: u64,
     rest_at_ms: Option<u64>,
+    archive_at_ms: Option<u64>,
     rotate_at_ms: Option<u64>,
     numbers_under_way: Arc<AtomicBool>,
 }
@@ -95,6 +101,14 @@ impl Housekeeping {
         }
         look_at_disk(inner);
         if let Some(store) = &inner.store {
+            let archive_after_ms = store.world.archive_after_ms;
+            let look_ms = (archive_after_ms / 10).clamp(1_000, ARCHIVE_LOOK_MS_MAX);
+            // The first look soon after the start: some engines are restarted more often than the interval.
+            let first_ms = now_ms + look_ms.min(ARCHIVE_FIRST_LOOK_MS);
+            self.archive_at_ms.get_or_insert(first_ms);
+            if archive_after_ms > 0 && due(&mut self.archive_at_ms, now_ms, look_ms) {
+                let _ = store.projector.cast(Call::Archive);
+            }
             store.board.disk_bytes.store(store.reader.bytes_on_disk(), Ordering::Relaxed);
             // What has been closed for long enough leaves, also when nothing else happens.
             inner.orders.iter().for_each(|inbox| drop(inbox.push(OrderItem::Tick)));

@@ -22,6 +22,8 @@ pub mod layout {
     pub const JOURNAL_DIR: &str = "journal";
     /// The checkpoint's database.
     pub const STORE_DIR: &str = "store";
+    /// Cold files: closed orders of long ago.
+    pub const ARCHIVE_DIR: &str = "archive";
     /// The search index.
     pub const SEARCH_DIR: &str = "search";
     /// Which positions must be found again.
@@ -37,12 +39,13 @@ pub mod layout {
 }
 
 /// Everything that may be in a directory whose creation was interrupted; `lost+found` is a mount point's own.
-const OWN_NAMES: [&str; 9] = [
+const OWN_NAMES: [&str; 10] = [
     layout::FORMAT_FILE,
     layout::FORMAT_FILE_NEW,
     layout::LOCK_FILE,
     layout::JOURNAL_DIR,
     layout::STORE_DIR,
+    layout::ARCHIVE_DIR,
     layout::SEARCH_DIR,
     layout::MARK_FILE,
     layout::BALLAST_FILE,

@@ -394,3 +394,44 @@ async fn limits_are_exact_across_the_store_and_restarts() {
     shop.place(basket(8, 9, &[(1, 3)])).await;
     answered(shop.shutdown()).await.unwrap();
 }
+
+#[tokio::test]
+async fn old_orders_move_to_cold_files_and_are_still_found_by_number() {
+    const ARCHIVE_AFTER_MS: u64 = 10_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, time) = Clock::manual(START_MS);
+    let change =
+        |config: Config| config.idempotency_window_ms(ARCHIVE_AFTER_MS).archive_after_ms(ARCHIVE_AFTER_MS);
+    let shop = DiskShop::open_by(dir.path(), clock, time, change).await.unwrap();
+    shop.stock_up(1, 100, 0).await;
+    let mut order = one(7, 1, 1);
+    order.external_no = Some("WEB-7".into());
+    let old = shop.completed(order, "t-1").await;
+    let open = shop.paid(one(7, 2, 1), "t-2").await;
+    let view = shop.view(old.order_no).await;
+    let hash = shop.hash().await;
+    shop.let_leave(1).await;
+    shop.time.advance(ARCHIVE_AFTER_MS);
+    let young = shop.completed(one(7, 3, 1), "t-3").await;
+    let young_hash = shop.hash().await;
+    assert_ne!(young_hash, hash);
+    shop.wait_until(|shop| shop.metrics().archived == 1).await;
+
+    assert_eq!(shop.view(old.order_no).await, view);
+    assert_eq!(shop.order_by_external_no(Caller::Operator, "WEB-7").await.unwrap(), view);
+    let listed = shop.orders_of(7, Page { before: None, len_max: 10 }).await.unwrap().orders;
+    assert_eq!(
+        listed.iter().map(|order| order.order_no).collect::<Vec<_>>(),
+        [young.order_no, open.order_no]
+    );
+    assert_eq!(shop.hash().await, young_hash);
+
+    // Money for it is not lost (R10), and the order comes out of its file for it.
+    let outcome = shop.pay(payment(&old, "very-late")).await.unwrap();
+    assert_eq!(outcome.result, PaymentResult::RefundRequired(RefundReason::AlreadyPaid));
+    let changed = shop.hash().await;
+    let shop = shop.reopen(dir.path(), false, change).await;
+    assert_eq!(shop.hash().await, changed);
+    assert_eq!(shop.view(old.order_no).await.refunds.len(), 1);
+    answered(shop.shutdown()).await.unwrap();
+}

@@ -14,6 +14,7 @@ pub(crate) struct StoreBoard {
     /// Engine time at which everything was stored when the ticker last looked and it was so.
     pub(crate) up_to_date_at_ms: AtomicU64,
     pub(crate) reads: AtomicU64,
+    pub(crate) archived: AtomicU64,
     /// Whether there is merging left to do.
     pub(crate) merging_waits: AtomicBool,
     failed: AtomicBool,

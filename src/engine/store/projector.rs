@@ -30,6 +30,8 @@ const GATHER_ORDERS_MAX: usize = 256;
 const GATHERS_AHEAD: usize = 8;
 /// Bytes of journal read at a time.
 const READ_BYTES: usize = 1 << 20;
+/// Records that one cold file takes, in bytes.
+const ARCHIVE_BYTES: usize = 64 << 20;
 /// Merging that one checkpoint brings with it, in bytes.
 const MERGE_BYTES: usize = 8 << 20;
 /// While more events wait than one checkpoint takes, merging waits too, until a level has so many runs.
@@ -45,6 +47,7 @@ pub(crate) struct ProjectorWorld {
     pub(crate) events_max: usize,
     pub(crate) journal_keep_min_bytes: u64,
     pub(crate) payment_window_ms: u64,
+    pub(crate) archive_after_ms: u64,
     /// Set while a call is on its way to the projector, so that a busy one is not called twice.
     pub(crate) called: AtomicBool,
 }
@@ -56,6 +59,8 @@ pub(crate) enum Call {
     Advance,
     /// Take in everything up to here, then answer.
     AdvanceTo(Position, oneshot::Sender<()>),
+    /// Move old orders to cold files.
+    Archive,
 }
 
 /// The actor.
@@ -191,6 +196,31 @@ impl Projector {
         .await
     }
 
+    /// Moves what is old enough to cold files, a bounded piece at a time.
+    async fn archive(&self, state: &mut ProjectorState) {
+        let world = &self.world;
+        let before_ms = world.clock.now_ms().saturating_sub(world.archive_after_ms);
+        loop {
+            let Some(mut checkpointer) = state.checkpointer.take() else { return };
+            let archived = blocking(move || {
+                let archived = checkpointer.archive(before_ms, ARCHIVE_BYTES);
+                archived.map(|archived| (checkpointer, archived)).map_err(|error| error.to_string())
+            });
+            match archived.await {
+                Ok((checkpointer, archived)) => {
+                    state.checkpointer = Some(checkpointer);
+                    world.board.archived.fetch_add(archived.orders, Ordering::Relaxed);
+                    if !archived.more {
+                        return;
+                    }
+                }
+                Err(reason) => return world.board.fail(format!("archiving: {reason}")),
+            }
+            // New events don't wait for old orders.
+            self.advance(state, None).await;
+        }
+    }
+
     async fn advance(&self, state: &mut ProjectorState, to: Option<Position>) {
         loop {
             match self.checkpoint(state).await {
@@ -270,6 +300,7 @@ impl Actor for Projector {
                 // Whoever waited may have gone.
                 let _ = done.send(());
             }
+            Call::Archive => self.archive(state).await,
         }
         Ok(())
     }

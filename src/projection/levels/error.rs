@@ -82,7 +82,7 @@ pub(crate) enum StoreError {
 
 impl StoreError {
     /// A file system error, told apart from a full disk.
-    pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         JournalError::io(doing, path, source).into()
     }
 

@@ -1,15 +1,18 @@
 //! Making a checkpoint: what durable events say goes in at once, what they touched is asked of the order actors.
 
+use std::sync::Arc;
+
 use hashbrown::{HashMap, HashSet};
 
+use super::archive::Archive;
 use super::head::{Head, PendingPayment};
 use super::reader::{StockEntry, StoreReader};
 use super::tables;
 use crate::domain::event::{Event, StockUnits};
 use crate::domain::hash::hash128;
-use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, StockKey};
+use crate::domain::ids::{MemberId, ORDER_NO_EPOCH_MS, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
 use crate::domain::money::Money;
-use crate::domain::order::{PaymentResult, SettledPayment, payment_hash};
+use crate::domain::order::{Order, PaymentResult, SettledPayment, payment_hash};
 use crate::journal::{Frame, decode_record, encode_record};
 use crate::projection::levels::{
     CommitReport, Levels, LevelsOptions, MergeReport, PageStore, StoreError, TableId,
@@ -35,16 +38,28 @@ pub(crate) struct Checkpointer {
     pending: HashMap<PaymentId, (OrderNo, Money)>,
     value: Vec<u8>,
     expire_payments_before_ms: u64,
+    archive: Option<Arc<Archive>>,
+    /// The slot that archiving goes on with.
+    archive_slot: u16,
+}
+
+/// What a step of archiving did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Archived {
+    /// Orders that moved to a cold file.
+    pub(crate) orders: u64,
+    /// Whether slots are left to look at.
+    pub(crate) more: bool,
 }
 
 impl Checkpointer {
-    /// Opens the store on its pages.
+    /// Opens the store on its pages, and on its cold files where it may have some.
     ///
     /// # Errors
     /// [`StoreError`] where they can't be read.
-    pub(crate) fn open(pages: Box<dyn PageStore>) -> Result<Self, StoreError> {
+    pub(crate) fn open(pages: Box<dyn PageStore>, archive: Option<Arc<Archive>>) -> Result<Self, StoreError> {
         let levels = Levels::open(pages, tables::TABLES, LevelsOptions::default())?;
-        let reader = StoreReader::new(levels.reader());
+        let reader = StoreReader::new(levels.reader(), archive.clone());
         let head = reader.head()?;
         let mut stock = HashMap::new();
         reader.load_stock(|key, entry| drop(stock.insert(key, entry)))?;
@@ -58,6 +73,8 @@ impl Checkpointer {
             changed_stock: HashSet::new(),
             value: Vec::new(),
             expire_payments_before_ms: 0,
+            archive,
+            archive_slot: 0,
         })
     }
 
@@ -73,7 +90,7 @@ impl Checkpointer {
 
     /// The reading side.
     pub(crate) fn reader(&self) -> StoreReader {
-        StoreReader::new(self.levels.reader())
+        StoreReader::new(self.levels.reader(), self.archive.clone())
     }
 
     /// Takes in frames that continue the store's position.
@@ -187,6 +204,55 @@ impl Checkpointer {
                 && decode_record::<SettledPayment>(value).is_ok_and(|payment| payment.at_ms < before_ms)
         };
         self.levels.merge_step(bytes_max, &expired)
+    }
+
+    /// Moves closed orders that nothing has happened to since `before_ms`, in ms since the Unix epoch, to a cold file:
+    /// about `bytes_max` bytes of them, slot by slot. Called between two checkpoints.
+    ///
+    /// The file is durable and checked before the database lets go of what is in it; after a crash in between, the
+    /// orders are in both, and are written again. Their external numbers stay known, their members' lists forget them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing more may be asked of the store then, except where the file could not be written.
+    pub(crate) fn archive(&mut self, before_ms: u64, bytes_max: usize) -> Result<Archived, StoreError> {
+        let Some(archive) = self.archive.clone() else { return Ok(Archived::default()) };
+        let snapshot = self.levels.reader().snapshot();
+        let number_before_ms = before_ms.saturating_sub(ORDER_NO_EPOCH_MS);
+        let (mut found, mut members, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while bytes < bytes_max
+            && let Some(slot) = Slot::from_index(self.archive_slot)
+        {
+            // What was closed before then was placed before then.
+            let high = tables::order_key(OrderNo::compose(number_before_ms, slot, 0));
+            let mut scan = snapshot.scan(tables::CLOSED, &tables::slot_prefix(slot), Some(&high));
+            while let Some((key, record)) = scan.next()? {
+                let order: Order =
+                    decode_record(record).map_err(|error| damaged(format!("a closed order: {error}")))?;
+                let last = order.history.as_ref().and_then(|history| history.timeline.last());
+                if last.map_or(order.created_at_ms, |last| last.at_ms) < before_ms {
+                    bytes += record.len();
+                    members.push(tables::member_key(order.member_id, order.order_no));
+                    found.push((tables::order_key(order.order_no), record.to_vec()));
+                    debug_assert_eq!(found.last().map(|(key, _)| &key[..]), Some(key));
+                }
+            }
+            self.archive_slot += 1;
+        }
+        let more = usize::from(self.archive_slot) < usize::from(SLOTS);
+        if !more {
+            self.archive_slot = 0;
+        }
+        if !found.is_empty() {
+            archive.add(&found)?;
+            for ((key, _), member) in found.iter().zip(&members) {
+                self.levels.remove(tables::CLOSED, key);
+                self.levels.remove(tables::MEMBERS, member);
+            }
+            self.value.clear();
+            encode_record(&self.head, &mut self.value);
+            self.levels.commit(&self.value)?;
+        }
+        Ok(Archived { orders: found.len() as u64, more })
     }
 
     fn take_event(&mut self, event: &Event) -> Result<(), StoreError> {

@@ -11,12 +11,19 @@
 //! Open orders stand in a table of their own, so that a restart reads those and not all orders ever taken. The store
 //! may hold an order as it is *after* the checkpoint's position: each record names its last event, and replay skips
 //! what it includes. Closed orders, stock, payments and the catalogue are exactly those of the position.
+//!
+//! Closed orders of long ago move to cold files beside the database, where they are still found by number.
 
+mod archive;
 mod checkpoint;
 mod head;
 mod reader;
 mod tables;
 
+#[cfg(test)]
+mod tests;
+
+pub(crate) use archive::Archive;
 pub(crate) use checkpoint::{Checkpointer, Taken};
 pub(crate) use head::Head;
 pub(crate) use reader::{StockEntry, StoreReader};

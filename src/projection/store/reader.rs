@@ -1,8 +1,10 @@
 //! Reading the store: look-ups while the engine runs, and everything that a restart needs.
 
-use serde::Deserialize;
-use serde::Serialize;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::archive::Archive;
 use super::head::Head;
 use super::tables;
 use crate::domain::catalogue::Sku;
@@ -40,12 +42,18 @@ pub(crate) struct StoredLimit {
 #[derive(Clone)]
 pub(crate) struct StoreReader {
     levels: LevelsReader,
+    archive: Option<Arc<Archive>>,
 }
 
 impl StoreReader {
-    /// A reader of these tables.
-    pub(crate) fn new(levels: LevelsReader) -> Self {
-        Self { levels }
+    /// A reader of these tables and cold files.
+    pub(crate) fn new(levels: LevelsReader, archive: Option<Arc<Archive>>) -> Self {
+        Self { levels, archive }
+    }
+
+    /// The cold files, where there may be some.
+    pub(crate) fn archive(&self) -> Option<&Arc<Archive>> {
+        self.archive.as_ref()
     }
 
     /// A state that stays the same while others write.
@@ -72,7 +80,16 @@ impl StoreReader {
     /// # Errors
     /// [`StoreError`], as for every look-up here.
     pub(crate) fn order(&self, number: OrderNo) -> Result<Option<Order>, StoreError> {
-        closed_order(&self.levels.snapshot(), number)
+        match closed_order(&self.levels.snapshot(), number)? {
+            Some(order) => Ok(Some(order)),
+            None => self.archived_order(number),
+        }
+    }
+
+    /// An order that has moved to a cold file.
+    fn archived_order(&self, number: OrderNo) -> Result<Option<Order>, StoreError> {
+        let Some(archive) = &self.archive else { return Ok(None) };
+        archive.find(number)?.map(|bytes| decode("an archived order", &bytes)).transpose()
     }
 
     /// The closed order that a member's request was placed as, not looking further back than `since_ms`, in ms since

@@ -1,0 +1,189 @@
+//! A checkpoint writes each record once, and what it writes never changes its form.
+
+use super::checkpoint::Checkpointer;
+use super::tables;
+use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
+use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, SkuId, Slot, StockKey};
+use crate::domain::money::Money;
+use crate::domain::order::{
+    CloseReason, Line, Lines, Order, OrderText, PaymentResult, RefundReason, SettledPayment,
+};
+use crate::domain::order_type::OrderType;
+use crate::domain::request::Shipment;
+use crate::journal::{EntryBuffer, Frame, FrameBytes, decode_record, encode_record, pack};
+use crate::projection::levels::MemoryPages;
+
+const AT_MS: u64 = 1_800_000_000_000;
+const MEMBER: MemberId = MemberId(7);
+
+fn number(sequence: u64) -> OrderNo {
+    OrderNo::compose(AT_MS - crate::domain::ids::ORDER_NO_EPOCH_MS, Slot::of_member(MEMBER), sequence)
+}
+
+fn key() -> StockKey {
+    StockKey::normal(SkuId(42))
+}
+
+fn created(sequence: u64) -> OrderCreated {
+    OrderCreated {
+        order_no: number(sequence),
+        member_id: MEMBER,
+        request_id: u128::from(sequence + 1).into(),
+        body_hash: 5,
+        order_type: OrderType::Normal,
+        at_ms: AT_MS,
+        auto_close_ms: 60_000,
+        pay_amount: Money::from_minor(250),
+        lines: Lines::one(Line {
+            key: key(),
+            quantity: 2,
+            price: Money::from_minor(125),
+            revision: 1,
+            limit_per_member: 3,
+        }),
+        text: Some(Box::new(OrderText { external_no: Some("WEB-1".into()), ..OrderText::default() })),
+    }
+}
+
+fn step(sequence: u64, version: u32) -> OrderStep {
+    OrderStep { order_no: number(sequence), version, at_ms: AT_MS + u64::from(version) }
+}
+
+fn payment() -> PaymentId {
+    PaymentId::of("wechat", "shop-1", "t-1")
+}
+
+/// An order's whole life.
+fn life(sequence: u64) -> Vec<Event> {
+    let units = vec![StockUnits { key: key(), quantity: 2 }];
+    vec![
+        Event::OrderCreated(Box::new(created(sequence))),
+        Event::PaymentReceived {
+            at_ms: AT_MS,
+            payment: payment(),
+            channel: "wechat".into(),
+            merchant: "shop-1".into(),
+            transaction_id: "t-1".into(),
+            order_no: number(sequence),
+            amount: Money::from_minor(250),
+        },
+        Event::OrderPaid { step: step(sequence, 2), payment: payment(), units },
+        Event::OrderShipped { step: step(sequence, 3), shipment: Shipment::default() },
+        Event::OrderReceived { step: step(sequence, 4) },
+    ]
+}
+
+fn order_of(events: &[Event]) -> Order {
+    let mut order = Order::create(created(0), Position(1));
+    for (position, event) in (1..).zip(events).skip(1) {
+        if event.order_version().is_some() {
+            order.apply(event, Position(position));
+        }
+    }
+    order
+}
+
+fn frames(events: &[Event], first: Position) -> Vec<Frame> {
+    let mut entries = EntryBuffer::new();
+    for event in events {
+        entries.push(std::slice::from_ref(event));
+    }
+    let bytes =
+        |frame: &crate::journal::EncodedFrame| -> FrameBytes { std::sync::Arc::new(frame.bytes().to_vec()) };
+    pack(&entries, first).iter().map(|frame| Frame::parse(frame.first(), bytes(frame)).unwrap()).collect()
+}
+
+fn record(order: &Order) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_record(order, &mut bytes);
+    bytes
+}
+
+#[test]
+fn an_order_that_was_placed_paid_and_closed_between_two_checkpoints_is_written_once() {
+    let pages = MemoryPages::default();
+    let mut store = Checkpointer::open(Box::new(pages.clone()), None).unwrap();
+    let events = life(0);
+    let taken = store.take(&frames(&events, Position(1))).unwrap();
+    assert_eq!((taken.up_to, taken.events), (Position(5), 5));
+    assert_eq!(taken.touched, [number(0)], "five events, one order");
+    let order = order_of(&events);
+    store.put_closed(order.order_no, &record(&order), false);
+    let report = store.commit(&taken, order.record_hash(), 1).unwrap();
+    // The order, its member's entry, its external number, its payment, the stock key.
+    assert_eq!(report.entries, 5);
+
+    for store in [store, Checkpointer::open(Box::new(pages.after_crash()), None).unwrap()] {
+        let reader = store.reader();
+        let head = reader.head().unwrap();
+        assert_eq!((head.position, head.orders, head.closed_orders), (Position(5), 1, 1));
+        assert_eq!(head.closed_sum, order.record_hash());
+        assert!(head.pending.is_empty());
+        assert_eq!(reader.order(number(0)).unwrap().as_ref(), Some(&order));
+        assert_eq!(reader.request(MEMBER, 1.into(), 0).unwrap().as_ref(), Some(&order));
+        assert_eq!(reader.request(MEMBER, 2.into(), 0).unwrap(), None);
+        assert_eq!(reader.payment(payment()).unwrap().unwrap().result, PaymentResult::Paid);
+        let mut stock = Vec::new();
+        reader.load_stock(|key, entry| stock.push((key, entry.total, entry.reserved, entry.sold))).unwrap();
+        assert_eq!(stock, [(key(), 0, 0, 2)]);
+    }
+}
+
+#[test]
+fn frames_that_do_not_continue_the_store_are_refused() {
+    let mut store = Checkpointer::open(Box::new(MemoryPages::default()), None).unwrap();
+    let error = store.take(&frames(&life(0), Position(3))).unwrap_err();
+    assert!(error.to_string().contains("from position 0 to 3"), "{error}");
+}
+
+#[test]
+fn a_payment_without_an_outcome_is_in_the_head() {
+    let mut store = Checkpointer::open(Box::new(MemoryPages::default()), None).unwrap();
+    let events = life(0);
+    let taken = store.take(&frames(&events[..2], Position(1))).unwrap();
+    store.put_open(number(0), &record(&order_of(&events[..1])), false);
+    store.commit(&taken, 0, 0).unwrap();
+    let head = store.reader().head().unwrap();
+    assert_eq!(head.pending.iter().map(|pending| pending.payment).collect::<Vec<_>>(), [payment()]);
+    assert_eq!(store.reader().payment(payment()).unwrap(), None);
+    let taken = store.take(&frames(&events[2..], Position(3))).unwrap();
+    store.commit(&taken, 0, 0).unwrap();
+    assert!(store.reader().head().unwrap().pending.is_empty());
+}
+
+#[test]
+fn stored_records_keep_their_golden_bytes() {
+    let mut order = order_of(&life(0));
+    order.close_reason = Some(CloseReason::Timeout);
+    let history = order.history.get_or_insert_default();
+    let amount = Money::from_minor(250);
+    history.refunds.push(crate::domain::order::RefundDue {
+        payment: payment(),
+        amount,
+        reason: RefundReason::SoldOut,
+    });
+    let bytes = record(&order);
+    assert_eq!(decode_record::<Order>(&bytes).unwrap(), order);
+    assert_eq!(hex(&bytes), GOLDEN_ORDER);
+    let settled = SettledPayment { order_no: number(0), amount, result: PaymentResult::Paid, at_ms: AT_MS };
+    let mut bytes = Vec::new();
+    encode_record(&settled, &mut bytes);
+    assert_eq!(hex(&bytes), GOLDEN_PAYMENT);
+    assert_eq!(hex(&tables::order_key(number(3))), GOLDEN_ORDER_KEY);
+    assert_eq!(hex(&tables::limit_key(MEMBER, &key())), GOLDEN_LIMIT_KEY);
+    assert_eq!(tables::limit_of_key(&tables::limit_key(MEMBER, &key())), Some((MEMBER, key())));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+const GOLDEN_ORDER: &str = concat!(
+    "01fd00f018009782950507000105fd00505c18a3010000fd603a5d18a3010000fbf40101050100002a0002fa01030100",
+    "0001055745422d3100000101fda3e583cb73a0dc3afdbd0d5f30478b660e01fda3e583cb73a0dc3afdbd0d5f30478b66",
+    "0efbf401010100000306fd02505c18a30100000307fd03505c18a30100000408fd04505c18a301000005fb60ea040301",
+    "000000",
+);
+const GOLDEN_PAYMENT: &str = "01fd00f0180097829505fbf40100fd00505c18a3010000";
+const GOLDEN_ORDER_KEY: &str = "018f059582970018f003";
+const GOLDEN_LIMIT_KEY: &str = "018f0000000000000007000000000000000000000000000000002a00000000";
