@@ -85,13 +85,14 @@ pub mod runtime;
 pub mod timer;
 
 pub use actors::order::{PaymentOutcome, PaymentResult};
-pub use actors::reply::Receipt;
+pub use actors::reply::{ImportOutcome, Receipt};
 pub use domain::catalogue::Sku;
 pub use domain::event::Event;
 pub use domain::ids::{
-    ActivityId, AdjustmentId, LocationId, MemberId, OrderNo, PaymentId, Pool, Position, ProductId, RequestId,
-    SkuId, Slot, StockKey,
+    ActivityId, AdjustmentId, ImportId, LocationId, MemberId, OrderNo, PaymentId, Pool, Position, ProductId,
+    RequestId, SkuId, Slot, StockKey,
 };
+pub use domain::import::{ImportedLimit, ImportedLine, ImportedOrder};
 pub use domain::money::Money;
 pub use domain::order::{CloseReason, OrderStatus, RefundDue, RefundReason, TimelineEntry};
 pub use domain::order_type::OrderType;
@@ -101,7 +102,8 @@ pub use domain::request::{
 };
 pub use domain::stock::StockCounters;
 pub use engine::{
-    Config, ConfigError, Engine, EventStream, Health, LineView, Metrics, ORDER_ACTORS_MAX, OpenError,
-    OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent, ShutdownError, StateHash, SubscribeError,
+    Config, ConfigError, Engine, EventStream, Health, ImportReceipt, LineView, Metrics, ORDER_ACTORS_MAX,
+    OpenError, OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent, ShutdownError, StateHash,
+    SubscribeError,
 };
 pub use journal::Durability;

@@ -77,6 +77,7 @@ impl Fact {
             | Event::SkuPut { .. }
             | Event::StockAdjusted { .. }
             | Event::OrderRevived { .. }
+            | Event::LimitImported { .. }
             | Event::PaymentReceived { .. } => None,
         }
     }

@@ -3,7 +3,7 @@
 //! An answer that is dropped unsent (its actor panicked, its journal failed) tells the caller `outcome_unknown`
 //! by itself, so that nobody waits for ever (R13).
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Notify, oneshot};
@@ -45,6 +45,7 @@ pub(crate) type SubmitResult = Result<Receipt, Reject>;
 #[derive(Debug)]
 pub(crate) struct BatchReply {
     results: Box<[OnceLock<SubmitResult>]>,
+    repeated: Box<[AtomicBool]>,
     remaining: AtomicU32,
     done: Notify,
 }
@@ -54,6 +55,7 @@ impl BatchReply {
     pub(crate) fn new(len: u32) -> Arc<Self> {
         Arc::new(Self {
             results: (0..len).map(|_| OnceLock::new()).collect(),
+            repeated: (0..len).map(|_| AtomicBool::new(false)).collect(),
             remaining: AtomicU32::new(len),
             done: Notify::new(),
         })
@@ -77,6 +79,21 @@ impl BatchReply {
         let unknown = Err(Reject::OutcomeUnknown);
         self.results.iter().map(|result| result.get().copied().unwrap_or(unknown)).collect()
     }
+
+    /// Whether the result at an index is the answer to an earlier request. To be asked once all results are there.
+    pub(crate) fn is_repeated(&self, index: usize) -> bool {
+        // Ordered by `remaining`, like the result itself.
+        self.repeated[index].load(Ordering::Relaxed)
+    }
+}
+
+/// Whether an import changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportOutcome {
+    /// It did.
+    Imported,
+    /// It was so already.
+    Unchanged,
 }
 
 /// Where the answer to a submission goes.
@@ -103,6 +120,13 @@ impl SubmitReply {
     /// Answers. A caller who has gone away is no concern of ours: the order stands.
     pub(crate) fn send(mut self, result: SubmitResult) {
         self.answer(result);
+    }
+
+    /// Notes that what is about to be sent is the answer to an earlier request.
+    pub(crate) fn mark_repeated(&self) {
+        if let Some(Destination::Batch { batch, index }) = &self.0 {
+            batch.repeated[*index as usize].store(true, Ordering::Relaxed);
+        }
     }
 
     fn answer(&mut self, result: SubmitResult) {

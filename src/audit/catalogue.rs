@@ -37,6 +37,9 @@ impl CatalogueBook {
     /// A line was sold: its revision stands before it, and an everyday order has that revision's terms.
     pub(super) fn check_line(&self, line: &Line, order_type: OrderType, findings: &mut Findings) {
         let sku = line.key.sku;
+        if line.is_imported() {
+            return self.check_imported_line(line, findings);
+        }
         let terms = self
             .revisions
             .get(&sku)
@@ -65,5 +68,16 @@ impl CatalogueBook {
                 )
             },
         );
+    }
+
+    /// A line brings its own terms: all that the catalogue can say is whether there is such a SKU.
+    fn check_imported_line(&self, line: &Line, findings: &mut Findings) {
+        let sku = line.key.sku;
+        findings.check(self.revisions.contains_key(&sku), Rule::CausalPrefix, || {
+            format!("an imported line names sku {sku}, which is not there yet")
+        });
+        findings.check(!line.price.is_negative(), Rule::Catalogue, || {
+            format!("an imported line sells sku {sku} at {}", line.price)
+        });
     }
 }

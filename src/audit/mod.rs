@@ -24,9 +24,10 @@ mod tests;
 pub use report::{AuditReport, KeyTally, OrderTally, Rule, StockTally, VIOLATIONS_KEPT, Violation};
 
 use crate::domain::event::{Event, OrderCreated, StockUnits};
-use crate::domain::ids::{OrderNo, Position};
+use crate::domain::ids::{OrderNo, Position, RequestId};
 use crate::domain::money::Money;
 use crate::domain::order::Line;
+use crate::domain::order_type::OrderType;
 
 use catalogue::CatalogueBook;
 use limits::LimitBook;
@@ -214,18 +215,27 @@ impl Auditor {
                 self.payments.settle(*payment, Outcome::Refund, step.order_no, Some(*amount), findings);
                 self.refunds_required += 1;
             }
+            Event::LimitImported { member_id, key, used, .. } => {
+                let key = self.stock.index_of(*key);
+                self.limits.set_elsewhere(*member_id, key, *used);
+            }
         }
     }
 
     fn order_created(&mut self, created: &OrderCreated) {
         let findings = &mut self.findings;
         check_lines(created.order_no, created.pay_amount, &created.lines, findings);
+        let imported = created.lines.iter().any(Line::is_imported);
+        if imported {
+            check_import(created, findings);
+        }
         for line in created.lines.iter() {
             self.catalogue.check_line(line, created.order_type, findings);
             let units = StockUnits { key: line.key, quantity: line.quantity };
             let key = self.stock.shift(units, Account::Available, Account::Reserved, findings);
             let (member, limit) = (created.member_id, line.limit_per_member);
-            self.limits.take(member, key, line.quantity, limit, false, findings);
+            // An import counts towards the limit, and was accepted elsewhere.
+            self.limits.take(member, key, line.quantity, limit, imported, findings);
         }
         let Self { stock, orders, .. } = self;
         let lines = LineRecords::from_lines(created.lines.iter().map(|line| LineRecord {
@@ -248,6 +258,18 @@ impl Auditor {
             self.stock.shift(*units, from, to, &mut self.findings);
         }
     }
+}
+
+/// Lines that bring their own terms are an import's: all of the order's lines do, and its request is that of importing
+/// its external number. Nothing else may sell past the catalogue.
+fn check_import(created: &OrderCreated, findings: &mut Findings) {
+    let external_no = created.text.as_ref().and_then(|text| text.external_no.as_deref());
+    let is_import = created.order_type == OrderType::Normal
+        && created.lines.iter().all(Line::is_imported)
+        && external_no.is_some_and(|external_no| created.request_id == RequestId::of_import(external_no));
+    findings.check(is_import, Rule::Catalogue, || {
+        format!("order {} has lines with terms of their own, and is no import", created.order_no)
+    });
 }
 
 /// R2: at least one line, keys distinct and ascending, quantities of at least one, and the amount is their sum.

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::Sku;
-use super::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, RequestId, Slot, StockKey};
+use super::ids::{AdjustmentId, ImportId, MemberId, OrderNo, PaymentId, RequestId, Slot, StockKey};
 use super::money::Money;
 use super::order::{CloseReason, Lines, OrderText, RefundReason};
 use super::order_type::OrderType;
@@ -164,10 +164,24 @@ pub enum Event {
         /// Why.
         reason: RefundReason,
     },
+    /// A member has used up so much of a purchase limit by orders of another system that are not here. Absolute: it
+    /// takes the place of what was said before.
+    LimitImported {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// The member.
+        member_id: MemberId,
+        /// Which stock.
+        key: StockKey,
+        /// How many units.
+        used: u32,
+        /// Which import said so.
+        import_id: ImportId,
+    },
 }
 
 /// The stable names of all events, in the order of [`Event`]'s variants, which is persisted.
-pub const EVENT_NAMES: [&str; 12] = [
+pub const EVENT_NAMES: [&str; 13] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -180,6 +194,7 @@ pub const EVENT_NAMES: [&str; 12] = [
     "OrderClosed",
     "OrderRevived",
     "RefundRequired",
+    "LimitImported",
 ];
 
 impl Event {
@@ -198,6 +213,7 @@ impl Event {
             Self::OrderClosed { .. } => "OrderClosed",
             Self::OrderRevived { .. } => "OrderRevived",
             Self::RefundRequired { .. } => "RefundRequired",
+            Self::LimitImported { .. } => "LimitImported",
         }
     }
 
@@ -207,7 +223,8 @@ impl Event {
             Self::NumbersReserved { at_ms, .. }
             | Self::SkuPut { at_ms, .. }
             | Self::StockAdjusted { at_ms, .. }
-            | Self::PaymentReceived { at_ms, .. } => *at_ms,
+            | Self::PaymentReceived { at_ms, .. }
+            | Self::LimitImported { at_ms, .. } => *at_ms,
             Self::OrderCreated(created) => created.at_ms,
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }
@@ -233,7 +250,8 @@ impl Event {
             Self::NumbersReserved { .. }
             | Self::SkuPut { .. }
             | Self::StockAdjusted { .. }
-            | Self::PaymentReceived { .. } => None,
+            | Self::PaymentReceived { .. }
+            | Self::LimitImported { .. } => None,
         }
     }
 
@@ -243,6 +261,7 @@ impl Event {
             Self::NumbersReserved { .. } | Self::SkuPut { .. } => Slot::default(),
             Self::StockAdjusted { key, .. } => key.slot(),
             Self::PaymentReceived { payment, .. } => payment.slot(),
+            Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
             Self::OrderCreated(created) => created.order_no.slot(),
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }

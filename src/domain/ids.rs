@@ -144,6 +144,10 @@ id!(
     /// The operator's name for one stock adjustment, for once-only application per stock key.
     AdjustmentId(u128)
 );
+id!(
+    /// The operator's name for one import from another system.
+    ImportId(u128)
+);
 
 /// A payment's identity: a frozen 128-bit hash of `(channel, merchant, transaction id)`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

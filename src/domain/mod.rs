@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod event;
 pub mod hash;
 pub mod ids;
+pub mod import;
 pub mod money;
 pub mod order;
 pub mod order_type;

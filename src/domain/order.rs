@@ -539,7 +539,8 @@ impl Order {
             | Event::SkuPut { .. }
             | Event::StockAdjusted { .. }
             | Event::OrderCreated(_)
-            | Event::PaymentReceived { .. } => return,
+            | Event::PaymentReceived { .. }
+            | Event::LimitImported { .. } => return,
         }
         self.version += 1;
         self.last_position = position;

@@ -123,6 +123,24 @@ pub enum Reject {
     /// The external number is claimed by an order that is still being decided.
     #[error("this external number is claimed by an order that is being placed: retry")]
     ExternalNoBusy,
+    /// Lines of one SKU in an imported order whose prices or limits differ.
+    #[error("the lines of sku {sku} differ in price or limit")]
+    TermsConflict {
+        /// The lines' SKU.
+        sku: SkuId,
+    },
+    /// An imported order whose deadline is not ahead.
+    #[error("the deadline {deadline_ms} has passed: allow overdue orders to take it all the same")]
+    DeadlinePassed {
+        /// The deadline, in ms since the Unix epoch.
+        deadline_ms: u64,
+    },
+    /// An imported order whose deadline is further ahead than the journal can say.
+    #[error("the deadline is more than {ahead_ms_max} ms ahead")]
+    DeadlineTooFar {
+        /// The bound, in ms.
+        ahead_ms_max: u64,
+    },
     /// No such order, or not the caller's.
     #[error("the order does not exist")]
     OrderNotFound,
@@ -208,6 +226,9 @@ impl Reject {
             Self::RequestIdReused => "request_id_reused",
             Self::ExternalNoTaken => "external_no_taken",
             Self::ExternalNoBusy => "external_no_busy",
+            Self::TermsConflict { .. } => "terms_conflict",
+            Self::DeadlinePassed { .. } => "deadline_passed",
+            Self::DeadlineTooFar { .. } => "deadline_too_far",
             Self::OrderNotFound => "order_not_found",
             Self::WrongAmount { .. } => "wrong_amount",
             Self::WrongStatus { .. } => "wrong_status",

@@ -45,7 +45,7 @@ pub enum Personal {
 }
 
 impl Personal {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Plain(bytes) => bytes.len(),
             Self::Sealed { ciphertext, .. } => ciphertext.len(),

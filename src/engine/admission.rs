@@ -1,5 +1,6 @@
 //! The front door: what can be checked, priced and refused on the caller's own thread.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 use crossbeam::utils::CachePadded;
@@ -42,6 +43,7 @@ pub(crate) struct Checked {
     body_hash: u64,
     request_hash: u64,
     auto_close_ms: u32,
+    deadline_ms: Option<NonZeroU64>,
 }
 
 impl Checked {
@@ -54,6 +56,7 @@ impl Checked {
             body_hash: self.body_hash,
             pay_amount: self.priced.pay_amount,
             auto_close_ms: self.auto_close_ms,
+            deadline_ms: self.deadline_ms,
             order_type: order.order_type,
             text: order.take_text(),
             lines: self.priced.lines,
@@ -84,19 +87,45 @@ impl Inner {
             Ok(priced) => priced,
             // What is invalid now may have been placed before the catalogue changed: then its retry gets the first
             // answer (R8).
-            Err(refusal) => return self.refuse(&self.door.invalid, order, request_hash, refusal),
+            Err(refusal) => {
+                return self.refuse(&self.door.invalid, order, request_hash, || order.body_hash(), refusal);
+            }
         };
         self.refuse_sold_out(&priced.lines, request_hash)?;
         if let Some(bound) = self.bound_reached() {
             // It may have an order (R8): then that is its answer, whatever the state of disk and journal.
-            return self.refuse(&self.door.overloaded, order, request_hash, bound);
+            return self.refuse(&self.door.overloaded, order, request_hash, || order.body_hash(), bound);
         }
         Ok(Passed::Place(Checked {
             body_hash: order.body_hash(),
             auto_close_ms: self.settings.auto_close_ms[order.order_type as usize],
+            deadline_ms: None,
             priced,
             request_hash,
         }))
+    }
+
+    /// Checks an order of another system, as [`Inner::check_submission`] does: `order` is what it carries along,
+    /// `priced` its terms and `refusal` what speaks against them.
+    pub(crate) fn check_import(
+        &self,
+        order: &SubmitOrder,
+        priced: PricedOrder,
+        body_hash: u64,
+        deadline_ms: u64,
+        refusal: Option<Reject>,
+    ) -> Result<Passed, Reject> {
+        let request_hash = self.shared.hasher.request(order.member_id, order.request_id);
+        if let Some(refusal) = refusal {
+            return self.refuse(&self.door.invalid, order, request_hash, || body_hash, refusal);
+        }
+        self.refuse_sold_out(&priced.lines, request_hash)?;
+        if let Some(bound) = self.bound_reached() {
+            return self.refuse(&self.door.overloaded, order, request_hash, || body_hash, bound);
+        }
+        // Zero is overdue like any other instant of the past.
+        let deadline_ms = NonZeroU64::new(deadline_ms.max(1));
+        Ok(Passed::Place(Checked { priced, body_hash, request_hash, auto_close_ms: 1, deadline_ms }))
     }
 
     /// Refuses a submission, unless its request may have entered before: then its order actor looks.
@@ -105,6 +134,7 @@ impl Inner {
         counter: &AtomicU64,
         order: &SubmitOrder,
         request_hash: u64,
+        body_hash: impl FnOnce() -> u64,
         refusal: Reject,
     ) -> Result<Passed, Reject> {
         if self.may_have_entered(request_hash) {
@@ -112,7 +142,7 @@ impl Inner {
                 member_id: order.member_id,
                 request_id: order.request_id,
                 request_hash,
-                body_hash: order.body_hash(),
+                body_hash: body_hash(),
                 refusal,
             }));
         }

@@ -397,7 +397,7 @@ impl Engine {
     pub async fn order(&self, caller: Caller, order: impl Into<OrderRef>) -> Result<OrderView, Reject> {
         let order_no = self.resolve(&order.into()).await?;
         let order = self.query(order_no.slot(), |reply| Query::Order { order_no, caller, reply }).await?;
-        Ok(OrderView::new(order, &self.inner.catalogue))
+        Ok(self.inner.show(order))
     }
 
     /// The order with this external number, as [`Engine::order`] shows it.
@@ -459,7 +459,7 @@ impl Engine {
         let has_next = orders.len() > len_max;
         orders.truncate(len_max);
         let next = orders.last().filter(|_| has_next).map(|order| order.order_no);
-        let orders = orders.into_iter().map(|order| OrderView::new(order, &self.inner.catalogue));
+        let orders = orders.into_iter().map(|order| self.inner.show(order));
         Ok(OrderPage { orders: orders.collect(), next })
     }
 

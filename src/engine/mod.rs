@@ -8,6 +8,7 @@ mod api;
 mod catalogue;
 mod config;
 mod error;
+mod import;
 mod metrics;
 mod open;
 mod recovery;
@@ -40,6 +41,7 @@ use crate::runtime::shutdown::Gate;
 
 pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
 pub use error::{OpenError, ShutdownError};
+pub use import::ImportReceipt;
 pub use metrics::{Health, Metrics};
 pub use subscription::{EventStream, RecordedEvent, SubscribeError};
 pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, Page, StateHash};

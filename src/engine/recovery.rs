@@ -143,6 +143,7 @@ fn load(
                 replayed.limits_ahead.insert((limit.member, limit.key), limit.as_of);
             }
         })?;
+        store.load_elsewhere(slot, |member, key, used| actor.restore_elsewhere(member, key, used))?;
     }
     for pending in &head.pending {
         if owner_of(pending.payment.slot(), order_actors) == index {

@@ -7,6 +7,7 @@ use crate::domain::order::{
 };
 use crate::domain::order_type::OrderType;
 use crate::domain::request::{Personal, Shipment};
+use crate::engine::Inner;
 use crate::engine::catalogue::Catalogue;
 
 /// An order, as queries show it.
@@ -61,9 +62,9 @@ pub struct LineView {
     pub quantity: u32,
     /// Price of one unit.
     pub price: Money,
-    /// The SKU's title when the order was placed.
+    /// The SKU's title when the order was placed; of an imported order the current one.
     pub title: String,
-    /// The SKU's code when the order was placed.
+    /// The SKU's code when the order was placed; of an imported order the current one.
     pub code: String,
     /// The shop's own value for the line.
     pub ext: Option<Box<[u8]>>,
@@ -106,15 +107,20 @@ pub struct StateHash {
 }
 
 impl OrderView {
-    /// Shows an order; titles come from the revisions that it was placed under.
-    pub(crate) fn new(order: Order, catalogue: &Catalogue) -> Self {
+    /// Shows an order; titles come from the revisions that it was placed under. An imported order was placed under none:
+    /// it shows what is current at the position `shown`.
+    pub(crate) fn new(order: Order, catalogue: &Catalogue, shown: Position) -> Self {
         let Order { text, history, .. } = order;
         let OrderText { personal, remark, external_no, ext, line_ext } =
             text.map(|text| *text).unwrap_or_default();
         let OrderHistory { paid_by, refunds, shipment, timeline: later } =
             history.map(|history| *history).unwrap_or_default();
         let lines = order.lines.iter().map(|line| {
-            let sku = catalogue.revision(line.key.sku, line.revision);
+            let sku = if line.is_imported() {
+                catalogue.current(line.key.sku, shown)
+            } else {
+                catalogue.revision(line.key.sku, line.revision)
+            };
             let (title, code) = sku.map(|sku| (sku.title.clone(), sku.code.clone())).unwrap_or_default();
             let ext = line_ext.iter().find(|(sku, _)| *sku == line.key.sku).map(|(_, ext)| ext.clone());
             LineView {
@@ -152,5 +158,12 @@ impl OrderView {
             external_no,
             ext,
         }
+    }
+}
+
+impl Inner {
+    /// Shows an order that is durable.
+    pub(crate) fn show(&self, order: Order) -> OrderView {
+        OrderView::new(order, &self.catalogue, self.journal.acknowledged())
     }
 }

@@ -249,6 +249,7 @@ impl OrderActor {
                 }
             }
             OrderItem::Recall(recall, reply) => self.recall(*recall, reply, effects),
+            OrderItem::ImportLimit(request) => self.import_limit(*request, now_ms, effects),
             OrderItem::Held(results) => {
                 self.warm_held(&results);
                 for result in results {

@@ -341,6 +341,7 @@ impl OrderActor {
         effects: &mut OrderEffects,
     ) {
         self.counts.duplicates += 1;
+        reply.mark_repeated();
         let result = if order.body_hash == body_hash {
             Ok(Receipt::first_of(order))
         } else {

@@ -40,6 +40,14 @@ pub(crate) struct Collect {
 }
 
 impl Collect {
+    /// Whether the limits count its units and have no say in it: it was accepted elsewhere.
+    pub(crate) fn is_exempt(&self) -> bool {
+        match &self.purpose {
+            Purpose::Submit { admitted, .. } => admitted.is_import(),
+            Purpose::Revive { .. } => false,
+        }
+    }
+
     /// The wanted lines.
     pub(crate) fn lines(&self) -> &Lines {
         match &self.purpose {

@@ -1,7 +1,8 @@
 //! Purchase limits per member and stock key: exact under concurrency, because one actor owns the member.
 //!
 //! A limit is taken before the first hold and given back if the order fails. A submission that only the member's own
-//! undecided orders keep from its limit waits for them, in order of arrival.
+//! undecided orders keep from its limit waits for them, in order of arrival. What members have used up in other systems
+//! counts too.
 
 use super::actor::{OrderActor, OrderEffects};
 use super::collect::Purpose;
@@ -25,24 +26,31 @@ fn limited(lines: &Lines) -> impl Iterator<Item = &Line> {
     lines.iter().filter(|line| line.limit_per_member > 0)
 }
 
-/// What the limits say to these lines now; changes nothing.
-fn weigh(slot: &SlotState, member: MemberId, lines: &Lines) -> LimitVerdict {
+/// What the limits say to these lines now; changes nothing. An exempt collection is counted and not refused, but waits
+/// for those that were let in before and must still be within their limit when they are placed.
+fn weigh(slot: &SlotState, member: MemberId, lines: &Lines, is_exempt: bool) -> LimitVerdict {
     let mut verdict = LimitVerdict::Taken;
     for line in limited(lines) {
         let state = slot.limits.get(&(member, line.key)).copied().unwrap_or_default();
-        let limit = u64::from(line.limit_per_member);
-        let settled = u64::from(state.used) + u64::from(line.quantity);
+        let collecting = u64::from(state.collecting);
+        let placed = u64::from(state.used) + u64::from(line.quantity);
+        let settled = placed + u64::from(state.elsewhere);
+        let limit = if is_exempt { u64::MAX } else { u64::from(line.limit_per_member) };
         if settled > limit {
             return LimitVerdict::Refused(Reject::LimitExceeded {
                 sku: line.key.sku,
                 limit: line.limit_per_member,
-                bought: state.used,
+                bought: state.used.saturating_add(state.elsewhere),
             });
+        }
+        if placed + collecting > u64::from(u32::MAX) {
+            // Counted in 32 bits, which only an exempt one could exceed.
+            return LimitVerdict::Refused(Reject::QuantityOverflow { sku: line.key.sku });
         }
         // An order let in under a lower limit must still be within it when it is placed, so nobody with a higher one
         // (of another revision of the SKU) may be placed in between.
         let strictest = if state.collecting > 0 { limit.min(u64::from(state.strictest)) } else { limit };
-        if settled + u64::from(state.collecting) > strictest {
+        if settled.saturating_add(collecting) > strictest {
             verdict = LimitVerdict::Wait;
         }
     }
@@ -64,11 +72,11 @@ impl OrderActor {
         let slot = Slot::of_member(member);
         let state = slots[slot.index()].as_deref_mut().expect("a collection is its owner's");
         let queued = state.queues.get(&member).map_or(0, |queue| queue.len());
-        match weigh(state, member, collect.lines()) {
+        match weigh(state, member, collect.lines(), collect.is_exempt()) {
             LimitVerdict::Refused(reject) => LimitVerdict::Refused(reject),
             // Nobody overtakes: who comes while others wait, waits behind them.
             LimitVerdict::Taken if queued == 0 => {
-                take(state, member, collect.lines());
+                take(state, member, collect.lines(), collect.is_exempt());
                 collect.limits_taken = true;
                 LimitVerdict::Taken
             }
@@ -96,7 +104,8 @@ impl OrderActor {
                 state.queues.remove(&member);
                 return;
             };
-            let verdict = weigh(state, member, collects.get_mut(first).lines());
+            let collect = collects.get_mut(first);
+            let verdict = weigh(state, member, collect.lines(), collect.is_exempt());
             if verdict == LimitVerdict::Wait {
                 return;
             }
@@ -105,8 +114,7 @@ impl OrderActor {
             }
             match verdict {
                 LimitVerdict::Taken => {
-                    let collect = collects.get_mut(first);
-                    take(state, member, collect.lines());
+                    take(state, member, collect.lines(), collect.is_exempt());
                     collect.limits_taken = true;
                     self.hold_next(first, effects);
                 }
@@ -173,10 +181,10 @@ impl OrderActor {
     }
 }
 
-fn take(state: &mut SlotState, member: MemberId, lines: &Lines) {
+fn take(state: &mut SlotState, member: MemberId, lines: &Lines, is_exempt: bool) {
     for line in limited(lines) {
         let limit = state.limits.entry((member, line.key)).or_default();
-        limit.begin_collecting(line.quantity, line.limit_per_member);
+        limit.begin_collecting(line.quantity, if is_exempt { u32::MAX } else { line.limit_per_member });
     }
 }
 
@@ -203,14 +211,36 @@ mod tests {
     #[test]
     fn nobody_is_placed_past_a_stricter_limit_that_was_taken_before() {
         let (mut state, member) = (SlotState::default(), MemberId(1));
-        take(&mut state, member, &lines(1));
+        take(&mut state, member, &lines(1), false);
         // The catalogue allows three by now. Placed first, this order would leave the other one above its limit.
-        assert_eq!(weigh(&state, member, &lines(3)), LimitVerdict::Wait);
+        assert_eq!(weigh(&state, member, &lines(3), false), LimitVerdict::Wait);
         let key = (member, StockKey::normal(SkuId(1)));
         state.limits.entry(key).or_default().end_collecting(1);
-        assert_eq!(weigh(&state, member, &lines(3)), LimitVerdict::Taken);
-        take(&mut state, member, &lines(3));
-        assert_eq!(weigh(&state, member, &lines(3)), LimitVerdict::Taken);
-        assert_eq!(weigh(&state, member, &lines(1)), LimitVerdict::Wait);
+        assert_eq!(weigh(&state, member, &lines(3), false), LimitVerdict::Taken);
+        take(&mut state, member, &lines(3), false);
+        assert_eq!(weigh(&state, member, &lines(3), false), LimitVerdict::Taken);
+        assert_eq!(weigh(&state, member, &lines(1), false), LimitVerdict::Wait);
+    }
+
+    #[test]
+    fn an_exempt_order_is_counted_and_waits_only_for_those_that_are_not() {
+        let (mut state, member) = (SlotState::default(), MemberId(1));
+        let key = (member, StockKey::normal(SkuId(1)));
+        state.limits.entry(key).or_default().elsewhere = 5;
+        assert!(matches!(weigh(&state, member, &lines(5), false), LimitVerdict::Refused(_)));
+        take(&mut state, member, &lines(1), true);
+        assert_eq!(weigh(&state, member, &lines(1), true), LimitVerdict::Taken);
+        // It may yet fail, and then there is room.
+        assert_eq!(weigh(&state, member, &lines(6), false), LimitVerdict::Wait);
+        assert_eq!(weigh(&state, member, &lines(7), false), LimitVerdict::Taken);
+        take(&mut state, member, &lines(7), false);
+        assert_eq!(
+            weigh(&state, member, &lines(1), true),
+            LimitVerdict::Wait,
+            "the other was let in by seven"
+        );
+        state.limits.entry(key).or_default().end_collecting(2);
+        state.limits.entry(key).or_default().used = u32::MAX;
+        assert!(matches!(weigh(&state, member, &lines(1), true), LimitVerdict::Refused(_)));
     }
 }

@@ -8,6 +8,7 @@ mod command;
 mod evict;
 mod expiry;
 pub(crate) mod gather;
+pub(crate) mod imports;
 mod index;
 mod limits;
 mod payment;
@@ -18,13 +19,16 @@ pub(crate) mod shell;
 pub(crate) mod slots;
 pub(crate) mod submit;
 
+use std::num::NonZeroU64;
+
 use self::cold::Loaded;
 use self::gather::Gather;
+use self::imports::LimitRequest;
 use crate::actors::reply::{Receipt, Reply, SubmitReply};
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId};
 use crate::domain::money::Money;
 pub use crate::domain::order::PaymentResult;
-use crate::domain::order::{CloseReason, Lines, Order, OrderText};
+use crate::domain::order::{CloseReason, Line, Lines, Order, OrderText};
 use crate::domain::order_type::OrderType;
 use crate::domain::reject::Reject;
 use crate::domain::request::{Caller, Payment, Shipment};
@@ -44,6 +48,9 @@ pub(crate) struct Admitted {
     pub(crate) pay_amount: Money,
     /// How long the order may stay unpaid, in ms.
     pub(crate) auto_close_ms: u32,
+    /// Its deadline, in ms since the Unix epoch, where that is settled already: then it takes the place of
+    /// `auto_close_ms`.
+    pub(crate) deadline_ms: Option<NonZeroU64>,
     /// What kind of sale.
     pub(crate) order_type: OrderType,
     /// What is wanted.
@@ -52,6 +59,13 @@ pub(crate) struct Admitted {
     pub(crate) text: Option<Box<OrderText>>,
     /// Where the answer goes.
     pub(crate) reply: SubmitReply,
+}
+
+impl Admitted {
+    /// Whether it is an order of another system, whose terms were agreed there.
+    pub(crate) fn is_import(&self) -> bool {
+        self.lines.iter().any(Line::is_imported)
+    }
 }
 
 /// A submission that the front door would refuse for what it says, and whose request id may have an order: it was
@@ -97,6 +111,8 @@ pub(crate) enum OrderItem {
     SubmitBatch(Vec<Admitted>),
     /// A submission that is refused unless its request id is known.
     Recall(Box<Recall>, SubmitReply),
+    /// What a member has used up of a limit elsewhere.
+    ImportLimit(Box<LimitRequest>),
     /// Answers from one stock actor.
     Held(Vec<HoldResult>),
     /// A command to one order.

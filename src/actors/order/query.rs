@@ -77,6 +77,10 @@ impl OrderActor {
             .fold(self.left_sum, |sum, (_index, record)| sum.wrapping_add(record.order.record_hash()));
         for slot in self.slots.iter().flatten() {
             for ((member, key), limit) in &slot.limits {
+                if limit.elsewhere > 0 {
+                    let hash = key.fold_into(RecordHasher::new(6).word(member.0));
+                    sum = sum.wrapping_add(hash.word(u64::from(limit.elsewhere)).finish());
+                }
                 if limit.used > 0 {
                     let hash = key.fold_into(RecordHasher::new(4).word(member.0)).word(u64::from(limit.used));
                     sum = sum.wrapping_add(hash.finish());

@@ -162,6 +162,9 @@ impl OrderActor {
                 self.replay_step(position, &event, closed, replayed)?;
                 replayed.outcomes.push((*payment, PaymentResult::RefundRequired(*reason)));
             }
+            Event::LimitImported { member_id, key, used, .. } => {
+                self.restore_elsewhere(*member_id, *key, *used);
+            }
         }
         Ok(())
     }

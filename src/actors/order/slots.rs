@@ -70,6 +70,8 @@ impl Known {
 pub(crate) struct LimitUse {
     /// In orders that are placed and not cancelled.
     pub(crate) used: u32,
+    /// In orders of other systems, as the last import said.
+    pub(crate) elsewhere: u32,
     /// In orders that are collecting their lines.
     pub(crate) collecting: u32,
     /// The lowest limit among those that were let in to collect, which may be of different revisions; 0 while nothing

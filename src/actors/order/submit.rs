@@ -12,6 +12,7 @@ use crate::actors::external::Claim;
 use crate::actors::reply::{Answer, Receipt, SubmitReply, SubmitResult};
 use crate::domain::event::OrderCreated;
 use crate::domain::ids::{MemberId, Position, RequestId, Slot};
+use crate::domain::import;
 use crate::domain::order::{Order, RefundReason};
 use crate::domain::reject::Reject;
 
@@ -20,8 +21,12 @@ const REFUSED_LIMIT: u8 = 1;
 const REFUSED_SOLD_OUT: u8 = 2;
 const REFUSED_LINE_MAX: usize = (u8::MAX - REFUSED_SOLD_OUT) as usize;
 
-/// The code under which a refusal sticks; `None` for answers that may differ next time (R8).
+/// The code under which a refusal sticks; `None` for answers that may differ next time (R8). An import is repeated on
+/// purpose, once what it lacked is there.
 pub(crate) fn sticky_code(reject: &Reject, lines: &[crate::domain::order::Line]) -> Option<NonZeroU8> {
+    if lines.iter().any(crate::domain::order::Line::is_imported) {
+        return None;
+    }
     let code = match reject {
         Reject::LimitExceeded { .. } => REFUSED_LIMIT,
         Reject::SoldOut { sku } => {
@@ -164,6 +169,10 @@ impl OrderActor {
         };
         let Admitted { member_id, request_id, request_hash, body_hash, reply, .. } = admitted;
 
+        let auto_close_ms = match admitted.deadline_ms {
+            Some(deadline_ms) => import::auto_close_ms(deadline_ms.get(), now_ms),
+            None => admitted.auto_close_ms,
+        };
         let created = OrderCreated {
             order_no: number,
             member_id,
@@ -171,7 +180,7 @@ impl OrderActor {
             body_hash,
             order_type: admitted.order_type,
             at_ms: now_ms,
-            auto_close_ms: admitted.auto_close_ms,
+            auto_close_ms,
             pay_amount: admitted.pay_amount,
             lines: admitted.lines,
             text: admitted.text,
@@ -253,6 +262,7 @@ impl OrderActor {
             Known::Collecting(collect) => return self.wait_for_first(collect, body_hash, reply, effects),
         };
         self.counts.duplicates += 1;
+        reply.mark_repeated();
         let same_body = self.records.get(index).order.body_hash == body_hash;
         let result = if same_body { Ok(self.first_receipt(index)) } else { Err(Reject::RequestIdReused) };
         effects.durable_answers.push(Answer::Submit(reply, result));
@@ -281,6 +291,7 @@ impl OrderActor {
     ) {
         for (reply, body) in retries {
             self.counts.duplicates += 1;
+            reply.mark_repeated();
             let result = if body == body_hash { first } else { Err(Reject::RequestIdReused) };
             effects.durable_answers.push(Answer::Submit(reply, result));
         }

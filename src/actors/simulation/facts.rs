@@ -162,6 +162,7 @@ impl Facts {
                 self.step(step);
                 self.settle(*payment, PaymentResult::RefundRequired(*reason));
             }
+            Event::LimitImported { .. } => unreachable!("nothing is imported into the simulated shop"),
         }
     }
 

@@ -184,6 +184,7 @@ impl Workload {
             body_hash,
             pay_amount: priced.pay_amount,
             auto_close_ms: world.temper.auto_close_ms,
+            deadline_ms: None,
             order_type: order.order_type,
             text: order.take_text(),
             lines: priced.lines,

@@ -86,13 +86,14 @@ impl ReadersWorld {
             }
             Load::Submission { collect, member, request, external } => {
                 let found = self.request(member, request);
-                let taken = match external.map(|external| readable(self.store.external(external))) {
-                    Some(Err(reject)) => Err(reject),
-                    Some(Ok(order_no)) => Ok(order_no.is_some()),
-                    None => Ok(false),
-                };
-                let (found, external_taken) = match taken {
-                    Ok(taken) => (found, taken),
+                let (found, external_taken) = match self.owner_of_external(external) {
+                    // Placed by this very request, however long ago: an import's number is its identity.
+                    Ok(Some((_, Some(order))))
+                        if (order.member_id, order.request_id) == (member, request) =>
+                    {
+                        (Ok(Some(order)), true)
+                    }
+                    Ok(owner) => (found, owner.is_some()),
                     Err(reject) => (Err(reject), false),
                 };
                 self.tell(Slot::of_member(member), Loaded::Submission { collect, found, external_taken });
@@ -107,6 +108,13 @@ impl ReadersWorld {
                 self.tell(payment.slot(), Loaded::Payment { payment, found });
             }
         }
+    }
+
+    /// The number of the order that has an external number, and the order itself if it is closed.
+    fn owner_of_external(&self, external: Option<u128>) -> Result<Option<(OrderNo, Option<Order>)>, Reject> {
+        let Some(external) = external else { return Ok(None) };
+        let Some(order_no) = readable(self.store.external(external))? else { return Ok(None) };
+        Ok(Some((order_no, readable(self.store.order(order_no))?)))
     }
 
     fn request(&self, member: MemberId, request: RequestId) -> Result<Option<Order>, Reject> {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use crate::domain::catalogue::Sku;
 use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
 use crate::domain::ids::{
-    ActivityId, AdjustmentId, LocationId, MemberId, OrderNo, PaymentId, Pool, Position, ProductId, RequestId,
-    SkuId, Slot, StockKey,
+    ActivityId, AdjustmentId, ImportId, LocationId, MemberId, OrderNo, PaymentId, Pool, Position, ProductId,
+    RequestId, SkuId, Slot, StockKey,
 };
 use crate::domain::money::Money;
 use crate::domain::order::{CloseReason, Line, Lines, OrderText, RefundReason};
@@ -136,6 +136,13 @@ fn one_of_each() -> Vec<Event> {
             payment,
             amount: Money::from_minor(1_000),
             reason: RefundReason::SoldOut,
+        },
+        Event::LimitImported {
+            at_ms: AT_MS,
+            member_id: MemberId(300),
+            key: StockKey::normal(SkuId(1001)),
+            used: 3,
+            import_id: ImportId(1 << 100),
         },
     ]
 }

@@ -299,6 +299,17 @@ impl Checkpointer {
             Event::RefundRequired { step, payment, reason, .. } => {
                 self.settle(*payment, PaymentResult::RefundRequired(*reason), step.at_ms)?;
             }
+            Event::LimitImported { member_id, key, used, .. } => {
+                // The whole figure stands in the event: nothing has to be asked of the order actors.
+                let key = tables::limit_key(*member_id, key);
+                if *used == 0 {
+                    self.levels.remove(tables::ELSEWHERE, &key);
+                } else {
+                    self.value.clear();
+                    encode_record(used, &mut self.value);
+                    self.levels.put(tables::ELSEWHERE, &key, &self.value);
+                }
+            }
             Event::PaymentStarted { .. } | Event::OrderShipped { .. } | Event::OrderReceived { .. } => {}
         }
         Ok(())

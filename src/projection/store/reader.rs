@@ -187,6 +187,20 @@ impl StoreReader {
         })
     }
 
+    /// Calls `each` with what a slot's members have used up of purchase limits in other systems, in units.
+    pub(crate) fn load_elsewhere(
+        &self,
+        slot: Slot,
+        mut each: impl FnMut(MemberId, StockKey, u32),
+    ) -> Result<(), StoreError> {
+        self.load_slot(tables::ELSEWHERE, slot, |key, value| {
+            let limit = tables::limit_of_key(key);
+            let (member, key) = limit.ok_or_else(|| StoreError::damaged("a limit's key".to_owned()))?;
+            each(member, key, decode("a limit used elsewhere", value)?);
+            Ok(())
+        })
+    }
+
     /// Calls `each` with every stock key's counters.
     pub(crate) fn load_stock(&self, mut each: impl FnMut(StockKey, StockEntry)) -> Result<(), StoreError> {
         self.load(tables::STOCK, &[], None, |key, value| {

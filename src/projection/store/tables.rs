@@ -21,6 +21,8 @@ pub(crate) const STOCK: TableId = TableId(7);
 pub(crate) const ADJUSTMENTS: TableId = TableId(8);
 /// Catalogue revisions.
 pub(crate) const SKUS: TableId = TableId(9);
+/// Units of purchase limits that members have used up in other systems, by slot, member and stock key.
+pub(crate) const ELSEWHERE: TableId = TableId(10);
 
 const STOCK_KEY_BYTES: usize = 21;
 
@@ -35,6 +37,7 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: STOCK, name: "stock", key_len: STOCK_KEY_BYTES },
     TableSpec { id: ADJUSTMENTS, name: "stock adjustments", key_len: STOCK_KEY_BYTES + 16 },
     TableSpec { id: SKUS, name: "catalogue", key_len: 12 },
+    TableSpec { id: ELSEWHERE, name: "limits used elsewhere", key_len: 10 + STOCK_KEY_BYTES },
 ];
 
 /// The first bytes of all keys of a slot.
@@ -42,7 +45,8 @@ pub(crate) fn slot_prefix(slot: Slot) -> [u8; 2] {
     (slot.index() as u16).to_be_bytes()
 }
 
-/// The exclusive end of a slot's keys in [`OPEN`], [`CLOSED`] and [`LIMITS`], as a prefix.
+/// The exclusive end of a slot's keys in [`OPEN`], [`CLOSED`], [`LIMITS`] and [`ELSEWHERE`], as a
+/// prefix.
 pub(crate) fn slot_end(slot: Slot) -> [u8; 2] {
     (slot.index() as u16 + 1).to_be_bytes()
 }
@@ -143,7 +147,7 @@ pub(crate) fn limit_key(member: MemberId, key: &StockKey) -> [u8; 10 + STOCK_KEY
     bytes
 }
 
-/// Member and stock key of a key of [`LIMITS`].
+/// Member and stock key of a key of [`LIMITS`] or [`ELSEWHERE`].
 pub(crate) fn limit_of_key(key: &[u8]) -> Option<(MemberId, StockKey)> {
     let member = u64::from_be_bytes(key.get(2..10)?.try_into().ok()?);
     Some((MemberId(member), stock_of_key(key.get(10..)?)?))
