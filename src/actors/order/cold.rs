@@ -5,8 +5,6 @@
 //! never been there or is in the store already, since nothing leaves before it is stored; so an answer can't be
 //! overtaken by what it is about.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::actor::{OrderActor, OrderEffects};
@@ -36,13 +34,14 @@ pub(crate) struct StoreView {
 }
 
 impl StoreView {
-    /// A view of a store that has taken in everything up to `stored`. Filters have so many bits in each generation.
-    pub(crate) fn new(stored: Position, filter_bits: u64) -> Self {
+    /// A view of a store that has taken in everything up to `stored`. Filters have so many bits in each generation;
+    /// the seed keeps others from aiming names at one word of them.
+    pub(crate) fn new(stored: Position, filter_bits: u64, names_seed: u64) -> Self {
         Self {
             stored: AtomicU64::new(stored.0),
             requests: RotatingFilter::new(filter_bits),
             names: RotatingFilter::new(filter_bits),
-            names_seed: RandomState::new().hash_one(1_u64),
+            names_seed,
             warming: AtomicBool::new(true),
         }
     }

@@ -68,6 +68,12 @@ fn orders_of(actor: &OrderActor, member: MemberId, before: Option<OrderNo>, len_
 }
 
 impl OrderActor {
+    /// Payments in memory.
+    #[cfg(test)]
+    pub(crate) fn payments_len(&self) -> usize {
+        self.slots.iter().flatten().map(|slot| slot.payments.len()).sum()
+    }
+
     /// This actor's part of the state hash: the sum over its orders, limits and payments, those that have left memory
     /// included. Takes time in proportion to the number of those in memory.
     pub(crate) fn state_hash(&self) -> u64 {

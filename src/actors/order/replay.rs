@@ -209,11 +209,13 @@ impl OrderActor {
     pub(crate) fn note_recovered(&mut self, last: Position, now_ms: u64) {
         self.recovered_up_to(last);
         let done: Vec<_> = self.slots.iter().flatten().flat_map(|slot| &slot.payments).collect();
-        let done: Vec<_> = done
+        let mut done: Vec<_> = done
             .into_iter()
             .filter(|(_, record)| record.result.is_some())
             .map(|(payment, _)| *payment)
             .collect();
+        // A hash table's order is not the run's.
+        done.sort_unstable();
         for payment in done {
             self.note_paid(payment, last, now_ms);
         }
