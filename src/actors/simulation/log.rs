@@ -110,15 +110,13 @@ impl Log {
             start -= 1;
         }
         let mut frames = Vec::new();
-        let mut events = 0;
         let mut rest = &committed[start..];
         while let Some(first) = rest.first()
-            && events < events_max
+            && first.first.0 < from.0.saturating_add(events_max)
         {
             let len = random.between(1, 4).min(rest.len() as u64) as usize;
             let mut buffer = EntryBuffer::new();
             rest[..len].iter().for_each(|entry| buffer.push(&entry.events));
-            events += u64::from(buffer.event_count());
             for encoded in pack(&buffer, first.first) {
                 frames.push(parse(&encoded));
             }

@@ -33,6 +33,7 @@ use tally::Tally;
 use workload::Workload;
 use world::{Temper, World};
 
+use crate::actors::order::OrderItem;
 use crate::actors::order::actor::OrderSettings;
 use crate::domain::ids::StockKey;
 use crate::domain::order::OrderStatus;
@@ -271,6 +272,8 @@ impl Simulation {
                 return;
             }
             if store.has_stored(last) {
+                let seats = self.world.process.orders.iter_mut();
+                seats.for_each(|seat| seat.inbox.push_back(OrderItem::Tick));
                 self.drain();
                 let seats = || self.world.process.orders.iter();
                 let in_memory: u64 = seats().map(|seat| seat.actor.counts().orders).sum();
