@@ -85,6 +85,7 @@ impl Simulation {
             fail_percent: if random.percent(20) { 50 } else { 0 },
             events_max: random.between(1, 60),
             gather_max: random.between(1, 5),
+            latest_percent: if random.percent(50) { 0 } else { random.between(50, 95) },
         });
         let temper = Temper {
             order_actors: random.between(1, 4) as usize,
@@ -113,7 +114,7 @@ impl Simulation {
             rest: random.between(0, 3),
             crash: if random.percent(60) { random.between(1, 4) } else { 0 },
             store: if store.is_some() { random.between(5, 40) } else { 0 },
-            load: if store.is_some() { random.between(2, 30) } else { 0 },
+            load: if store.is_some() { random.between(1, 30) } else { 0 },
         };
         Self { world: World::new(random, temper), workload: Workload::default(), odds, stalled: (None, None) }
     }

@@ -33,6 +33,8 @@ pub(super) struct StoreTemper {
     pub(super) events_max: u64,
     /// Most orders of one question to an order actor.
     pub(super) gather_max: u64,
+    /// How likely the latest question is answered first, of a hundred: the others wait for long.
+    pub(super) latest_percent: u64,
 }
 
 /// How far a checkpoint has come.
@@ -303,8 +305,12 @@ impl World {
     /// Answers one of the questions that wait, any of them; false with none.
     pub(super) fn answer_load(&mut self) -> bool {
         let Some(store) = &mut self.process.store else { return false };
-        let Some(index) = self.random.index(store.loads.len()) else { return false };
-        let load = store.loads.swap_remove(index);
+        let latest_percent = self.temper.store.map_or(0, |temper| temper.latest_percent);
+        let Some(mut index) = self.random.index(store.loads.len()) else { return false };
+        if self.random.percent(latest_percent) {
+            index = store.loads.len() - 1;
+        }
+        let load = store.loads.remove(index);
         match &load {
             Load::ShowOrder { order_no, .. } => {
                 let is_there = store.reader.order(*order_no).is_ok_and(|order| order.is_some());

@@ -18,6 +18,8 @@ use crate::domain::request::{Caller, OrderLine, OrderRef, Payment, Shipment, Sto
 
 const MEMBERS: u64 = 6;
 const SKUS: u64 = 4;
+/// External numbers in use, few enough to be used again.
+const EXTERNALS: u64 = 16;
 /// Callers who wait at one time; the front door's credits bound them.
 const ASKS_MAX: usize = 60;
 
@@ -50,9 +52,9 @@ impl Workload {
             0..36 => self.submit_new(world),
             36..52 => self.submit_again(world),
             52..70 => self.pay(world),
-            70..86 => self.command(world),
-            86..90 => self.adjust_some(world),
-            90..98 => self.read(world),
+            70..82 => self.command(world),
+            82..86 => self.adjust_some(world),
+            86..98 => self.read(world),
             _ => {
                 let sku = SkuId(world.random.between(1, SKUS));
                 self.put_sku(world, sku);
@@ -101,8 +103,8 @@ impl Workload {
             let quantity = if random.percent(70) { 1 } else { random.between(1, 3) as u32 };
             order.lines.push(OrderLine::new(random.between(1, SKUS), quantity));
         }
-        if random.percent(15) {
-            order.external_no = Some(format!("web-{}", random.below(30)).into());
+        if random.percent(20) {
+            order.external_no = Some(format!("web-{}", random.below(EXTERNALS)).into());
         }
         order
     }
@@ -220,7 +222,7 @@ impl Workload {
             return Some((number, member, Money::from_minor(1)));
         }
         if choice < 15 {
-            let number = format!("web-{}", world.random.below(30));
+            let number = format!("web-{}", world.random.below(EXTERNALS));
             let order_no = world.find_external(&number)?;
             let created = world.appended.orders.get(&order_no).map(|order| &order.created)?;
             return Some((order_no, created.member_id, created.pay_amount));
