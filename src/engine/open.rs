@@ -114,9 +114,10 @@ impl Engine {
             store.map(|pages| Checkpointer::open(pages, archive)).transpose()
         };
         let checkpointer = tokio::task::spawn_blocking(open_store).await.map_err(interrupted)??;
-        let view = checkpointer
-            .as_ref()
-            .map(|store| Arc::new(StoreView::new(store.position(), config.request_filter_bits as u64)));
+        let view = checkpointer.as_ref().map(|store| {
+            let names_seed = RandomState::new().hash_one(1_u64);
+            Arc::new(StoreView::new(store.position(), config.request_filter_bits as u64, names_seed))
+        });
         let shared = Arc::new(OrderShared {
             // Tables are seeded per process, so that nobody can aim requests at one bucket.
             hasher: KeyHasher::new(RandomState::new().hash_one(0_u64)),

@@ -78,21 +78,15 @@ pub(crate) fn recover(sources: &Sources, makings: &Makings) -> Result<Recovered,
     }
     let next = check_contiguous(sources.journal.as_ref(), &head)?;
     let order_actors = makings.order_actors;
+    let checkpoint = Checkpoint { store: sources.store.as_ref(), head };
     let results = thread::scope(|scope| {
         let mut senders = Vec::with_capacity(order_actors);
         let mut workers = Vec::with_capacity(order_actors);
         for index in 0..order_actors {
             let (sender, frames) = channel::bounded::<Arc<Frame>>(FRAMES_AHEAD_MAX);
             senders.push(sender);
-            let head = &head;
-            workers.push(scope.spawn(move || {
-                let mut replayed = Replayed::default();
-                let mut actor = makings.actor(index);
-                if let Some(store) = &sources.store {
-                    load(&mut actor, index, order_actors, store, head, &mut replayed)?;
-                }
-                replay(actor, index, order_actors, sources, head.position, &frames, replayed)
-            }));
+            let checkpoint = &checkpoint;
+            workers.push(scope.spawn(move || recover_actor(checkpoint, makings, index, frames)));
         }
         let read = feed(&sources.journal, next, &senders);
         drop(senders);
@@ -104,8 +98,48 @@ pub(crate) fn recover(sources: &Sources, makings: &Makings) -> Result<Recovered,
         // What the reader found wrong explains what the workers did.
         read.and(replayed)
     })?;
-    let mut recovered = merge(results, order_actors, sources.store.as_ref(), &head)?;
-    let last = sources.journal.last().max(head.position);
+    let last = sources.journal.last().max(checkpoint.head.position);
+    finish(&checkpoint, makings, results, last)
+}
+
+/// The store, and what it says about itself.
+pub(crate) struct Checkpoint<'s> {
+    /// The store, if there is one.
+    pub(crate) store: Option<&'s StoreReader>,
+    /// Its head; without a store the default.
+    pub(crate) head: Head,
+}
+
+/// One order actor's part: what the store has of its slots, then its entries of the frames behind the store's position.
+///
+/// # Errors
+/// [`OpenError`] where store or journal can't be read, or are not what this engine wrote.
+pub(crate) fn recover_actor(
+    checkpoint: &Checkpoint<'_>,
+    makings: &Makings,
+    index: usize,
+    frames: impl IntoIterator<Item = Arc<Frame>>,
+) -> Result<(OrderActor, Replayed), OpenError> {
+    let mut replayed = Replayed::default();
+    let mut actor = makings.actor(index);
+    if let Some(store) = checkpoint.store {
+        load(&mut actor, index, makings.order_actors, store, &checkpoint.head, &mut replayed)?;
+    }
+    replay(checkpoint, makings.order_actors, index, &mut actor, frames, &mut replayed)?;
+    Ok((actor, replayed))
+}
+
+/// Puts the parts together. `last` is the last position of the journal.
+///
+/// # Errors
+/// [`OpenError`] where the store can't be read, or the counters of a stock key don't add up.
+pub(crate) fn finish(
+    checkpoint: &Checkpoint<'_>,
+    makings: &Makings,
+    parts: Vec<(OrderActor, Replayed)>,
+    last: Position,
+) -> Result<Recovered, OpenError> {
+    let mut recovered = merge(parts, makings.order_actors, checkpoint.store, &checkpoint.head)?;
     for actor in &mut recovered.orders {
         actor.note_recovered(last, makings.now_ms);
     }
@@ -176,15 +210,14 @@ fn feed(
 
 /// Applies the entries of one order actor's slots that stand behind the store's position.
 fn replay(
-    mut actor: OrderActor,
-    index: usize,
+    checkpoint: &Checkpoint<'_>,
     order_actors: usize,
-    sources: &Sources,
-    stored: Position,
-    frames: &channel::Receiver<Arc<Frame>>,
-    mut replayed: Replayed,
-) -> Result<(OrderActor, Replayed), OpenError> {
-    let closed = |number| match &sources.store {
+    index: usize,
+    actor: &mut OrderActor,
+    frames: impl IntoIterator<Item = Arc<Frame>>,
+    replayed: &mut Replayed,
+) -> Result<(), OpenError> {
+    let closed = |number| match checkpoint.store {
         Some(store) => store.order(number).map_err(ColdError::from),
         None => Ok(None),
     };
@@ -195,13 +228,13 @@ fn replay(
             }
             for event in entry.events() {
                 let (position, event) = event?;
-                if position > stored {
-                    actor.replay(position, event, &closed, &mut replayed)?;
+                if position > checkpoint.head.position {
+                    actor.replay(position, event, &closed, replayed)?;
                 }
             }
         }
     }
-    Ok((actor, replayed))
+    Ok(())
 }
 
 fn merge(

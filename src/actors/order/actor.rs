@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::cold::{Load, Loaded, StoreView};
+use super::cold::{Load, Loaded, StoreView, WaitsForLimits};
 use super::collect::Collects;
 use super::evict::{ClosedOrder, DonePayment, is_closed};
 use super::records::{OrderRecord, Records};
@@ -15,7 +15,7 @@ use crate::actors::external::ExternalIndex;
 use crate::actors::numbers::NumberLease;
 use crate::actors::reply::{Answer, Receipt};
 use crate::domain::event::Event;
-use crate::domain::ids::{OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
+use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::reject::Reject;
 use crate::journal::EntryBuffer;
@@ -154,6 +154,9 @@ pub(crate) struct OrderActor {
     pub(super) loading_orders: HashMap<OrderNo, Vec<OrderItem>>,
     /// What waits for its payment to come from the store.
     pub(super) loading_payments: HashMap<PaymentId, Vec<PayRequest>>,
+    /// What waits for a member's limits to come from the store, by ticket.
+    pub(super) loading_limits: HashMap<u64, (MemberId, Vec<StockKey>, WaitsForLimits)>,
+    pub(super) limits_ticket: u64,
     /// Position of the last order event that this actor has appended or recovered.
     pub(super) last_appended: Position,
     pub(super) fired: Vec<(u64, u32)>,
@@ -190,6 +193,8 @@ impl OrderActor {
             left_sum: 0,
             loading_orders: HashMap::new(),
             loading_payments: HashMap::new(),
+            loading_limits: HashMap::new(),
+            limits_ticket: 0,
             last_appended: Position(0),
             fired: Vec::new(),
             counts: OrderCounts::default(),
@@ -273,6 +278,7 @@ impl OrderActor {
                 self.collects.abandon();
                 self.loading_orders.clear();
                 self.loading_payments.clear();
+                self.loading_limits.clear();
                 for slot in self.slots.iter_mut().flatten() {
                     slot.payments.values_mut().for_each(|payment| payment.waiting.clear());
                 }

@@ -5,18 +5,18 @@
 //! never been there or is in the store already, since nothing leaves before it is stored; so an answer can't be
 //! overtaken by what it is about.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::actor::{OrderActor, OrderEffects};
 use super::collect::{Collect, Purpose};
+use super::imports::LimitRequest;
+use super::limits::limited_keys;
 use super::records::OrderRecord;
 use super::slots::PaymentRecord;
 use super::{OrderItem, PayRequest, Query, Recall};
 use crate::actors::reply::{Answer, Receipt, Reply, SubmitReply};
-use crate::domain::hash::{hash128, mix64};
-use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId};
+use crate::domain::hash::{RecordHasher, hash128, mix64};
+use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId, StockKey};
 use crate::domain::order::{Order, OrderStatus, SettledPayment};
 use crate::domain::reject::Reject;
 use crate::domain::request::Caller;
@@ -36,13 +36,14 @@ pub(crate) struct StoreView {
 }
 
 impl StoreView {
-    /// A view of a store that has taken in everything up to `stored`. Filters have so many bits in each generation.
-    pub(crate) fn new(stored: Position, filter_bits: u64) -> Self {
+    /// A view of a store that has taken in everything up to `stored`. Filters have so many bits in each generation;
+    /// the seed keeps others from aiming names at one word of them.
+    pub(crate) fn new(stored: Position, filter_bits: u64, names_seed: u64) -> Self {
         Self {
             stored: AtomicU64::new(stored.0),
             requests: RotatingFilter::new(filter_bits),
             names: RotatingFilter::new(filter_bits),
-            names_seed: RandomState::new().hash_one(1_u64),
+            names_seed,
             warming: AtomicBool::new(true),
         }
     }
@@ -82,9 +83,23 @@ impl StoreView {
         self.names.insert(self.payment_hash(payment));
     }
 
+    /// A member's use of a limit is to be found in the store.
+    pub(crate) fn add_limit(&self, member: MemberId, key: &StockKey) {
+        self.names.insert(self.limit_hash(member, key));
+    }
+
     /// An external number is to be found in the store.
     pub(crate) fn add_external(&self, external: u128) {
         self.names.insert(self.external_hash(external));
+    }
+
+    /// Whether a member's use of a limit may be in the store. Recovery has read all of them, so warming does not matter.
+    pub(super) fn may_have_limit(&self, member: MemberId, key: &StockKey) -> bool {
+        self.names.contains(self.limit_hash(member, key))
+    }
+
+    fn limit_hash(&self, member: MemberId, key: &StockKey) -> u64 {
+        key.fold_into(RecordHasher::new(self.names_seed).word(member.0)).finish()
     }
 
     fn may_have_request(&self, request_hash: u64) -> bool {
@@ -112,6 +127,15 @@ impl StoreView {
 /// What stands for an external number in the store and its filter: a frozen 128-bit hash.
 pub(crate) fn external_key(external_no: &str) -> u128 {
     hash128(external_no.as_bytes())
+}
+
+/// What waits for a member's limits to come from the store.
+#[derive(Debug)]
+pub(crate) enum WaitsForLimits {
+    /// An order that is back from the store itself.
+    Order(Box<Order>),
+    /// A figure of another system.
+    Import(Box<LimitRequest>),
 }
 
 /// A question to the store.
@@ -154,6 +178,17 @@ pub(crate) enum Load {
         request: RequestId,
         /// The shop's number.
         external: Option<u128>,
+        /// Limits of its lines that are not in memory.
+        limits: Vec<StockKey>,
+    },
+    /// Limits that something waits for.
+    Limits {
+        /// What waits, see [`OrderActor::loading_limits`].
+        ticket: u64,
+        /// The member.
+        member: MemberId,
+        /// Which.
+        keys: Vec<StockKey>,
     },
     /// Whether a submission that can't be placed was placed before.
     Recall {
@@ -194,6 +229,15 @@ pub(crate) enum Loaded {
         found: Result<Option<Order>, Reject>,
         /// Whether another order has the external number.
         external_taken: bool,
+        /// The limits that were asked for, each with the units in use.
+        limits: Result<Vec<(StockKey, u32)>, Reject>,
+    },
+    /// To [`Load::Limits`].
+    Limits {
+        /// What waits.
+        ticket: u64,
+        /// The limits, each with the units in use.
+        limits: Result<Vec<(StockKey, u32)>, Reject>,
     },
     /// To [`Load::Recall`].
     Recall {
@@ -232,8 +276,12 @@ impl OrderActor {
                     .map_or(true, |orders| orders.iter().all(|order| order.last_position <= acknowledged));
                 effects.show(Answer::to(reply, orders), is_durable);
             }
-            Loaded::Submission { collect, found, external_taken } => {
+            Loaded::Submission { collect, found, external_taken, limits } => {
+                let found = self.submission_limits_loaded(collect, limits).and(found);
                 self.submission_loaded(collect, found, external_taken, now_ms, effects);
+            }
+            Loaded::Limits { ticket, limits } => {
+                self.waited_limits_loaded(ticket, limits, now_ms, acknowledged, effects);
             }
             Loaded::Recall { recall, reply, found } => match found {
                 Ok(Some(order)) => self.answer_again(&order, recall.body_hash, reply, effects),
@@ -290,9 +338,9 @@ impl OrderActor {
         None
     }
 
-    /// Asks the store whether a collecting submission was placed before, or its external number taken. False where it
-    /// can't have been.
-    pub(super) fn ask_for_submission(&self, collect: u32, effects: &mut OrderEffects) -> bool {
+    /// Asks the store whether a collecting submission was placed before, whether its external number is taken, and for
+    /// its limits. False where the store can't have any of that.
+    pub(super) fn ask_for_submission(&mut self, collect: u32, effects: &mut OrderEffects) -> bool {
         let Some(store) = &self.shared.store else { return false };
         let Some(Collect { purpose: Purpose::Submit { admitted, .. }, .. }) = self.collects.get(collect)
         else {
@@ -301,12 +349,37 @@ impl OrderActor {
         let external_no = admitted.text.as_ref().and_then(|text| text.external_no.as_deref());
         let external =
             external_no.filter(|external_no| store.may_have_external(external_no)).map(external_key);
-        if external.is_none() && !store.may_have_request(admitted.request_hash) {
+        let needs_look = external.is_some() || store.may_have_request(admitted.request_hash);
+        let (member, request) = (admitted.member_id, admitted.request_id);
+        let keys = limited_keys(&admitted.lines);
+        let limits = if keys.is_empty() { keys } else { self.ask_for_limits(member, keys) };
+        if !needs_look && limits.is_empty() {
             return false;
         }
-        let (member, request) = (admitted.member_id, admitted.request_id);
-        effects.loads.push(Load::Submission { collect, member, request, external });
+        if !limits.is_empty() {
+            self.collects.get_mut(collect).asked_limits.clone_from(&limits);
+        }
+        effects.loads.push(Load::Submission { collect, member, request, external, limits });
         true
+    }
+
+    /// Lets something wait for limits that may be in the store; gives it back where none are.
+    pub(super) fn wait_for_limits(
+        &mut self,
+        member: MemberId,
+        keys: Vec<StockKey>,
+        waiting: WaitsForLimits,
+        effects: &mut OrderEffects,
+    ) -> Option<WaitsForLimits> {
+        let keys = if keys.is_empty() { keys } else { self.ask_for_limits(member, keys) };
+        if keys.is_empty() {
+            return Some(waiting);
+        }
+        self.limits_ticket += 1;
+        let ticket = self.limits_ticket;
+        effects.loads.push(Load::Limits { ticket, member, keys: keys.clone() });
+        self.loading_limits.insert(ticket, (member, keys, waiting));
+        None
     }
 
     /// Whether a request that is not in memory may be in the store.
@@ -322,6 +395,7 @@ impl OrderActor {
             self.shared.external.assign(external_no, order.order_no);
         }
         let index = self.records.push(OrderRecord::new(order));
+        self.hold_limits(index);
         self.tables.index_order(index, false, &mut self.records);
         self.tables.restore_request(member, request, index);
         if matches!(status, OrderStatus::Pending | OrderStatus::Paid | OrderStatus::Shipped) {
@@ -358,23 +432,96 @@ impl OrderActor {
         acknowledged: Position,
         effects: &mut OrderEffects,
     ) {
-        let waiting = self.loading_orders.remove(&order_no).unwrap_or_default();
         let reject = match found {
             Ok(Some(order)) => {
-                debug_assert!(self.find(order_no).is_none(), "one question an order");
-                let index = self.enter_again(order);
-                self.note_closed(index, now_ms);
-                for item in waiting {
-                    self.on_item(item, now_ms, acknowledged, effects);
+                // Its limits come back with it.
+                let (member, keys) = (order.member_id, limited_keys(&order.lines));
+                let waiting = WaitsForLimits::Order(Box::new(order));
+                if let Some(WaitsForLimits::Order(order)) =
+                    self.wait_for_limits(member, keys, waiting, effects)
+                {
+                    self.order_is_back(*order, now_ms, acknowledged, effects);
                 }
                 return;
             }
             Ok(None) => Reject::OrderNotFound,
             Err(reject) => reject,
         };
-        for item in waiting {
+        for item in self.loading_orders.remove(&order_no).unwrap_or_default() {
             refuse(item, reject, effects);
         }
+    }
+
+    fn order_is_back(
+        &mut self,
+        order: Order,
+        now_ms: u64,
+        acknowledged: Position,
+        effects: &mut OrderEffects,
+    ) {
+        let waiting = self.loading_orders.remove(&order.order_no).unwrap_or_default();
+        debug_assert!(self.find(order.order_no).is_none(), "one question an order");
+        let index = self.enter_again(order);
+        self.note_closed(index, now_ms);
+        for item in waiting {
+            self.on_item(item, now_ms, acknowledged, effects);
+        }
+    }
+
+    fn submission_limits_loaded(
+        &mut self,
+        collect: u32,
+        limits: Result<Vec<(StockKey, u32)>, Reject>,
+    ) -> Result<(), Reject> {
+        let Some(Collect { purpose: Purpose::Submit { admitted, .. }, .. }) = self.collects.get(collect)
+        else {
+            return Ok(());
+        };
+        let member = admitted.member_id;
+        let asked = self.collects.get_mut(collect).asked_limits.clone();
+        self.note_limits(member, &asked, limits)
+    }
+
+    fn note_limits(
+        &mut self,
+        member: MemberId,
+        asked: &[StockKey],
+        limits: Result<Vec<(StockKey, u32)>, Reject>,
+    ) -> Result<(), Reject> {
+        match limits {
+            Ok(limits) => self.limits_loaded(member, &limits),
+            Err(reject) => {
+                self.limits_not_loaded(member, asked);
+                return Err(reject);
+            }
+        }
+        Ok(())
+    }
+
+    fn waited_limits_loaded(
+        &mut self,
+        ticket: u64,
+        limits: Result<Vec<(StockKey, u32)>, Reject>,
+        now_ms: u64,
+        acknowledged: Position,
+        effects: &mut OrderEffects,
+    ) {
+        let Some((member, keys, waiting)) = self.loading_limits.remove(&ticket) else { return };
+        match (self.note_limits(member, &keys, limits), waiting) {
+            (Ok(()), WaitsForLimits::Order(order)) => {
+                self.order_is_back(*order, now_ms, acknowledged, effects);
+            }
+            (Ok(()), WaitsForLimits::Import(request)) => self.import_limit(*request, now_ms, effects),
+            (Err(reject), WaitsForLimits::Order(order)) => {
+                for item in self.loading_orders.remove(&order.order_no).unwrap_or_default() {
+                    refuse(item, reject, effects);
+                }
+            }
+            (Err(reject), WaitsForLimits::Import(request)) => {
+                effects.answers.push(Answer::to(request.reply, Err(reject)));
+            }
+        }
+        self.let_limits_leave(member, keys);
     }
 
     fn submission_loaded(
@@ -393,9 +540,11 @@ impl OrderActor {
             Ok(None) => return self.begin_unless_refused(collect, now_ms, effects),
             Err(reject) => return self.fail(collect, reject, now_ms, effects),
         };
-        let Purpose::Submit { admitted, retries } = self.collects.remove(collect).purpose else {
+        let Collect { purpose, asked_limits, .. } = self.collects.remove(collect);
+        let Purpose::Submit { admitted, retries } = purpose else {
             unreachable!("only a submission asks for itself")
         };
+        self.let_limits_leave(admitted.member_id, asked_limits);
         self.tables.end_request(admitted.request_hash, collect);
         if let Some(external_no) = admitted.text.as_ref().and_then(|text| text.external_no.as_deref()) {
             self.shared.external.give_back(external_no);

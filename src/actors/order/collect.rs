@@ -3,6 +3,7 @@
 use super::records::NONE;
 use super::{Admitted, AppliedPayment, OrderItem};
 use crate::actors::reply::SubmitReply;
+use crate::domain::ids::StockKey;
 use crate::domain::order::Lines;
 
 /// Why lines are being collected.
@@ -37,6 +38,15 @@ pub(crate) struct Collect {
     pub(crate) held: u32,
     /// Whether the member's limits are taken.
     pub(crate) limits_taken: bool,
+    /// Limits that the store was asked for on its behalf.
+    pub(crate) asked_limits: Vec<StockKey>,
+}
+
+impl Collect {
+    /// One that has nothing yet.
+    pub(crate) fn new(purpose: Purpose) -> Self {
+        Self { purpose, held: 0, limits_taken: false, asked_limits: Vec::new() }
+    }
 }
 
 impl Collect {

@@ -105,7 +105,8 @@ impl OrderActor {
             self.shared.external.leave(external_no, order.order_no);
         }
         self.tables.forget_order(index, &mut self.records);
-        self.records.remove(index);
+        let record = self.records.remove(index);
+        self.release_limits(&record.order);
         self.left_sum = self.left_sum.wrapping_add(hash);
         self.counts.evicted += 1;
     }

@@ -4,6 +4,7 @@
 //! submissions; see [`super::submit`].
 
 use super::actor::{OrderActor, OrderEffects};
+use super::cold::WaitsForLimits;
 use crate::actors::reply::{Answer, ImportOutcome, Reply};
 use crate::domain::event::Event;
 use crate::domain::ids::{MemberId, Slot, StockKey};
@@ -24,6 +25,15 @@ impl OrderActor {
     pub(super) fn import_limit(&mut self, request: LimitRequest, now_ms: u64, effects: &mut OrderEffects) {
         let LimitRequest { limit, reply } = request;
         let ImportedLimit { member_id, key, used, import_id } = limit;
+        // What is added to must be in memory.
+        let request = LimitRequest { limit, reply };
+        let waiting = WaitsForLimits::Import(Box::new(request));
+        let Some(WaitsForLimits::Import(request)) =
+            self.wait_for_limits(member_id, vec![key], waiting, effects)
+        else {
+            return;
+        };
+        let LimitRequest { reply, .. } = *request;
         let slot = Slot::of_member(member_id);
         let state = self.slot(slot).limits.get(&(member_id, key)).copied().unwrap_or_default();
         if state.elsewhere == used {

@@ -1,14 +1,17 @@
 //! Purchase limits per member and stock key: exact under concurrency, because one actor owns the member.
 //!
 //! A limit is taken before the first hold and given back if the order fails. A submission that only the member's own
-//! undecided orders keep from its limit waits for them, in order of arrival. What members have used up in other systems
+//! undecided orders keep from its limit waits for them, in order of arrival. A limit stays in memory as long as an order
+//! that it counts does; then the store has it, behind a filter. What members have used up in other systems
 //! counts too.
+
+use hashbrown::hash_map::Entry;
 
 use super::actor::{OrderActor, OrderEffects};
 use super::collect::Purpose;
-use super::slots::SlotState;
+use super::slots::{LimitUse, SlotState, limit_hash};
 use crate::domain::ids::{MemberId, Slot, StockKey};
-use crate::domain::order::{Line, Lines, OrderStatus};
+use crate::domain::order::{Line, Lines, Order, OrderStatus};
 use crate::domain::reject::Reject;
 
 /// Whether a collection may begin.
@@ -133,6 +136,7 @@ impl OrderActor {
             let limit = state.limits.entry((order.member_id, line.key)).or_default();
             limit.end_collecting(line.quantity);
             limit.used += line.quantity;
+            limit.orders += 1;
         }
     }
 
@@ -145,7 +149,110 @@ impl OrderActor {
                 limit.end_collecting(line.quantity);
             }
         }
-        forget_unused(state, member, lines);
+        self.let_limits_leave(member, limited_keys(lines));
+    }
+
+    /// Counts an order in memory for its limits.
+    pub(super) fn hold_limits(&mut self, index: u32) {
+        let Self { slots, records, .. } = self;
+        let order = &records.get(index).order;
+        let state = slots[order.order_no.slot().index()].as_deref_mut().expect("an order is its owner's");
+        for line in limited(&order.lines) {
+            state.limits.entry((order.member_id, line.key)).or_default().orders += 1;
+        }
+    }
+
+    /// An order leaves memory: so do its limits that nothing else in memory needs.
+    pub(super) fn release_limits(&mut self, order: &Order) {
+        let state = self.slot(order.order_no.slot());
+        for line in limited(&order.lines) {
+            if let Some(limit) = state.limits.get_mut(&(order.member_id, line.key)) {
+                limit.orders -= 1;
+            }
+        }
+        self.let_limits_leave(order.member_id, limited_keys(&order.lines));
+    }
+
+    /// Lets go of limits that nothing in memory needs: the store has them, because it has the orders that they count.
+    pub(super) fn let_limits_leave(&mut self, member: MemberId, keys: impl IntoIterator<Item = StockKey>) {
+        let Self { slots, shared, left_sum, .. } = self;
+        let state = slots[Slot::of_member(member).index()].as_deref_mut().expect("a member is its owner's");
+        for key in keys {
+            let Some(limit) = state.limits.get(&(member, key)) else { continue };
+            // Submissions in the queue are weighed against what is in memory.
+            if !limit.may_leave() || state.queues.get(&member).is_some_and(|queue| !queue.is_empty()) {
+                continue;
+            }
+            if !limit.is_unknown && limit.used > 0 {
+                let Some(store) = &shared.store else { continue };
+                store.add_limit(member, &key);
+                *left_sum = left_sum.wrapping_add(limit_hash(member, &key, limit.used));
+            }
+            state.limits.remove(&(member, key));
+        }
+    }
+
+    /// Lets go of every limit that nothing in memory needs, after recovery has read them all.
+    pub(super) fn let_all_limits_leave(&mut self) {
+        let mut found: Vec<(MemberId, StockKey)> = Vec::new();
+        for slot in self.slots.iter().flatten() {
+            let may_leave = slot.limits.iter().filter(|(_, limit)| limit.may_leave());
+            found.extend(may_leave.map(|(key, _)| *key));
+        }
+        for (member, key) in found {
+            self.let_limits_leave(member, [key]);
+        }
+    }
+
+    /// The limits of these lines that the store may know and memory does not; they are asked for from here on.
+    pub(super) fn ask_for_limits(&mut self, member: MemberId, keys: Vec<StockKey>) -> Vec<StockKey> {
+        let Self { slots, shared, .. } = self;
+        let Some(store) = &shared.store else { return Vec::new() };
+        let state = slots[Slot::of_member(member).index()].as_deref_mut().expect("a member is its owner's");
+        let mut asked = keys;
+        asked.retain(|key| match state.limits.entry((member, *key)) {
+            Entry::Occupied(mut known) => {
+                let limit = known.get_mut();
+                limit.asked += u32::from(limit.is_unknown);
+                limit.is_unknown
+            }
+            Entry::Vacant(vacant) => {
+                let may_be_stored = store.may_have_limit(member, key);
+                if may_be_stored {
+                    vacant.insert(LimitUse { asked: 1, is_unknown: true, ..LimitUse::default() });
+                }
+                may_be_stored
+            }
+        });
+        asked
+    }
+
+    /// The store's answer about limits.
+    pub(super) fn limits_loaded(&mut self, member: MemberId, limits: &[(StockKey, u32)]) {
+        let Self { slots, left_sum, .. } = self;
+        let state = slots[Slot::of_member(member).index()].as_deref_mut().expect("a member is its owner's");
+        for (key, used) in limits {
+            let Some(limit) = state.limits.get_mut(&(member, *key)) else {
+                debug_assert!(false, "a limit that was asked for stays");
+                continue;
+            };
+            limit.asked -= 1;
+            if std::mem::take(&mut limit.is_unknown) {
+                limit.used += used;
+                *left_sum = left_sum.wrapping_sub(limit_hash(member, key, *used));
+            }
+        }
+    }
+
+    /// The store could not answer about limits.
+    pub(super) fn limits_not_loaded(&mut self, member: MemberId, keys: &[StockKey]) {
+        let state = self.slot(Slot::of_member(member));
+        for key in keys {
+            if let Some(limit) = state.limits.get_mut(&(member, *key)) {
+                limit.asked -= 1;
+            }
+        }
+        self.let_limits_leave(member, keys.iter().copied());
     }
 
     /// Follows an order's change of status: cancelled units don't count.
@@ -177,7 +284,6 @@ impl OrderActor {
                 limit.used -= line.quantity;
             }
         }
-        forget_unused(state, order.member_id, &order.lines);
     }
 }
 
@@ -188,13 +294,9 @@ fn take(state: &mut SlotState, member: MemberId, lines: &Lines, is_exempt: bool)
     }
 }
 
-/// Drops counters that are back at zero, so that they take no memory.
-fn forget_unused(state: &mut SlotState, member: MemberId, lines: &Lines) {
-    for line in limited(lines) {
-        if state.limits.get(&(member, line.key)).is_some_and(|limit| *limit == Default::default()) {
-            state.limits.remove(&(member, line.key));
-        }
-    }
+/// The stock keys of the limited lines.
+pub(super) fn limited_keys(lines: &Lines) -> Vec<StockKey> {
+    limited(lines).map(|line| line.key).collect()
 }
 
 #[cfg(test)]

@@ -203,7 +203,7 @@ impl OrderActor {
     ) {
         let lines = self.records.get(index).order.lines.clone();
         let purpose = Purpose::Revive { index, payment, lines, waiting: Vec::new() };
-        let collect = self.collects.insert(Collect { purpose, held: 0, limits_taken: false });
+        let collect = self.collects.insert(Collect::new(purpose));
         self.records.get_mut(index).reviving = collect;
         self.begin(collect, now_ms, effects);
     }

@@ -3,6 +3,7 @@
 use super::actor::{OrderActor, OrderEffects};
 use super::cold::Load;
 use super::records::NONE;
+use super::slots::limit_hash;
 use super::{OrderItem, Query};
 use crate::actors::reply::Answer;
 use crate::domain::hash::RecordHasher;
@@ -68,6 +69,12 @@ fn orders_of(actor: &OrderActor, member: MemberId, before: Option<OrderNo>, len_
 }
 
 impl OrderActor {
+    /// Payments in memory.
+    #[cfg(test)]
+    pub(crate) fn payments_len(&self) -> usize {
+        self.slots.iter().flatten().map(|slot| slot.payments.len()).sum()
+    }
+
     /// This actor's part of the state hash: the sum over its orders, limits and payments, those that have left memory
     /// included. Takes time in proportion to the number of those in memory.
     pub(crate) fn state_hash(&self) -> u64 {
@@ -81,10 +88,8 @@ impl OrderActor {
                     let hash = key.fold_into(RecordHasher::new(6).word(member.0));
                     sum = sum.wrapping_add(hash.word(u64::from(limit.elsewhere)).finish());
                 }
-                if limit.used > 0 {
-                    let hash = key.fold_into(RecordHasher::new(4).word(member.0)).word(u64::from(limit.used));
-                    sum = sum.wrapping_add(hash.finish());
-                }
+                // One whose figure is still in the store counts among what has left memory.
+                sum = sum.wrapping_add(limit_hash(*member, key, limit.used));
             }
             for (payment, record) in &slot.payments {
                 sum = sum.wrapping_add(record.record_hash(*payment));

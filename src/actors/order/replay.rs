@@ -190,6 +190,7 @@ impl OrderActor {
         let (member, request, is_closed) = (order.member_id, order.request_id, is_closed(order.status));
         let index = self.enter(order);
         self.tables.restore_request(member, request, index);
+        self.hold_limits(index);
         self.records.get_mut(index).stored_open = true;
         if is_closed {
             self.note_closed(index, 0);
@@ -211,12 +212,15 @@ impl OrderActor {
     /// Finished payments and closed orders that recovery has found leave some time later.
     pub(crate) fn note_recovered(&mut self, last: Position, now_ms: u64) {
         self.recovered_up_to(last);
+        self.let_all_limits_leave();
         let done: Vec<_> = self.slots.iter().flatten().flat_map(|slot| &slot.payments).collect();
-        let done: Vec<_> = done
+        let mut done: Vec<_> = done
             .into_iter()
             .filter(|(_, record)| record.result.is_some())
             .map(|(payment, _)| *payment)
             .collect();
+        // A hash table's order is not the run's.
+        done.sort_unstable();
         for payment in done {
             self.note_paid(payment, last, now_ms);
         }
@@ -291,6 +295,7 @@ impl OrderActor {
         let order = &records.get(index).order;
         tables.restore_request(order.member_id, order.request_id, index);
         for line in order.lines.iter().filter(|line| line.limit_per_member > 0) {
+            state.limits.entry((order.member_id, line.key)).or_default().orders += 1;
             let ahead = replayed.limits_ahead.get(&(order.member_id, line.key));
             if ahead.is_some_and(|as_of| position <= *as_of) {
                 continue;

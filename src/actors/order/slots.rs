@@ -8,7 +8,7 @@ use super::index::Index;
 use super::records::{NONE, Records};
 use super::{PaymentOutcome, PaymentResult};
 use crate::actors::reply::Reply;
-use crate::domain::hash::mix64;
+use crate::domain::hash::{RecordHasher, mix64};
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, RequestId, SLOTS, Slot, StockKey};
 use crate::domain::money::Money;
 use crate::domain::order::payment_hash;
@@ -72,6 +72,12 @@ pub(crate) struct LimitUse {
     pub(crate) used: u32,
     /// In orders of other systems, as the last import said.
     pub(crate) elsewhere: u32,
+    /// Orders in memory, whatever their status, that have a line with this limit.
+    pub(crate) orders: u32,
+    /// Questions to the store that will tell `used`, or could have.
+    pub(crate) asked: u32,
+    /// Whether `used` is still to come from the store; nothing is decided by it before.
+    pub(crate) is_unknown: bool,
     /// In orders that are collecting their lines.
     pub(crate) collecting: u32,
     /// The lowest limit among those that were let in to collect, which may be of different revisions; 0 while nothing
@@ -80,6 +86,11 @@ pub(crate) struct LimitUse {
 }
 
 impl LimitUse {
+    /// Whether nothing in memory needs it.
+    pub(crate) fn may_leave(&self) -> bool {
+        self.orders == 0 && self.asked == 0 && self.collecting == 0 && self.elsewhere == 0
+    }
+
     /// An order with this limit begins to collect so many units.
     pub(crate) fn begin_collecting(&mut self, units: u32, limit: u32) {
         self.strictest = if self.collecting == 0 { limit } else { self.strictest.min(limit) };
@@ -93,6 +104,14 @@ impl LimitUse {
             self.strictest = 0;
         }
     }
+}
+
+/// A limit's part of the state hash, for units in this engine's orders.
+pub(crate) fn limit_hash(member: MemberId, key: &StockKey, used: u32) -> u64 {
+    if used == 0 {
+        return 0;
+    }
+    key.fold_into(RecordHasher::new(4).word(member.0)).word(u64::from(used)).finish()
 }
 
 /// A payment that was received.

@@ -5,7 +5,7 @@ use std::num::NonZeroU8;
 use super::actor::{OrderActor, OrderEffects, StockEffect};
 use super::cold::Load;
 use super::collect::{Collect, Purpose};
-use super::limits::LimitVerdict;
+use super::limits::{LimitVerdict, limited_keys};
 use super::slots::Known;
 use super::{Admitted, HoldResult, Recall};
 use crate::actors::external::Claim;
@@ -74,7 +74,7 @@ impl OrderActor {
 
         let hash = admitted.request_hash;
         let purpose = Purpose::Submit { admitted, retries: Vec::new() };
-        let collect = self.collects.insert(Collect { purpose, held: 0, limits_taken: false });
+        let collect = self.collects.insert(Collect::new(purpose));
         self.tables.begin_request(hash, collect);
         if !self.ask_for_submission(collect, effects) {
             self.begin(collect, now_ms, effects);
@@ -218,7 +218,8 @@ impl OrderActor {
         let collect = self.collects.remove(index);
         let held = collect.lines()[..collect.held as usize].iter();
         effects.stock.extend(held.map(|line| (line.key, line.quantity, StockEffect::GiveBack)));
-        match collect.purpose {
+        let Collect { purpose, limits_taken, .. } = collect;
+        match purpose {
             Purpose::Submit { admitted, retries } => {
                 self.tables.end_request(admitted.request_hash, index);
                 if let Some(external_no) = admitted.text.as_ref().and_then(|text| text.external_no.as_deref())
@@ -234,14 +235,16 @@ impl OrderActor {
                     self.counts.duplicates += 1;
                     effects.answers.push(Answer::Submit(retry, Err(reject)));
                 }
-                if collect.limits_taken {
+                if limits_taken {
                     self.give_back_limits(admitted.member_id, &admitted.lines);
                     self.wake_member(admitted.member_id, now_ms, effects);
                 }
+                // Those that the store was asked for, and nothing in memory needs now.
+                self.let_limits_leave(admitted.member_id, limited_keys(&admitted.lines));
             }
             Purpose::Revive { index: order, payment, lines, waiting } => {
                 let member = self.records.get(order).order.member_id;
-                if collect.limits_taken {
+                if limits_taken {
                     self.give_back_limits(member, &lines);
                 }
                 let reason = match reject {

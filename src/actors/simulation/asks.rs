@@ -78,6 +78,19 @@ pub(super) struct SubmitAsk {
     pub(super) refused: bool,
     /// The order that the request had placed, committed, when it was sent.
     pub(super) placed: Option<OrderNo>,
+    /// What the front door would have said, had the request not been known.
+    pub(super) refusal: Option<Reject>,
+}
+
+/// What a page of a member's orders has to show.
+#[derive(Clone, Debug)]
+pub(super) struct PageAsk {
+    pub(super) member: MemberId,
+    /// Only orders below this number.
+    pub(super) before: Option<OrderNo>,
+    pub(super) len_max: usize,
+    /// The orders that were committed when the question was sent, newest first, with their versions.
+    pub(super) seen: Vec<(OrderNo, u32)>,
 }
 
 /// What is to be done with an order.
@@ -97,12 +110,16 @@ pub(super) enum Ask {
         order_no: OrderNo,
         caller: Caller,
         wish: Wish,
+        /// Whether the caller could see the order, committed, when the command was sent.
+        visible: bool,
         reply: Receiver<Result<Receipt, Reject>>,
     },
     Pay {
         id: PaymentId,
         order_no: OrderNo,
         amount: Money,
+        /// Whether the order was committed when the notification was sent.
+        exists: bool,
         reply: Receiver<Result<PaymentOutcome, Reject>>,
     },
     Adjust {
@@ -117,16 +134,18 @@ pub(super) enum Ask {
     Order {
         order_no: OrderNo,
         caller: Caller,
+        /// The version that was committed when the question was sent, if the caller could see the order.
+        seen: Option<u32>,
         reply: Receiver<Result<Order, Reject>>,
     },
     Orders {
-        member: MemberId,
+        page: PageAsk,
         reply: Receiver<Result<Vec<Order>, Reject>>,
     },
 }
 
 /// Whether an order exists for a caller, by what is committed.
-fn visible(facts: &Facts, order_no: OrderNo, caller: Caller) -> bool {
+pub(super) fn visible(facts: &Facts, order_no: OrderNo, caller: Caller) -> bool {
     facts.orders.get(&order_no).is_some_and(|order| caller.may_see(order.created.member_id))
 }
 
@@ -176,6 +195,7 @@ pub(super) fn check_submit(ask: &SubmitAsk, answer: &SubmitResult, facts: &Facts
             assert!(busy, "R8: nobody else is claiming this external number: {ask:?}");
         }
         Err(Reject::Overloaded { bound: "waiters_max", .. }) => {}
+        Err(reject) if ask.refusal == Some(*reject) => {}
         Err(reject) => panic!("R4: a submission is answered with {reject:?}: {ask:?}"),
     }
 }
@@ -183,6 +203,7 @@ pub(super) fn check_submit(ask: &SubmitAsk, answer: &SubmitResult, facts: &Facts
 /// Checks the answer to a command.
 pub(super) fn check_command(
     (order_no, caller, wish): (OrderNo, Caller, Wish),
+    was_visible: bool,
     answer: &Result<Receipt, Reject>,
     facts: &Facts,
     now_ms: u64,
@@ -202,7 +223,7 @@ pub(super) fn check_command(
             };
             assert!(done, "R4: it was never committed: {what}");
         }
-        Err(Reject::OrderNotFound) => assert!(!visible(facts, order_no, caller), "R4: {what}"),
+        Err(Reject::OrderNotFound) => assert!(!was_visible, "R4: {what}"),
         Err(Reject::WrongStatus { status, .. }) => {
             assert!(visible(facts, order_no, caller), "R14: {what}");
             assert!(was(*status), "R4: the status was never committed: {what}");
@@ -219,6 +240,7 @@ pub(super) fn check_command(
 /// Checks the answer to a payment notification.
 pub(super) fn check_pay(
     (id, order_no, amount): (PaymentId, OrderNo, Money),
+    existed: bool,
     answer: &Result<PaymentOutcome, Reject>,
     facts: &Facts,
 ) {
@@ -230,7 +252,7 @@ pub(super) fn check_pay(
             assert_eq!(committed, Some((order_no, Some(outcome.result))), "R4: {what}");
             assert_eq!(outcome.order_no, order_no, "R8: {what}");
         }
-        Err(Reject::OrderNotFound) => assert!(!facts.orders.contains_key(&order_no), "R4: {what}"),
+        Err(Reject::OrderNotFound) => assert!(!existed, "R4: {what}"),
         Err(Reject::WrongAmount { expected, .. }) => {
             let committed = facts.orders.get(&order_no).map(|order| order.created.pay_amount);
             assert!(committed == Some(*expected) && *expected != amount, "R4: {what}");
@@ -265,8 +287,9 @@ pub(super) fn check_adjust(
     }
 }
 
-/// Checks one order that was read.
-pub(super) fn check_read(order: &Order, caller: Caller, facts: &Facts) {
+/// Checks one order that was read; `seen` is the version that was committed before.
+pub(super) fn check_read(order: &Order, caller: Caller, seen: u32, facts: &Facts) {
+    assert!(order.version >= seen, "R4: a read shows less than what was acknowledged, {seen}: {order:?}");
     assert!(caller.may_see(order.member_id), "R14: {caller:?} sees {order:?}");
     let committed = facts.orders.get(&order.order_no);
     let shown = committed
@@ -274,9 +297,23 @@ pub(super) fn check_read(order: &Order, caller: Caller, facts: &Facts) {
     assert!(shown, "R4: a read shows what is not committed: {order:?}");
 }
 
-/// Checks that an order was rightly not found.
-pub(super) fn check_not_found(order_no: OrderNo, caller: Caller, facts: &Facts) {
-    assert!(!visible(facts, order_no, caller), "R4: {order_no} is not found by {caller:?}");
+/// Checks a page of a member's orders: newest first, no gap, no duplicate, nothing of others.
+pub(super) fn check_page(ask: &PageAsk, orders: &[Order], facts: &Facts) {
+    let numbers: Vec<_> = orders.iter().map(|order| order.order_no).collect();
+    assert!(numbers.len() <= ask.len_max, "R12: {} orders for {ask:?}", numbers.len());
+    assert!(numbers.is_sorted_by(|a, b| a > b), "newest first, each once: {numbers:?} for {ask:?}");
+    let is_below = |number: OrderNo| ask.before.is_none_or(|before| number < before);
+    assert!(numbers.iter().all(|number| is_below(*number)), "{numbers:?} for {ask:?}");
+    let is_full = numbers.len() == ask.len_max;
+    for (number, _) in &ask.seen {
+        // What comes behind a full page is for the next one.
+        let is_behind = is_full && numbers.last().is_some_and(|last| number < last);
+        assert!(is_behind || numbers.contains(number), "R4: {number} is missing in {numbers:?} for {ask:?}");
+    }
+    for order in orders {
+        let seen = ask.seen.iter().find(|(number, _)| *number == order.order_no);
+        check_read(order, Caller::Member(ask.member), seen.map_or(0, |(_, version)| *version), facts);
+    }
 }
 
 /// Checks why late money goes back (R10).

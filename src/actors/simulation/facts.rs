@@ -70,6 +70,8 @@ pub(super) struct Facts {
     pub(super) stock: BTreeMap<StockKey, KeyFacts>,
     /// Units of limited lines in orders that are not cancelled.
     pub(super) used: BTreeMap<(MemberId, StockKey), i64>,
+    /// Sum of the hashes of all catalogue revisions.
+    pub(super) catalogue_hash: u64,
     /// Exclusive end of the reserved order numbers.
     pub(super) numbers_until_ms: u64,
     /// Time of the latest event.
@@ -105,7 +107,9 @@ impl Facts {
             Event::NumbersReserved { until_ms, .. } => {
                 self.numbers_until_ms = self.numbers_until_ms.max(*until_ms);
             }
-            Event::SkuPut { .. } => {}
+            Event::SkuPut { revision, sku, .. } => {
+                self.catalogue_hash = self.catalogue_hash.wrapping_add(sku.record_hash(*revision));
+            }
             Event::StockAdjusted { key, adjustment_id, change, delta, .. } => {
                 self.stock.entry(*key).or_default().total += delta;
                 self.adjustments.insert((*key, *adjustment_id), *change);

@@ -7,7 +7,6 @@ use super::seats::REFUSALS_KEPT;
 use super::world::World;
 use crate::actors::reply::Receipt;
 use crate::domain::reject::Reject;
-use crate::domain::request::Caller;
 
 impl World {
     /// Hears the answers that have come, and checks each.
@@ -32,13 +31,14 @@ impl World {
                 let answer = heard!(reply);
                 self.heard_submit(submit, answer);
             }
-            Ask::Command { order_no, caller, wish, reply } => {
+            Ask::Command { order_no, caller, wish, visible, reply } => {
                 let answer = heard!(reply);
-                asks::check_command((*order_no, *caller, *wish), &answer, &self.committed, self.now_ms);
+                let command = (*order_no, *caller, *wish);
+                asks::check_command(command, *visible, &answer, &self.committed, self.now_ms);
             }
-            Ask::Pay { id, order_no, amount, reply } => {
+            Ask::Pay { id, order_no, amount, exists, reply } => {
                 let answer = heard!(reply);
-                asks::check_pay((*id, *order_no, *amount), &answer, &self.committed);
+                asks::check_pay((*id, *order_no, *amount), *exists, &answer, &self.committed);
             }
             Ask::Adjust { key, id, change, reply } => {
                 let answer = heard!(reply);
@@ -48,14 +48,13 @@ impl World {
                 let counters = heard!(reply).expect("counters can always be read");
                 assert!(counters.balanced(), "R1: {counters:?}");
             }
-            Ask::Order { order_no, caller, reply } => match heard!(reply) {
-                Ok(order) => asks::check_read(&order, *caller, &self.committed),
-                Err(_) => asks::check_not_found(*order_no, *caller, &self.committed),
+            Ask::Order { order_no, caller, seen, reply } => match heard!(reply) {
+                Ok(order) => asks::check_read(&order, *caller, seen.unwrap_or(0), &self.committed),
+                Err(_) => assert_eq!(*seen, None, "R4: {order_no} is not found by {caller:?}"),
             },
-            Ask::Orders { member, reply } => {
-                for order in heard!(reply).expect("a member's orders can always be read") {
-                    asks::check_read(&order, Caller::Member(*member), &self.committed);
-                }
+            Ask::Orders { page, reply } => {
+                let orders = heard!(reply).expect("a member's orders can always be read");
+                asks::check_page(page, &orders, &self.committed);
             }
         }
         self.tally.answers += 1;

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::random::Random;
 use crate::actors::reply::Answer;
 use crate::domain::event::Event;
 use crate::domain::ids::{Position, Slot};
-use crate::journal::{EntryBuffer, Frame, pack};
+use crate::journal::{EncodedFrame, EntryBuffer, Frame, pack};
 
 /// One decision as the journal has it.
 #[derive(Clone, Debug)]
@@ -38,7 +39,9 @@ struct Batch {
 /// The journal.
 #[derive(Default)]
 pub(super) struct Log {
+    /// The whole history, for the oracle; the process can read it from `trimmed_len` on.
     entries: Vec<Entry>,
+    trimmed_len: usize,
     committed_len: usize,
     queue: VecDeque<Batch>,
 }
@@ -47,8 +50,7 @@ pub(super) struct Log {
 pub(super) fn decode(buffer: &EntryBuffer, first: Position) -> Vec<Entry> {
     let mut entries = Vec::new();
     for encoded in pack(buffer, first) {
-        let frame = Frame::parse(encoded.first(), Arc::new(encoded.bytes().to_vec())).unwrap();
-        for view in frame.entries() {
+        for view in parse(&encoded).entries() {
             let events = view.events().map(|event| event.unwrap().1).collect();
             entries.push(Entry { first: view.first, slot: view.slot, events });
         }
@@ -56,8 +58,20 @@ pub(super) fn decode(buffer: &EntryBuffer, first: Position) -> Vec<Entry> {
     entries
 }
 
+fn parse(encoded: &EncodedFrame) -> Frame {
+    let bytes = Arc::new(encoded.bytes().to_vec());
+    Frame::parse(encoded.first(), bytes).expect("what was framed can be read")
+}
+
 fn end_of(entries: &[Entry]) -> Position {
-    entries.last().map_or(Position(0), |entry| Position(entry.first.0 + entry.events.len() as u64 - 1))
+    entries.last().map_or(Position(0), Entry::last)
+}
+
+impl Entry {
+    /// Position of its last event.
+    fn last(&self) -> Position {
+        Position(self.first.0 + self.events.len() as u64 - 1)
+    }
 }
 
 impl Log {
@@ -79,6 +93,44 @@ impl Log {
     /// Entries that are committed.
     pub(super) fn committed(&self) -> &[Entry] {
         &self.entries[..self.committed_len]
+    }
+
+    /// The first position that the process can read.
+    pub(super) fn first(&self) -> Position {
+        Position(end_of(&self.entries[..self.trimmed_len]).0 + 1)
+    }
+
+    /// Committed entries in frames of any size, from the one that contains `from` on, with about `events_max` events.
+    pub(super) fn frames(&self, random: &mut Random, from: Position, events_max: u64) -> Vec<Frame> {
+        let committed = self.committed();
+        let mut start = committed.partition_point(|entry| entry.last() < from);
+        assert!(start >= self.trimmed_len, "the journal is trimmed behind {from}");
+        if start > self.trimmed_len && random.percent(30) {
+            // A frame may begin before what is asked for.
+            start -= 1;
+        }
+        let mut frames = Vec::new();
+        let mut rest = &committed[start..];
+        while let Some(first) = rest.first()
+            && first.first.0 < from.0.saturating_add(events_max)
+        {
+            let len = random.between(1, 4).min(rest.len() as u64) as usize;
+            let mut buffer = EntryBuffer::new();
+            rest[..len].iter().for_each(|entry| buffer.push(&entry.events));
+            for encoded in pack(&buffer, first.first) {
+                frames.push(parse(&encoded));
+            }
+            rest = &rest[len..];
+        }
+        frames
+    }
+
+    /// Takes away entries that lie wholly before `keep_from`, never the last one; gives how many.
+    pub(super) fn trim(&mut self, keep_from: Position) -> u64 {
+        let before = self.trimmed_len;
+        let end = self.committed().partition_point(|entry| entry.last() < keep_from);
+        self.trimmed_len = before.max(end.min(self.committed_len.saturating_sub(1)));
+        (self.trimmed_len - before) as u64
     }
 
     /// Whether anything waits to be committed.

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::log::{Entry, decode};
+use super::store::StoreSeat;
+use super::world::World;
 use crate::actors::external::ExternalIndex;
 use crate::actors::numbers::NumberLease;
 use crate::actors::order::OrderItem;
 use crate::actors::order::actor::{OrderActor, OrderEffects, OrderSettings, OrderShared};
+use crate::actors::order::cold::StoreView;
 use crate::actors::order::replay::{Replayed, StockDelta};
 use crate::actors::order::shell::owner_of;
 use crate::actors::order::slots::KeyHasher;
@@ -19,6 +22,9 @@ use crate::actors::stock::gauge::Gauge;
 use crate::actors::stock::{Holder, StockItem};
 use crate::domain::event::Event;
 use crate::domain::ids::{AdjustmentId, Position, StockKey};
+use crate::engine::recovery::{Checkpoint, Makings, Recovered, finish, recover_actor};
+use crate::projection::levels::MemoryPages;
+use crate::projection::store::Checkpointer;
 use crate::runtime::filter::RotatingFilter;
 use crate::runtime::recent::RecentRefusals;
 
@@ -145,10 +151,11 @@ pub(super) struct Process {
     pub(super) stock: BTreeMap<StockKey, StockSeat>,
     /// A reservation of order numbers waits to be committed.
     pub(super) numbers_under_way: bool,
+    pub(super) store: Option<StoreSeat>,
 }
 
 impl Process {
-    /// The process that recovers these entries with so many order actors, its timers not armed yet.
+    /// The process that recovers these entries with so many order actors, without a store, its timers not armed yet.
     pub(super) fn recover(
         entries: &[Entry],
         order_actors: usize,
@@ -180,6 +187,14 @@ impl Process {
             replayed.push(found);
         }
         let stock = merge(&mut actors, replayed);
+        Self::seated(shared, actors, stock)
+    }
+
+    fn seated(
+        shared: Arc<OrderShared>,
+        actors: Vec<OrderActor>,
+        stock: BTreeMap<StockKey, StockSeat>,
+    ) -> Self {
         let filter = RotatingFilter::new(1 << 13);
         for actor in &actors {
             actor.request_hashes().for_each(|hash| filter.insert(hash));
@@ -191,7 +206,7 @@ impl Process {
             stage: Stage::Idle,
         };
         let orders = actors.into_iter().map(seat).collect();
-        Self { shared, filter, orders, stock, numbers_under_way: false }
+        Self { shared, filter, orders, stock, numbers_under_way: false, store: None }
     }
 
     /// The state hash, meaningful with nothing under way.
@@ -203,7 +218,62 @@ impl Process {
 
     /// Whether nobody has anything to do.
     pub(super) fn is_quiet(&self) -> bool {
-        !self.orders.iter().any(OrderSeat::is_busy) && !self.stock.values().any(StockSeat::is_busy)
+        !self.orders.iter().any(OrderSeat::is_busy)
+            && !self.stock.values().any(StockSeat::is_busy)
+            && self.store.as_ref().is_none_or(|store| store.loads.is_empty())
+    }
+}
+
+impl World {
+    /// The process that recovers from these pages and the journal behind them, with so many order actors.
+    pub(super) fn recover_from_store(&mut self, pages: MemoryPages, order_actors: usize) -> Process {
+        let temper = self.temper.store.expect("a run with a store says how it behaves");
+        if self.random.percent(temper.fail_percent) {
+            pages.fail_commit_at(self.random.between(1, 20));
+        }
+        let seed = self.random.next();
+        let checkpointer = Checkpointer::open(Box::new(pages.clone()), None).expect("a store can be opened");
+        let reader = checkpointer.reader();
+        let head = reader.head().expect("the head can be read");
+        let (stored, last) = (head.position, self.log.acknowledged());
+        assert!(stored <= last, "R11: the store is at {stored}, the journal ends at {last}");
+        let next = Position(stored.0 + 1);
+        assert!(self.log.first() <= next, "R7: {next} is trimmed");
+
+        let view = Arc::new(StoreView::new(stored, temper.filter_bits, seed));
+        let shared = Arc::new(OrderShared {
+            hasher: KeyHasher::new(seed),
+            refusals: RecentRefusals::new(REFUSALS_KEPT),
+            external: ExternalIndex::default(),
+            lease: NumberLease::default(),
+            store: Some(Arc::clone(&view)),
+        });
+        let makings = Makings {
+            order_actors,
+            settings: self.temper.settings,
+            shared: Arc::clone(&shared),
+            now_ms: self.now_ms,
+        };
+        let checkpoint = Checkpoint { store: Some(&reader), head };
+        let frames = self.log.frames(&mut self.random, next, u64::MAX);
+        let frames: Vec<_> = frames.into_iter().map(Arc::new).collect();
+        let mut parts = Vec::new();
+        for index in 0..order_actors {
+            let part = recover_actor(&checkpoint, &makings, index, frames.iter().cloned());
+            let part = part.expect("R7: what was written can be recovered");
+            self.tally.limits_ahead += part.1.limits_ahead.len() as u64;
+            parts.push(part);
+        }
+        let Recovered { orders, stock, catalogue, numbers_until_ms, latest_at_ms, .. } =
+            finish(&checkpoint, &makings, parts, last).expect("R7: the parts fit together");
+        let facts = &self.committed;
+        assert_eq!(numbers_until_ms, facts.numbers_until_ms, "R8: reserved order numbers");
+        assert_eq!(latest_at_ms, facts.latest_at_ms, "R9: engine time goes on from its latest event");
+        assert_eq!(catalogue.state_hash(), facts.catalogue_hash, "R7: the catalogue");
+        let stock = stock.into_iter().map(|(key, actor)| (key, StockSeat::new(actor))).collect();
+        let mut process = Process::seated(shared, orders, stock);
+        process.store = Some(StoreSeat::new(pages, checkpointer, view));
+        process
     }
 }
 

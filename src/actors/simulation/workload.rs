@@ -2,21 +2,24 @@
 
 use tokio::sync::oneshot;
 
-use super::asks::{Ask, SubmitAsk, Wish};
+use super::asks::{self, Ask, PageAsk, SubmitAsk, Wish};
 use super::world::World;
+use crate::actors::numbers::NumberLease;
 use crate::actors::order::submit::{sticky_code, sticky_reject};
-use crate::actors::order::{Action, Admitted, CommandRequest, OrderItem, PayRequest, Query};
+use crate::actors::order::{Action, Admitted, CommandRequest, OrderItem, PayRequest, Query, Recall};
 use crate::actors::reply::SubmitReply;
 use crate::actors::stock::{Adjust, StockItem};
 use crate::domain::catalogue::Sku;
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, RequestId, SkuId, Slot, StockKey};
 use crate::domain::money::Money;
-use crate::domain::order::CloseReason;
+use crate::domain::order::{CloseReason, Lines};
 use crate::domain::reject::Reject;
 use crate::domain::request::{Caller, OrderLine, OrderRef, Payment, Shipment, StockChange, SubmitOrder};
 
 const MEMBERS: u64 = 6;
 const SKUS: u64 = 4;
+/// External numbers in use, few enough to be used again.
+const EXTERNALS: u64 = 16;
 /// Callers who wait at one time; the front door's credits bound them.
 const ASKS_MAX: usize = 60;
 
@@ -49,9 +52,9 @@ impl Workload {
             0..36 => self.submit_new(world),
             36..52 => self.submit_again(world),
             52..70 => self.pay(world),
-            70..86 => self.command(world),
-            86..90 => self.adjust_some(world),
-            90..98 => self.read(world),
+            70..82 => self.command(world),
+            82..86 => self.adjust_some(world),
+            86..98 => self.read(world),
             _ => {
                 let sku = SkuId(world.random.between(1, SKUS));
                 self.put_sku(world, sku);
@@ -100,8 +103,8 @@ impl Workload {
             let quantity = if random.percent(70) { 1 } else { random.between(1, 3) as u32 };
             order.lines.push(OrderLine::new(random.between(1, SKUS), quantity));
         }
-        if random.percent(15) {
-            order.external_no = Some(format!("web-{}", random.below(30)).into());
+        if random.percent(20) {
+            order.external_no = Some(format!("web-{}", random.below(EXTERNALS)).into());
         }
         order
     }
@@ -124,13 +127,17 @@ impl Workload {
             let (revision, sku) = world.catalogue.get(&sku)?;
             Some(price(*revision, sku))
         });
-        // A SKU that went off sale, or whose revision a crash took back.
-        let Ok(priced) = priced else { return };
         let (member, request) = (order.member_id, order.request_id);
         let shared = world.shared();
         let hash = shared.hasher.request(member, request);
         let body_hash = order.body_hash();
         let recalled = shared.refusals.recall(hash);
+        let refusal = priced.as_ref().err().copied();
+        if refusal.is_some() && !world.may_have_entered(hash) {
+            return;
+        }
+        let no_lines = || Lines::from_vec(Vec::new());
+        let lines = priced.as_ref().map_or_else(|_| no_lines(), |priced| priced.lines.clone());
 
         let mut follows = recalled.is_some();
         for ask in &mut world.asks {
@@ -155,20 +162,31 @@ impl Workload {
             request,
             body_hash,
             external_no: order.external_no.clone(),
-            watch: world.watch_lines(member, &priced.lines),
+            watch: world.watch_lines(member, &lines),
             follows,
             alone,
             refused: world.remembers_refusal(hash),
             placed: world.committed.requests.get(&(member, request)).copied(),
+            refusal,
         };
         world.asks.push(Ask::Submit(Box::new(ask), receiver));
         let reply = SubmitReply::one(sender);
+        let priced = match priced {
+            Ok(priced) => priced,
+            // A SKU that went off sale, or whose revision a crash took back.
+            Err(refusal) => {
+                world.tally.recalls += 1;
+                let (member_id, request_id, request_hash) = (member, request, hash);
+                let recall = Recall { member_id, request_id, request_hash, body_hash, refusal };
+                return world.push_order(Slot::of_member(member), OrderItem::Recall(Box::new(recall), reply));
+            }
+        };
 
         let is_sold_out =
             |key: &StockKey| world.process.stock.get(key).is_none_or(|seat| seat.gauge.is_sold_out());
         let sold_out = priced.lines.iter().find(|line| is_sold_out(&line.key));
         if let Some(line) = sold_out
-            && !world.process.filter.contains(hash)
+            && !world.may_have_entered(hash)
         {
             let reject = Reject::SoldOut { sku: line.key.sku };
             let code = sticky_code(&reject, &priced.lines).expect("sold out sticks");
@@ -197,11 +215,16 @@ impl Workload {
     fn known_order(&self, world: &mut World) -> Option<(OrderNo, MemberId, Money)> {
         let choice = world.random.below(100);
         if choice < 3 {
-            return Some((OrderNo::compose(1, Slot::of_member(MemberId(1)), 9), MemberId(1), Money::ZERO));
+            // A number that nobody has, or that somebody gets soon.
+            let member = MemberId(world.random.between(1, MEMBERS));
+            let from_ms = world.committed.numbers_until_ms.saturating_sub(world.temper.lease_ahead_ms);
+            let soon_ms = NumberLease::number_time(world.now_ms).max(from_ms) + world.random.below(3);
+            let number = OrderNo::compose(soon_ms, Slot::of_member(member), 0);
+            return Some((number, member, Money::from_minor(1)));
         }
         if choice < 15 {
-            let number = format!("web-{}", world.random.below(30));
-            let order_no = world.process.shared.external.find(&number)?;
+            let number = format!("web-{}", world.random.below(EXTERNALS));
+            let order_no = world.find_external(&number)?;
             let created = world.appended.orders.get(&order_no).map(|order| &order.created)?;
             return Some((order_no, created.member_id, created.pay_amount));
         }
@@ -211,7 +234,8 @@ impl Workload {
         let mut all: Vec<_> =
             world.receipts.iter().map(|((member, ..), receipt)| (*receipt, *member)).collect();
         all.sort_by_key(|(receipt, _)| receipt.order_no);
-        let index = if choice < 75 { len - 1 - (index % 8).min(len - 1) } else { index };
+        let recent_to = if world.temper.store.is_some() { 45 } else { 75 };
+        let index = if choice < recent_to { len - 1 - (index % 8).min(len - 1) } else { index };
         let (receipt, member) = all[index];
         Some((receipt.order_no, member, receipt.pay_amount))
     }
@@ -245,7 +269,8 @@ impl Workload {
         let OrderRef::Number(order_no) = payment.order else { return };
         let id = payment.id().expect("its key is short");
         let (reply, receiver) = oneshot::channel();
-        world.asks.push(Ask::Pay { id, order_no, amount: payment.amount, reply: receiver });
+        let exists = world.committed.orders.contains_key(&order_no);
+        world.asks.push(Ask::Pay { id, order_no, amount: payment.amount, exists, reply: receiver });
         let request = PayRequest { id, order_no, payment, reply };
         world.push_order(order_no.slot(), OrderItem::Pay(Box::new(request)));
     }
@@ -273,7 +298,8 @@ impl Workload {
             Wish::Confirm => Action::Confirm,
         };
         let (reply, receiver) = oneshot::channel();
-        world.asks.push(Ask::Command { order_no, caller, wish, reply: receiver });
+        let visible = asks::visible(&world.committed, order_no, caller);
+        world.asks.push(Ask::Command { order_no, caller, wish, visible, reply: receiver });
         let request = CommandRequest { order_no, caller, action, reply };
         world.push_order(order_no.slot(), OrderItem::Command(Box::new(request)));
     }
@@ -315,16 +341,27 @@ impl Workload {
             return world.stock_seat(key).push(StockItem::Read(reply));
         }
         let Some((order_no, member, _)) = self.known_order(world) else { return };
-        if world.random.percent(30) {
+        if world.random.percent(40) {
             let (reply, receiver) = oneshot::channel();
-            world.asks.push(Ask::Orders { member, reply: receiver });
-            let query = Query::OrdersOf { member, before: None, len_max: 5, reply };
+            let before = world.random.percent(50).then_some(order_no);
+            let len_max = world.random.between(1, 6) as usize;
+            let seen = world.committed.orders.iter().rev();
+            let seen = seen
+                .filter(|(number, order)| {
+                    order.created.member_id == member && before.is_none_or(|before| **number < before)
+                })
+                .map(|(number, order)| (*number, order.version));
+            let page = PageAsk { member, before, len_max, seen: seen.collect() };
+            world.asks.push(Ask::Orders { page, reply: receiver });
+            let query = Query::OrdersOf { member, before, len_max, reply };
             return world.push_order(Slot::of_member(member), OrderItem::Query(query));
         }
         let caller =
             if world.random.percent(10) { Caller::Member(MemberId(99)) } else { Caller::Member(member) };
         let (reply, receiver) = oneshot::channel();
-        world.asks.push(Ask::Order { order_no, caller, reply: receiver });
+        let seen = world.committed.orders.get(&order_no).map(|order| order.version);
+        let seen = seen.filter(|_| asks::visible(&world.committed, order_no, caller));
+        world.asks.push(Ask::Order { order_no, caller, seen, reply: receiver });
         world.push_order(order_no.slot(), OrderItem::Query(Query::Order { order_no, caller, reply }));
     }
 }

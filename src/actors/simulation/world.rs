@@ -11,6 +11,8 @@ use super::facts::Facts;
 use super::log::{Acknowledge, Log};
 use super::random::Random;
 use super::seats::{Process, Stage, StockSeat};
+use super::store::{StoreSeat, StoreTemper};
+use super::tally::Tally;
 use crate::actors::numbers::NumberLease;
 use crate::actors::order::actor::{OrderEffects, OrderSettings, StockEffect};
 use crate::actors::order::shell::owner_of;
@@ -24,6 +26,7 @@ use crate::domain::ids::{
     MemberId, ORDER_NO_EPOCH_MS, PaymentId, Position, RequestId, SkuId, Slot, StockKey,
 };
 use crate::journal::EntryBuffer;
+use crate::projection::levels::MemoryPages;
 
 /// How one run behaves, drawn from its seed.
 #[derive(Clone, Copy, Debug)]
@@ -40,38 +43,8 @@ pub(super) struct Temper {
     pub(super) step_ms_max: u64,
     /// Most batches of one commit.
     pub(super) commit_batches_max: u64,
-}
-
-/// What happened in a run, so that a workload that tests nothing shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) placed: u64,
-    pub(super) repeated: u64,
-    pub(super) sold_out: u64,
-    pub(super) limited: u64,
-    pub(super) paid: u64,
-    pub(super) revived: u64,
-    pub(super) refunds: u64,
-    pub(super) timeouts: u64,
-    pub(super) crashes: u64,
-    pub(super) replays: u64,
-    pub(super) answers: u64,
-}
-
-impl std::ops::AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.placed += other.placed;
-        self.repeated += other.repeated;
-        self.sold_out += other.sold_out;
-        self.limited += other.limited;
-        self.paid += other.paid;
-        self.revived += other.revived;
-        self.refunds += other.refunds;
-        self.timeouts += other.timeouts;
-        self.crashes += other.crashes;
-        self.replays += other.replays;
-        self.answers += other.answers;
-    }
+    /// How the store behaves, if there is one.
+    pub(super) store: Option<StoreTemper>,
 }
 
 /// Everything.
@@ -94,7 +67,7 @@ pub(super) struct World {
     /// The refusal that each cell of the table of refusals has, by its request's hash; `None` where there were several.
     pub(super) refusals: BTreeMap<u64, Option<u64>>,
     /// Recorded payments without an outcome.
-    payments: BTreeMap<PaymentId, Watch>,
+    pub(super) payments: BTreeMap<PaymentId, Watch>,
     pub(super) auditor: Auditor,
     pub(super) tally: Tally,
 }
@@ -121,6 +94,9 @@ impl World {
             auditor: Auditor::new(),
             tally: Tally::default(),
         };
+        if temper.store.is_some() {
+            world.process = world.recover_from_store(MemoryPages::default(), temper.order_actors);
+        }
         world.reserve_first_numbers();
         world
     }
@@ -162,6 +138,7 @@ impl World {
                     let answers = std::mem::take(&mut effects.durable_answers);
                     let first = self.append(&mut effects.entries, Some(Acknowledge::Answers(answers)));
                     self.process.orders[index].actor.appended(first);
+                    effects.routed.iter_mut().for_each(|(_, item)| item.settle_position(first));
                 }
                 self.process.orders[index].effects = effects;
             }
@@ -171,15 +148,21 @@ impl World {
                 self.tell_stock(index, stock);
             }
             Stage::Told => {
-                let OrderEffects { routed, answers, .. } = std::mem::take(&mut seat.effects);
+                let OrderEffects { routed, answers, loads, failure, .. } = std::mem::take(&mut seat.effects);
+                assert_eq!(failure, None, "R13: nothing fails here");
                 seat.stage = Stage::Idle;
+                let more_to_leave = seat.actor.has_more_to_leave();
                 let more_is_due = seat.actor.next_deadline_ms().is_some_and(|due_ms| due_ms <= self.now_ms);
                 for (slot, item) in routed {
                     self.push_order(slot, item);
                 }
                 let seat = &mut self.process.orders[index];
-                if seat.inbox.is_empty() && more_is_due && seat.actor.may_expire() {
+                if seat.inbox.is_empty() && ((more_is_due && seat.actor.may_expire()) || more_to_leave) {
                     seat.inbox.push_back(OrderItem::Tick);
+                }
+                match &mut self.process.store {
+                    Some(store) => store.loads.extend(loads),
+                    None => assert!(loads.is_empty(), "there is no store to ask: {loads:?}"),
                 }
                 answers.into_iter().for_each(Answer::send);
                 self.hear();
@@ -306,7 +289,7 @@ impl World {
         }
     }
 
-    fn watch_payment(&mut self, payment: PaymentId) {
+    pub(super) fn watch_payment(&mut self, payment: PaymentId) {
         let order_no = self.appended.payments[&payment].order_no;
         let created = &self.appended.orders.get(&order_no).expect("R5: money is for an order").created;
         let stock = &self.process.stock;
@@ -348,82 +331,19 @@ impl World {
         self.hear();
     }
 
-    fn committed_now(&mut self, range: std::ops::Range<usize>) {
+    pub(super) fn committed_now(&mut self, range: std::ops::Range<usize>) {
         for entry in &self.log.entries()[range] {
             self.committed.take(entry);
             self.auditor.entry(entry.first, &entry.events);
         }
     }
 
-    /// The process dies and another one recovers, with so many order actors.
-    pub(super) fn crash(&mut self, order_actors: usize) {
-        self.tally.crashes += 1;
-        let uncommitted = self.log.entries().len() - self.log.committed().len();
-        // Frames that were written and not synced yet may survive a crash of the process, oldest first.
-        let survivors = if self.random.percent(50) { 0 } else { self.random.below(uncommitted as u64 + 1) };
-        self.asks.clear();
-        self.entering.clear();
-        let survived = self.log.crash(survivors as usize);
-        self.committed_now(survived);
-        self.appended = self.committed.clone();
-        // What stock actors were ever told begins anew with them.
-        self.appended.stock.values_mut().for_each(|facts| facts.ever = [0; 3]);
-
-        // The wall clock may have stepped back meanwhile, but the engine's never does behind what it recovered.
-        let step_ms = self.random.below(2 * self.temper.step_ms_max);
-        self.now_ms = if self.random.percent(30) {
-            self.now_ms.saturating_sub(step_ms).max(self.committed.latest_at_ms)
-        } else {
-            self.now_ms + step_ms
-        };
-        let Self { random, temper, log, now_ms, .. } = self;
-        self.process =
-            Process::recover(log.committed(), order_actors, temper.settings, random.next(), *now_ms);
-        self.catalogue.clear();
-        for event in self.log.committed().iter().flat_map(|entry| &entry.events) {
-            if let Event::SkuPut { revision, sku, .. } = event {
-                self.catalogue.insert(sku.id, (*revision, Sku::clone(sku)));
-            }
-        }
-        let mut unresolved = Vec::new();
-        for seat in &mut self.process.orders {
-            seat.actor.arm_timers(self.now_ms, self.temper.recovery_grace_ms);
-            unresolved.extend(seat.actor.unresolved_payments());
-        }
-        self.reserve_first_numbers();
-        self.payments.clear();
-        self.refusals.clear();
-        for payment in unresolved {
-            self.watch_payment(payment.payment);
-            self.push_order(payment.order_no.slot(), OrderItem::ApplyPayment(payment));
-        }
-        assert_eq!(self.payments.len(), self.open_payments(), "R8: recovery resumes every begun payment");
-    }
-
-    fn open_payments(&self) -> usize {
-        self.committed.payments.values().filter(|payment| payment.result.is_none()).count()
-    }
-
-    /// No number is given out before its range is committed.
-    fn reserve_first_numbers(&mut self) {
-        let until_ms = self.committed.numbers_until_ms;
-        self.process.shared.lease.start_at(until_ms);
-        let from_ms = NumberLease::number_time(self.now_ms).max(until_ms);
-        self.reserve_numbers(from_ms + self.temper.lease_ahead_ms);
-        self.commit(usize::MAX);
-    }
-
-    fn reserve_numbers(&mut self, until_ms: u64) {
-        let mut entries = EntryBuffer::new();
-        entries.push(&[Event::NumbersReserved { at_ms: self.now_ms, until_ms }]);
-        self.append(&mut entries, Some(Acknowledge::Numbers(until_ms)));
-        self.process.numbers_under_way = true;
-    }
-
     /// What the ticker does: wakes actors whose timers are due, and renews the range of order numbers.
     pub(super) fn tick(&mut self) {
+        // Now and then everybody is woken, so that what may leave memory does.
+        let wakes_all = self.process.store.is_some() && self.random.percent(30);
         for seat in &mut self.process.orders {
-            if seat.actor.next_deadline_ms().is_some_and(|due_ms| due_ms <= self.now_ms) {
+            if wakes_all || seat.actor.next_deadline_ms().is_some_and(|due_ms| due_ms <= self.now_ms) {
                 seat.inbox.push_back(OrderItem::Tick);
             }
         }
@@ -441,6 +361,12 @@ impl World {
         self.push_order(Slot::of_member(admitted.member_id), OrderItem::Submit(admitted));
     }
 
+    /// Whether the front door must ask the order actor about a request.
+    pub(super) fn may_have_entered(&self, request_hash: u64) -> bool {
+        self.process.filter.contains(request_hash)
+            || self.process.store.as_ref().is_some_and(StoreSeat::is_warming)
+    }
+
     /// Puts a new revision of a SKU into the catalogue.
     pub(super) fn put_sku(&mut self, sku: Sku) {
         let revision = self.catalogue.get(&sku.id).map_or(0, |(revision, _)| *revision) + 1;
@@ -455,26 +381,6 @@ impl World {
         use crate::actors::stock::actor::StockActor;
         let empty = || StockSeat::new(StockActor::new(key, Default::default(), Default::default()));
         self.process.stock.entry(key).or_insert_with(empty)
-    }
-
-    /// A process that recovers everything appended, with so many order actors, has the same state hash as the living
-    /// one. To be asked with nothing under way.
-    pub(super) fn check_replay(&mut self, order_actors: usize) {
-        assert!(self.process.is_quiet(), "the hash of an actor in a round means nothing");
-        self.tally.replays += 1;
-        let settings = self.temper.settings;
-        let replayed =
-            Process::recover(self.log.entries(), order_actors, settings, self.random.next(), self.now_ms);
-        // Keys that were named and never stocked hash like keys that don't exist for a replay.
-        let empty: u64 = self
-            .process
-            .stock
-            .iter()
-            .filter(|(key, _)| !replayed.stock.contains_key(key))
-            .fold(0, |sum, (_, seat)| sum.wrapping_add(seat.actor.state_hash()));
-        let live = self.process.state_hash().wrapping_sub(empty);
-        let position = self.log.appended();
-        assert_eq!(replayed.state_hash(), live, "R7: {order_actors} order actors replay up to {position}");
     }
 
     /// Whether nothing at all is under way.

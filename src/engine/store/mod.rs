@@ -6,7 +6,9 @@
 //! order actors ── Load ──▶ readers ── Loaded ──▶ order actors
 //! ```
 
+mod answers;
 mod board;
+mod gathering;
 mod projector;
 mod readers;
 mod warm;
@@ -20,7 +22,9 @@ use tokio::sync::oneshot;
 use crate::domain::ids::Position;
 use crate::projection::store::StoreReader;
 
+pub(crate) use answers::{Told, answer};
 pub(super) use board::StoreBoard;
+pub(crate) use gathering::{Sums, by_owner};
 pub(super) use projector::{Call, Projector, ProjectorWorld};
 pub(super) use readers::{Readers, ReadersWorld};
 pub(super) use warm::warm;

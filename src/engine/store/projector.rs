@@ -12,11 +12,11 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
 use super::board::StoreBoard;
+use super::gathering::{Sums, by_owner};
 use crate::actors::order::OrderItem;
 use crate::actors::order::cold::StoreView;
-use crate::actors::order::gather::{Gather, Gathered, Place};
-use crate::actors::order::shell::owner_of;
-use crate::domain::ids::{OrderNo, Position};
+use crate::actors::order::gather::Gather;
+use crate::domain::ids::Position;
 use crate::journal::{Frame, JournalHandle, JournalRead};
 use crate::projection::store::{Checkpointer, Taken};
 use crate::runtime::clock::Clock;
@@ -130,10 +130,7 @@ impl Projector {
     async fn gather(&self, taken: &Taken, checkpointer: &mut Checkpointer) -> Option<Sums> {
         let mut sums = Sums::default();
         let actors = self.world.orders.len();
-        let mut touched: Vec<Vec<OrderNo>> = vec![Vec::new(); actors];
-        for number in &taken.touched {
-            touched[owner_of(number.slot(), actors)].push(*number);
-        }
+        let touched = by_owner(taken, actors);
         let mut rounds: Vec<_> = touched.iter().map(|numbers| numbers.chunks(GATHER_ORDERS_MAX)).collect();
         loop {
             let mut answers = Vec::with_capacity(actors * GATHERS_AHEAD);
@@ -239,34 +236,6 @@ impl Projector {
                 break;
             }
         }
-    }
-}
-
-/// What a checkpoint's gathering adds up to.
-#[derive(Default)]
-struct Sums {
-    as_of: Position,
-    closed_sum: u64,
-    closed_count: i64,
-}
-
-impl Sums {
-    fn stage(&mut self, gathered: &Gathered, checkpointer: &mut Checkpointer) {
-        let mut begin = 0;
-        for order in &gathered.orders {
-            let record = &gathered.bytes[begin..order.end];
-            begin = order.end;
-            match order.place {
-                Place::Open { was_closed } => checkpointer.put_open(order.order_no, record, was_closed),
-                Place::Closed { was_open } => checkpointer.put_closed(order.order_no, record, was_open),
-            }
-        }
-        for limit in &gathered.limits {
-            checkpointer.put_limit(limit.member, &limit.key, limit.used, gathered.as_of);
-        }
-        self.as_of = self.as_of.max(gathered.as_of);
-        self.closed_sum = self.closed_sum.wrapping_add(gathered.closed_sum);
-        self.closed_count += gathered.closed_count;
     }
 }
 

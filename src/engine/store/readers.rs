@@ -6,17 +6,15 @@ use std::thread;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
+use super::answers::{Told, answer, readable};
 use super::board::StoreBoard;
 use crate::actors::order::OrderItem;
-use crate::actors::order::cold::{Load, Loaded, external_key};
+use crate::actors::order::cold::{Load, external_key};
 use crate::actors::order::shell::owner_of;
-use crate::actors::reply::Answer;
 use crate::actors::stock::shell::send_all;
-use crate::domain::ids::{MemberId, ORDER_NO_EPOCH_MS, OrderNo, RequestId, Slot};
-use crate::domain::order::Order;
+use crate::domain::ids::{ORDER_NO_EPOCH_MS, OrderNo};
 use crate::domain::reject::Reject;
 use crate::engine::Inner;
-use crate::projection::levels::StoreError;
 use crate::projection::store::StoreReader;
 use crate::runtime::clock::Clock;
 use crate::runtime::credits::Credits;
@@ -68,65 +66,16 @@ impl Readers {
 
 impl ReadersWorld {
     fn answer(&self, load: Load) {
-        match load {
-            Load::Order { order_no } => {
-                let found = readable(self.store.order(order_no));
-                self.tell(order_no.slot(), Loaded::Order { order_no, found });
-            }
-            Load::ShowOrder { order_no, caller, reply } => {
-                let order = readable(self.store.order(order_no)).and_then(|order| {
-                    // R14: another member's order answers exactly as one that does not exist.
-                    order.filter(|order| caller.may_see(order.member_id)).ok_or(Reject::OrderNotFound)
-                });
-                send_all([Answer::to(reply, order)], &self.credits);
-            }
-            Load::OrdersOf { member, before, len_max, hot, reply } => {
-                let orders = readable(self.store.orders_of(member, before, len_max, hot));
-                self.tell(Slot::of_member(member), Loaded::OrdersOf { orders, reply });
-            }
-            Load::Submission { collect, member, request, external } => {
-                let found = self.request(member, request);
-                let (found, external_taken) = match self.owner_of_external(external) {
-                    // Placed by this very request, however long ago: an import's number is its identity.
-                    Ok(Some((_, Some(order))))
-                        if (order.member_id, order.request_id) == (member, request) =>
-                    {
-                        (Ok(Some(order)), true)
-                    }
-                    Ok(owner) => (found, owner.is_some()),
-                    Err(reject) => (Err(reject), false),
-                };
-                self.tell(Slot::of_member(member), Loaded::Submission { collect, found, external_taken });
-            }
-            Load::Recall { recall, reply } => {
-                let (member, request) = (recall.member_id, recall.request_id);
-                let found = self.request(member, request);
-                self.tell(Slot::of_member(member), Loaded::Recall { recall, reply, found });
-            }
-            Load::Payment { payment } => {
-                let found = readable(self.store.payment(payment));
-                self.tell(payment.slot(), Loaded::Payment { payment, found });
-            }
-        }
-    }
-
-    /// The number of the order that has an external number, and the order itself if it is closed.
-    fn owner_of_external(&self, external: Option<u128>) -> Result<Option<(OrderNo, Option<Order>)>, Reject> {
-        let Some(external) = external else { return Ok(None) };
-        let Some(order_no) = readable(self.store.external(external))? else { return Ok(None) };
-        Ok(Some((order_no, readable(self.store.order(order_no))?)))
-    }
-
-    fn request(&self, member: MemberId, request: RequestId) -> Result<Option<Order>, Reject> {
         let window_ms = self.idempotency_window_ms.saturating_add(NUMBER_SLACK_MS);
         let since_ms = self.clock.now_ms().saturating_sub(window_ms).saturating_sub(ORDER_NO_EPOCH_MS);
-        readable(self.store.request(member, request, since_ms))
-    }
-
-    fn tell(&self, slot: Slot, loaded: Loaded) {
-        let inbox = &self.orders[owner_of(slot, self.orders.len())];
-        // A closed inbox belongs to a closed engine: dropping the answer lets its callers go.
-        let _ = inbox.push(OrderItem::Loaded(Box::new(loaded)));
+        match answer(&self.store, load, since_ms) {
+            Told::Caller(answer) => send_all([answer], &self.credits),
+            Told::Owner(slot, loaded) => {
+                let inbox = &self.orders[owner_of(slot, self.orders.len())];
+                // A closed inbox belongs to a closed engine: dropping the answer lets its callers go.
+                let _ = inbox.push(OrderItem::Loaded(Box::new(loaded)));
+            }
+        }
     }
 }
 
@@ -141,11 +90,4 @@ impl Inner {
         let found = tokio::task::spawn_blocking(move || readable(reader.external(external))).await;
         found.unwrap_or(Err(Reject::Unavailable))?.ok_or(Reject::OrderNotFound)
     }
-}
-
-fn readable<T>(result: Result<T, StoreError>) -> Result<T, Reject> {
-    result.map_err(|error| {
-        tracing::error!(%error, "the store can't be read");
-        Reject::Unavailable
-    })
 }

@@ -131,6 +131,22 @@ impl StoreReader {
         found.map(|bytes| decode("a payment", &bytes)).transpose()
     }
 
+    /// A member's use of some purchase limits, in the order asked; 0 for those that are not in use.
+    pub(crate) fn limits(
+        &self,
+        member: MemberId,
+        keys: &[StockKey],
+    ) -> Result<Vec<(StockKey, u32)>, StoreError> {
+        let snapshot = self.levels.snapshot();
+        let used = |key: &StockKey| {
+            let found = snapshot.get(tables::LIMITS, &tables::limit_key(member, key))?;
+            let limit: Option<(u32, Position)> =
+                found.map(|bytes| decode("a purchase limit", &bytes)).transpose()?;
+            Ok((*key, limit.map_or(0, |(used, _as_of)| used)))
+        };
+        keys.iter().map(used).collect()
+    }
+
     /// A page of a member's orders, newest first: `hot` are those in memory, newest first, `len_max` of them or all
     /// there are.
     pub(crate) fn orders_of(
