@@ -285,7 +285,8 @@ impl OrderActor {
             }
             Loaded::Recall { recall, reply, found } => match found {
                 Ok(Some(order)) => self.answer_again(&order, recall.body_hash, reply, effects),
-                Ok(None) => effects.answers.push(Answer::Submit(reply, Err(recall.refusal))),
+                // Which order has its external number may not be durable yet.
+                Ok(None) => effects.durable_answers.push(Answer::Submit(reply, Err(recall.refusal))),
                 Err(reject) => effects.answers.push(Answer::Submit(reply, Err(reject))),
             },
             Loaded::Payment { payment, found } => self.payment_loaded(payment, found, now_ms, effects),
@@ -460,9 +461,11 @@ impl OrderActor {
         effects: &mut OrderEffects,
     ) {
         let waiting = self.loading_orders.remove(&order.order_no).unwrap_or_default();
-        debug_assert!(self.find(order.order_no).is_none(), "one question an order");
-        let index = self.enter_again(order);
-        self.note_closed(index, now_ms);
+        // Asked for before it was placed, by somebody who guessed its number, it may be in memory by now.
+        if self.find(order.order_no).is_none() {
+            let index = self.enter_again(order);
+            self.note_closed(index, now_ms);
+        }
         for item in waiting {
             self.on_item(item, now_ms, acknowledged, effects);
         }

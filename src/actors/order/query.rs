@@ -39,7 +39,8 @@ pub(super) fn answer(
                 let query = Query::OrdersOf { member, before, len_max, reply };
                 return effects.routed.push((Slot::of_member(member), OrderItem::Query(query)));
             }
-            if orders.len() < len_max && actor.shared.store.is_some() {
+            // Also when the page is full: a newer order that is closed leaves memory before an older one that is not.
+            if actor.shared.store.is_some() {
                 return effects.loads.push(Load::OrdersOf { member, before, len_max, hot: orders, reply });
             }
             // After a failure what is durable is still shown (R13).

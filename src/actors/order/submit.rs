@@ -66,9 +66,16 @@ impl OrderActor {
             effects.answers.push(Answer::Submit(admitted.reply, Err(reject)));
             return;
         }
-        if let Err(reject) = self.claim_external(&admitted) {
+        if let Err(refusal) = self.claim_external(&admitted) {
+            if self.may_be_stored(request_hash) {
+                // It may have an order that has left memory, and then that is its answer (R8): its number looks busy
+                // while somebody else asks the store for it.
+                let recall = Recall { member_id, request_id, request_hash, body_hash, refusal };
+                let reply = admitted.reply;
+                return effects.loads.push(Load::Recall { recall: Box::new(recall), reply });
+            }
             // Which order has it may not be durable yet.
-            effects.durable_answers.push(Answer::Submit(admitted.reply, Err(reject)));
+            effects.durable_answers.push(Answer::Submit(admitted.reply, Err(refusal)));
             return;
         }
 

@@ -188,7 +188,8 @@ pub(super) fn check_submit(ask: &SubmitAsk, answer: &SubmitResult, facts: &Facts
         }
         Err(Reject::ExternalNoTaken) => {
             let taken = ask.external_no.as_ref().is_some_and(|number| facts.external.contains_key(number));
-            assert!(taken, "R4: no committed order has this external number: {ask:?}");
+            // A retry that waits for the first answer gets it, whatever its own body says.
+            assert!(ask.follows || taken, "R4: no committed order has this external number: {ask:?}");
         }
         Err(Reject::ExternalNoBusy) => {
             let busy = ask.external_no.is_some() && !ask.alone;

@@ -313,7 +313,7 @@ impl World {
         let load = store.loads.remove(index);
         match &load {
             Load::ShowOrder { order_no, .. } => {
-                let is_there = store.reader.order(*order_no).is_ok_and(|order| order.is_some());
+                let is_there = store.reader.any_order(*order_no).is_ok_and(|order| order.is_some());
                 self.tally.shown_orders += u64::from(is_there);
             }
             Load::OrdersOf { .. } => self.tally.loaded_lists += 1,

@@ -25,7 +25,7 @@ pub(crate) fn answer(store: &StoreReader, load: Load, since_ms: u64) -> Told {
             Told::Owner(order_no.slot(), Loaded::Order { order_no, found })
         }
         Load::ShowOrder { order_no, caller, reply } => {
-            let order = readable(store.order(order_no)).and_then(|order| {
+            let order = readable(store.any_order(order_no)).and_then(|order| {
                 // R14: another member's order answers exactly as one that does not exist.
                 order.filter(|order| caller.may_see(order.member_id)).ok_or(Reject::OrderNotFound)
             });

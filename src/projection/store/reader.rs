@@ -92,7 +92,16 @@ impl StoreReader {
         archive.find(number)?.map(|bytes| decode("an archived order", &bytes)).transpose()
     }
 
-    /// The closed order that a member's request was placed as, not looking further back than `since_ms`, in ms since
+    /// An order as the store has it. One that was closed when somebody asked may be open again by now, because late
+    /// money brought it back meanwhile.
+    pub(crate) fn any_order(&self, number: OrderNo) -> Result<Option<Order>, StoreError> {
+        match any_order(&self.levels.snapshot(), number)? {
+            Some(order) => Ok(Some(order)),
+            None => self.archived_order(number),
+        }
+    }
+
+    /// The order that a member's request was placed as, not looking further back than `since_ms`, in ms since
     /// the epoch of order numbers.
     pub(crate) fn request(
         &self,
@@ -109,7 +118,7 @@ impl StoreReader {
                 break;
             }
             if value == wanted {
-                return closed_order(&snapshot, number);
+                return any_order(&snapshot, number);
             }
         }
         Ok(None)
@@ -172,8 +181,8 @@ impl StoreReader {
             {
                 continue;
             }
-            // One that isn't among the closed ones came in after the others were read from memory.
-            orders.extend(closed_order(&snapshot, number)?);
+            // One that isn't among the closed ones came in, or came back to life, after the others were read from memory.
+            orders.extend(any_order(&snapshot, number)?);
         }
         let room = len_max - orders.len();
         orders.extend(hot.take(room));
@@ -339,6 +348,15 @@ fn members_orders(
 fn closed_order(snapshot: &Snapshot, number: OrderNo) -> Result<Option<Order>, StoreError> {
     let found = snapshot.get(tables::CLOSED, &tables::order_key(number))?;
     found.map(|bytes| decode("a closed order", &bytes)).transpose()
+}
+
+fn any_order(snapshot: &Snapshot, number: OrderNo) -> Result<Option<Order>, StoreError> {
+    let closed = closed_order(snapshot, number)?;
+    if closed.is_some() {
+        return Ok(closed);
+    }
+    let found = snapshot.get(tables::OPEN, &tables::order_key(number))?;
+    found.map(|bytes| decode("an open order", &bytes)).transpose()
 }
 
 fn decode<'de, T: Deserialize<'de>>(what: &str, bytes: &'de [u8]) -> Result<T, StoreError> {
