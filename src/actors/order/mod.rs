@@ -17,6 +17,8 @@ pub(crate) mod replay;
 pub(crate) mod shell;
 pub(crate) mod slots;
 pub(crate) mod submit;
+#[cfg(test)]
+mod tests;
 
 use self::cold::Loaded;
 use self::gather::Gather;

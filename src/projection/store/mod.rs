@@ -16,6 +16,8 @@ mod checkpoint;
 mod head;
 mod reader;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use checkpoint::{Checkpointer, Taken};
 pub(crate) use head::Head;
