@@ -18,6 +18,8 @@ pub(crate) mod replay;
 pub(crate) mod shell;
 pub(crate) mod slots;
 pub(crate) mod submit;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroU64;
 

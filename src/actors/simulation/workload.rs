@@ -106,6 +106,12 @@ impl Workload {
         if random.percent(20) {
             order.external_no = Some(format!("web-{}", random.below(EXTERNALS)).into());
         }
+        if random.percent(3)
+            && let Some(index) = random.index(world.committed.external.len())
+        {
+            // One that has been used before, perhaps long ago.
+            order.external_no = world.committed.external.keys().nth(index).cloned();
+        }
         order
     }
 

@@ -151,6 +151,27 @@ fn a_payment_without_an_outcome_is_in_the_head() {
     assert!(store.reader().head().unwrap().pending.is_empty());
 }
 
+/// Late money may bring an order back to life between a question and the answer of the store. Not found, it would be
+/// placed a second time.
+#[test]
+fn an_order_that_moved_back_among_the_open_ones_is_still_found() {
+    let mut store = Checkpointer::open(Box::new(MemoryPages::default()), None).unwrap();
+    let events = life(0);
+    let order = order_of(&events[..1]);
+    let taken = store.take(&frames(&events[..1], Position(1))).unwrap();
+    store.put_closed(order.order_no, &record(&order), false);
+    store.commit(&taken, 0, 1).unwrap();
+    let reader = store.reader();
+    assert_eq!(reader.order(order.order_no).unwrap().as_ref(), Some(&order));
+
+    store.put_open(order.order_no, &record(&order), true);
+    store.commit(&taken, 0, -1).unwrap();
+    assert_eq!(reader.order(order.order_no).unwrap(), None, "it is not among the closed ones");
+    assert_eq!(reader.any_order(order.order_no).unwrap().as_ref(), Some(&order));
+    assert_eq!(reader.request(MEMBER, 1.into(), 0).unwrap().as_ref(), Some(&order));
+    assert_eq!(reader.orders_of(MEMBER, None, 10, Vec::new()).unwrap(), [order]);
+}
+
 #[test]
 fn stored_records_keep_their_golden_bytes() {
     let mut order = order_of(&life(0));

@@ -1,0 +1,129 @@
+//! What an order actor does about orders that have left memory.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::actor::{OrderActor, OrderEffects, OrderSettings, OrderShared};
+use super::cold::{Load, Loaded, StoreView};
+use super::slots::KeyHasher;
+use super::{Action, Admitted, CommandRequest, OrderItem, Query};
+use crate::actors::external::{Claim, ExternalIndex};
+use crate::actors::numbers::NumberLease;
+use crate::actors::reply::{Answer, Receipt, SubmitReply};
+use crate::domain::event::OrderCreated;
+use crate::domain::ids::{MemberId, OrderNo, Position, RequestId, SkuId, Slot, StockKey};
+use crate::domain::money::Money;
+use crate::domain::order::{CloseReason, Line, Lines, Order, OrderText};
+use crate::domain::order_type::OrderType;
+use crate::domain::reject::Reject;
+use crate::domain::request::Caller;
+use crate::runtime::recent::RecentRefusals;
+
+const MEMBER: MemberId = MemberId(7);
+
+fn actor() -> OrderActor {
+    let shared = OrderShared {
+        hasher: KeyHasher::new(1),
+        refusals: RecentRefusals::new(2048),
+        external: ExternalIndex::default(),
+        lease: NumberLease::default(),
+        // It is still warming: everything may be in the store.
+        store: Some(Arc::new(StoreView::new(Position(10), 512, 1))),
+    };
+    let settings = OrderSettings {
+        payment_grace_ms: 0,
+        expiry_in_flight_max: 10,
+        waiters_max: 10,
+        retain_closed_ms: 1_000,
+        closed_hot_max: 10,
+    };
+    OrderActor::new(settings, Arc::new(shared), 0, |_| true)
+}
+
+fn lines() -> Lines {
+    let key = StockKey::normal(SkuId(1));
+    Lines::one(Line { key, quantity: 1, price: Money::ZERO, revision: 1, limit_per_member: 0 })
+}
+
+fn text() -> Option<Box<OrderText>> {
+    Some(Box::new(OrderText { external_no: Some("web-1".into()), ..OrderText::default() }))
+}
+
+fn order() -> Order {
+    let created = OrderCreated {
+        order_no: OrderNo::compose(5, Slot::of_member(MEMBER), 0),
+        member_id: MEMBER,
+        request_id: RequestId::new(1),
+        body_hash: 3,
+        order_type: OrderType::Normal,
+        at_ms: 5,
+        auto_close_ms: 10,
+        pay_amount: Money::ZERO,
+        lines: lines(),
+        text: None,
+    };
+    Order::create(created, Position(1))
+}
+
+fn round(actor: &mut OrderActor, item: OrderItem) -> OrderEffects {
+    let mut effects = OrderEffects::default();
+    actor.on_batch(&mut vec![item], 5, Position(10), &mut effects);
+    effects
+}
+
+#[test]
+fn a_full_page_asks_the_store_too_because_newer_orders_leave_before_older_ones() {
+    let mut actor = actor();
+    actor.restore_open(order());
+    let (reply, _receiver) = oneshot::channel();
+    let query = Query::OrdersOf { member: MEMBER, before: None, len_max: 1, reply };
+    let effects = round(&mut actor, OrderItem::Query(query));
+    assert!(matches!(effects.loads.as_slice(), [Load::OrdersOf { hot, .. }] if hot.len() == 1));
+}
+
+#[test]
+fn a_retry_whose_external_number_is_busy_gets_its_first_answer_from_the_store() {
+    let mut actor = actor();
+    let shared = Arc::clone(&actor.shared);
+    assert_eq!(shared.external.claim("web-1"), Claim::Granted, "somebody else asks the store for it");
+    let (sender, mut receiver) = oneshot::channel();
+    let admitted = Admitted {
+        member_id: MEMBER,
+        request_id: RequestId::new(1),
+        request_hash: shared.hasher.request(MEMBER, RequestId::new(1)),
+        body_hash: 3,
+        pay_amount: Money::ZERO,
+        auto_close_ms: 10,
+        order_type: OrderType::Normal,
+        lines: lines(),
+        text: text(),
+        reply: SubmitReply::one(sender),
+    };
+    let mut effects = round(&mut actor, OrderItem::Submit(admitted));
+    let Some(Load::Recall { recall, reply }) = effects.loads.pop() else { panic!("the store is not asked") };
+    assert_eq!(recall.refusal, Reject::ExternalNoBusy);
+
+    let found = Ok(Some(order()));
+    let effects = round(&mut actor, OrderItem::Loaded(Box::new(Loaded::Recall { recall, reply, found })));
+    effects.answers.into_iter().for_each(Answer::send);
+    assert_eq!(receiver.try_recv(), Ok(Ok(Receipt::first_of(&order()))));
+}
+
+#[test]
+fn an_order_that_was_placed_while_the_store_was_asked_for_it_is_not_entered_twice() {
+    let mut actor = actor();
+    let order_no = order().order_no;
+    let (reply, mut receiver) = oneshot::channel();
+    let action = Action::Cancel(CloseReason::Operator);
+    let command = CommandRequest { order_no, caller: Caller::Operator, action, reply };
+    let effects = round(&mut actor, OrderItem::Command(Box::new(command)));
+    assert!(matches!(effects.loads.as_slice(), [Load::Order { .. }]));
+
+    actor.restore_open(order());
+    let loaded = Loaded::Order { order_no, found: Ok(Some(order())) };
+    let effects = round(&mut actor, OrderItem::Loaded(Box::new(loaded)));
+    assert_eq!(actor.counts().orders, 1);
+    effects.durable_answers.into_iter().for_each(Answer::send);
+    assert!(receiver.try_recv().is_ok_and(|answer| answer.is_ok()), "the command goes on");
+}
