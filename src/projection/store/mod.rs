@@ -13,10 +13,18 @@
 //! what it includes. Closed orders, stock, payments and the catalogue are exactly those of the position.
 
 mod checkpoint;
+mod contents;
 mod head;
 mod reader;
 mod tables;
+#[cfg(test)]
+mod tampering;
 
 pub(crate) use checkpoint::{Checkpointer, Taken};
+pub(crate) use contents::{Contents, Record, Shelf};
 pub(crate) use head::Head;
 pub(crate) use reader::{StockEntry, StoreReader};
+#[cfg(test)]
+pub(crate) use tampering::Tampering;
+
+pub(crate) use super::levels::StoreError;
