@@ -112,7 +112,8 @@ const RESERVED: &[(&[&str], &[&str])] = &[
 ];
 
 /// Modules under test only may see what they test against.
-const TEST_ONLY: &[(&str, &[&str])] = &[("src/actors/simulation/", &["audit"])];
+const TEST_ONLY: &[(&str, &[&str])] =
+    &[("src/actors/simulation/", &["audit"]), ("src/engine/store/tests/", &["audit"])];
 
 const FILE_LINES_MAX: usize = 700;
 /// Documented public methods, one after the other, read best in one place.

@@ -81,7 +81,8 @@ pub enum VerifyError {
 }
 
 /// What is read, and what the caller knows it by.
-pub(super) struct Names {
+#[derive(Debug, Default)]
+pub(crate) struct Names {
     pub(super) dir: PathBuf,
     pub(super) data_dir: PathBuf,
 }

@@ -33,7 +33,7 @@ use crate::journal::{
 };
 use crate::projection::store::Contents;
 
-use error::Names;
+pub(crate) use error::Names;
 pub use error::VerifyError;
 use scratch::Scratch;
 
@@ -197,15 +197,23 @@ fn verify_dir(
     let names = Names { dir: dir.to_owned(), data_dir: data_dir.to_owned() };
     let journal = open_journal(dir, &names)?;
     let store_dir = dir.join(layout::STORE_DIR);
-    let stored = if store_dir.is_dir() {
-        let mut read = || Stored::audit(&Contents::open(&store_dir)?, store_options(&mut options));
-        Some(read().map_err(|error| names.explain_store(&error))?)
-    } else {
-        None
-    };
+    let contents = store_dir.is_dir().then(|| Contents::open(&store_dir)).transpose();
+    let contents = contents.map_err(|error| names.explain_store(&error))?;
+    verify_parts(journal, contents.as_ref(), names, &mut options)
+}
+
+/// Audits a journal, and the store beside it if there is one.
+pub(crate) fn verify_parts(
+    journal: Arc<dyn JournalRead>,
+    contents: Option<&Contents>,
+    names: Names,
+    options: &mut VerifyOptions<'_>,
+) -> Result<AuditReport, VerifyError> {
+    let stored = contents.map(|contents| Stored::audit(contents, store_options(options))).transpose();
+    let stored = stored.map_err(|error| names.explain_store(&error))?;
     let (first, last) = (journal.first(), journal.last());
     let mut source = JournalEntries { scan: scan(journal, first), decoded: VecDeque::new(), names };
-    verify_both(stored, first, last, &mut source, &mut options)
+    verify_both(stored, first, last, &mut source, options)
 }
 
 fn store_options<'o>(options: &'o mut VerifyOptions<'_>) -> StoreOptions<'o> {

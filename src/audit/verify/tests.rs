@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 
+use rustix::fs::FlockOperation;
+
 use super::*;
 use crate::journal::{EntryBuffer, pack};
 
@@ -31,7 +33,7 @@ fn entries_reach_the_auditor_and_the_observer() {
         .on_entry(|first, events| seen.push((first, events.len())))
         .on_progress(|progress| match progress {
             Progress::Audited { events } => audited = events,
-            Progress::Copied { .. } => unreachable!("nothing is copied"),
+            Progress::Copied { .. } | Progress::Stored { .. } => unreachable!("there is no directory"),
         });
     let report = verify_entries(&mut Entries([numbers(1), numbers(2)].into()), options).unwrap();
     assert!(report.passed());

@@ -9,6 +9,8 @@
 mod board;
 mod projector;
 mod readers;
+#[cfg(test)]
+mod tests;
 mod warm;
 
 use std::sync::Arc;

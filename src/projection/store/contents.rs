@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use super::head::Head;
-use super::reader::{StockEntry, StoreReader};
+use super::reader::StockEntry;
+#[cfg(test)]
+use super::reader::StoreReader;
 use super::tables;
 use crate::domain::catalogue::Sku;
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey};
@@ -123,7 +125,8 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// What the last checkpoint of a running or a closed store left.
+    /// What the last checkpoint of a running store left.
+    #[cfg(test)]
     pub(crate) fn of(reader: &StoreReader) -> Self {
         Self { snapshot: reader.snapshot() }
     }
