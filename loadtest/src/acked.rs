@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use stockade::domain::event::Event;
-use stockade::{CloseReason, OrderNo, OrderRef, StockKey};
+use stockade::domain::order::{Lines, Order};
+use stockade::{CloseReason, MemberId, OrderNo, OrderRef, PaymentId, RequestId, StockKey, TimelineEntry};
 
 use crate::plan::Plan;
 use crate::shop;
@@ -83,6 +84,26 @@ impl Fact {
     }
 }
 
+/// The facts that an order's timeline shows after it was placed.
+pub(crate) fn shown(
+    timeline: &[TimelineEntry],
+    close_reason: Option<CloseReason>,
+) -> impl Iterator<Item = Fact> {
+    let last_revival = timeline.iter().rposition(|entry| entry.event == "OrderRevived");
+    timeline.iter().enumerate().filter_map(move |(index, entry)| match entry.event {
+        "PaymentStarted" => Some(Fact::PaymentStarted),
+        "OrderPaid" => Some(Fact::Paid),
+        "RefundRequired" => Some(Fact::RefundRequired),
+        "OrderShipped" => Some(Fact::Shipped),
+        "OrderReceived" => Some(Fact::Received),
+        // What was revived had timed out: nothing else can be undone.
+        "OrderClosed" if last_revival.is_some_and(|revival| revival > index) => Some(Fact::TimedOut),
+        "OrderClosed" if close_reason == Some(CloseReason::Timeout) => Some(Fact::TimedOut),
+        "OrderClosed" => Some(Fact::Cancelled),
+        _ => None,
+    })
+}
+
 /// One acknowledgement: a fact about the order of the n-th buyer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack {
@@ -125,6 +146,10 @@ impl Problems {
 
     pub(crate) fn total(&self) -> u64 {
         self.total
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.total == 0
     }
 
     pub(crate) fn kept(&self) -> &[String] {
@@ -179,32 +204,75 @@ impl Acknowledged {
             let n = known.n;
             match event {
                 Event::OrderCreated(created) => {
-                    let asked = self.plan.order(n);
-                    let mut wanted: Vec<_> = asked
-                        .lines
-                        .iter()
-                        .map(|line| (StockKey::normal(line.sku_id), line.quantity))
-                        .collect();
-                    wanted.sort_unstable();
-                    let same = created.member_id == asked.member_id
-                        && created.request_id == asked.request_id
-                        && created.lines.iter().map(|line| (line.key, line.quantity)).eq(wanted);
-                    if !same {
-                        self.problems.add(|| format!("order {order_no} is not what buyer {n} asked for"));
-                    }
+                    let asked = (created.member_id, created.request_id, &created.lines);
+                    self.compare(order_no, n, asked);
                 }
                 Event::OrderPaid { payment, .. } | Event::RefundRequired { payment, .. } => {
-                    let own = shop::payment(OrderRef::Number(order_no), n, stockade::Money::ZERO).id();
-                    if own != Ok(*payment) {
-                        self.problems.add(|| format!("order {order_no} settles a payment not of buyer {n}"));
-                    }
+                    self.compare_payment(order_no, n, *payment);
                 }
                 _ => {}
             }
         }
     }
 
-    /// How many acknowledgements the journal lacks, and what else is wrong. May be read past another journal then.
+    /// Reads an order of the store in the same way: what its timeline shows need not be in the journal any more.
+    pub(crate) fn read_stored(&mut self, order: &Order) {
+        let order_no = order.order_no;
+        let Some(known) = self.orders.get_mut(&order_no) else { return };
+        let n = known.n;
+        known.seen |= Fact::Placed.bit();
+        let history = order.history.as_deref();
+        let timeline = history.map_or(&[][..], |history| &history.timeline);
+        for fact in shown(timeline, order.close_reason) {
+            known.seen |= fact.bit();
+        }
+        self.compare(order_no, n, (order.member_id, order.request_id, &order.lines));
+        let refunds = history.into_iter().flat_map(|history| &history.refunds).map(|refund| refund.payment);
+        for payment in history.and_then(|history| history.paid_by).into_iter().chain(refunds) {
+            self.compare_payment(order_no, n, payment);
+        }
+    }
+
+    /// What the engine shows of an order of buyer `n`: everything that was acknowledged must be there.
+    pub(crate) fn compare_shown(&self, order_no: OrderNo, letters: &str, problems: &mut Problems) {
+        let Some(known) = self.orders.get(&order_no).copied() else { return };
+        for fact in Fact::ALL {
+            if known.acked & fact.bit() != 0 && !letters.contains(fact.letter()) {
+                let n = known.n;
+                problems.add(|| {
+                    format!("order {order_no} (buyer {n}) shows {letters}, {fact:?} was acknowledged")
+                });
+            }
+        }
+    }
+
+    /// An order is what its buyer asked for.
+    fn compare(
+        &mut self,
+        order_no: OrderNo,
+        n: u64,
+        (member, request, lines): (MemberId, RequestId, &Lines),
+    ) {
+        let asked = self.plan.order(n);
+        let wanted = asked.lines.iter().map(|line| (StockKey::normal(line.sku_id), line.quantity));
+        let mut wanted: Vec<_> = wanted.collect();
+        wanted.sort_unstable();
+        let same = member == asked.member_id
+            && request == asked.request_id
+            && lines.iter().map(|line| (line.key, line.quantity)).eq(wanted);
+        if !same {
+            self.problems.add(|| format!("order {order_no} is not what buyer {n} asked for"));
+        }
+    }
+
+    fn compare_payment(&mut self, order_no: OrderNo, n: u64, payment: PaymentId) {
+        let own = shop::payment(OrderRef::Number(order_no), n, stockade::Money::ZERO).id();
+        if own != Ok(payment) {
+            self.problems.add(|| format!("order {order_no} settles a payment not of buyer {n}"));
+        }
+    }
+
+    /// How many acknowledgements journal and store lack, and what else is wrong. May be read past others then.
     pub(crate) fn finish(&mut self) -> (u64, Problems) {
         let mut problems = std::mem::take(&mut self.problems);
         let mut lost = 0;

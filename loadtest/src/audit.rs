@@ -1,4 +1,4 @@
-//! The audit after a run: the journal against the rules, and against the harness's own log of acknowledgements.
+//! The audit after a run: journal and store against the rules, and against the harness's own log of acknowledgements.
 
 use std::path::Path;
 
@@ -7,13 +7,15 @@ use stockade::StockKey;
 use stockade::audit::verify::{Progress, VerifyError, VerifyOptions, verify};
 use stockade::audit::{AuditReport, StockTally};
 
+use std::cell::RefCell;
+
 use crate::acked::{Acknowledged, Problems};
 use crate::progress;
 
 /// What an audit came to.
 pub(crate) struct Audited {
     pub(crate) report: AuditReport,
-    /// Acknowledgements that the journal lacks.
+    /// Acknowledgements that journal and store lack.
     pub(crate) lost_acked: u64,
     /// Broken rules, lost acknowledgements and contradictions.
     pub(crate) problems: Problems,
@@ -47,6 +49,8 @@ pub(crate) fn audit(
     acknowledged: &mut Acknowledged,
 ) -> Result<Audited, VerifyError> {
     let bar = progress::bar("audit", 0);
+    // The store's orders come before the journal's entries, never at the same time.
+    let acknowledged = RefCell::new(acknowledged);
     let options = VerifyOptions::new()
         .in_place(in_place)
         .on_progress(|progress| {
@@ -55,10 +59,11 @@ pub(crate) fn audit(
                 bar.set_position(events);
             }
         })
-        .on_entry(|_first, events| acknowledged.read(events));
+        .on_order(|order| acknowledged.borrow_mut().read_stored(order))
+        .on_entry(|_first, events| acknowledged.borrow_mut().read(events));
     let report = verify(data, options)?;
     bar.finish_and_clear();
-    let (lost_acked, mut problems) = acknowledged.finish();
+    let (lost_acked, mut problems) = acknowledged.into_inner().finish();
     let listed = report.violations.len() as u64;
     for violation in &report.violations {
         problems.add(|| violation.to_string());

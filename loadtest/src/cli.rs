@@ -173,7 +173,8 @@ pub(crate) struct ThroughputArgs {
     pub(crate) engine: EngineArgs,
 }
 
-/// Kills an engine again and again with SIGKILL while it takes orders, and looks for what it had acknowledged.
+/// Kills an engine again and again with SIGKILL while it takes orders (at random, right after its start, around
+/// checkpoints, and while its journal is trimmed) and looks for what it had acknowledged, in memory, journal and store.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CrashArgs {
     /// How often.
@@ -217,9 +218,42 @@ pub(crate) struct CrashChildArgs {
     /// Number after the last request that it repeats.
     #[arg(long)]
     pub(crate) retry_to: u64,
+    /// Requests of long ago that it repeats, and whose orders it shows.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) again: Vec<u64>,
+    #[arg(long)]
+    pub(crate) checkpoint_interval_ms: u64,
+    #[arg(long)]
+    pub(crate) checkpoint_events_max: usize,
+    /// Keeps the whole journal.
+    #[arg(long)]
+    pub(crate) keep_journal: bool,
+    /// Says `now` when the so manieth of these has begun.
+    #[arg(long, value_enum)]
+    pub(crate) signal: Option<SignalArg>,
+    #[arg(long, default_value_t = 1)]
+    pub(crate) signal_nth: u64,
     /// Closes in order after so many ms, and is not killed.
     #[arg(long)]
     pub(crate) stop_after_ms: Option<u64>,
+}
+
+/// What the engine that `crash` kills gives a signal for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SignalArg {
+    /// A checkpoint is made, and what follows it has begun.
+    Checkpoint,
+    /// The journal has a new beginning, and what is before it goes.
+    Trim,
+}
+
+impl SignalArg {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Checkpoint => "checkpoint",
+            Self::Trim => "trim",
+        }
+    }
 }
 
 /// How fast a sold-out SKU is refused, from one thread.

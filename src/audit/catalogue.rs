@@ -10,7 +10,7 @@ use crate::domain::order::Line;
 use crate::domain::order_type::OrderType;
 
 /// What one revision sells at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Terms {
     price: Money,
     limit_per_member: u32,
@@ -18,7 +18,7 @@ struct Terms {
 }
 
 /// All revisions that the journal has named so far; a SKU's revision `n` is at index `n - 1`.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct CatalogueBook {
     revisions: HashMap<SkuId, Vec<Terms>>,
 }
@@ -32,6 +32,11 @@ impl CatalogueBook {
             format!("sku {} gets revision {revision}, expected {expected}", sku.id)
         });
         terms.push(Terms { price: sku.price, limit_per_member: sku.limit_per_member, on_sale: sku.on_sale });
+    }
+
+    /// Whether a SKU has this revision.
+    pub(super) fn has(&self, sku: SkuId, revision: u32) -> bool {
+        self.revisions.get(&sku).is_some_and(|revisions| (1..=revisions.len()).contains(&(revision as usize)))
     }
 
     /// A line was sold: its revision stands before it, and an everyday order has that revision's terms.

@@ -59,4 +59,14 @@ impl LimitBook {
             }
         }
     }
+
+    /// Units that a member has of a stock key.
+    pub(super) fn units(&self, member: MemberId, key: KeyIndex) -> u64 {
+        self.units.get(&(member, key)).copied().unwrap_or_default()
+    }
+
+    /// All that is in use, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (MemberId, KeyIndex, u64)> {
+        self.units.iter().map(|((member, key), units)| (*member, *key, *units))
+    }
 }

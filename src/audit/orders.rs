@@ -1,9 +1,9 @@
 //! The audit's own memory of orders: a small record for each, moved along by the events and checked at every step.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::report::{Findings, OrderTally, Rule};
-use super::stock::KeyIndex;
+use super::stock::{Account, KeyIndex};
 use crate::domain::event::{OrderCreated, OrderStep};
 use crate::domain::ids::{MemberId, OrderNo, RequestId, Slot};
 use crate::domain::money::Money;
@@ -20,7 +20,7 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Paid => "paid",
@@ -72,21 +72,21 @@ pub(super) struct OrderRecord {
     pub(super) member: MemberId,
     pub(super) pay_amount: Money,
     pub(super) lines: LineRecords,
-    deadline_ms: u64,
-    last_at_ms: u64,
-    version: u32,
-    standing: Standing,
-    payment_started: bool,
+    pub(super) deadline_ms: u64,
+    pub(super) last_at_ms: u64,
+    pub(super) version: u32,
+    pub(super) standing: Standing,
+    pub(super) payment_started: bool,
     /// It was brought back, so its deadline no longer binds.
     revived: bool,
-    ever_paid: bool,
+    pub(super) ever_paid: bool,
 }
 
 /// All orders that the journal has named so far.
 #[derive(Debug, Default)]
 pub(super) struct OrderBook {
     orders: HashMap<OrderNo, OrderRecord>,
-    requests: HashSet<(MemberId, RequestId)>,
+    requests: HashMap<(MemberId, RequestId), OrderNo>,
     revived: u64,
     /// Order numbers with a time below this were reserved, in ms since the numbers' epoch.
     numbers_until_ms: u64,
@@ -101,30 +101,63 @@ impl OrderBook {
     /// An order was placed. The lines' units are the caller's business.
     pub(super) fn create(&mut self, created: &OrderCreated, lines: LineRecords, findings: &mut Findings) {
         let OrderCreated { order_no, member_id, request_id, at_ms, pay_amount, .. } = *created;
+        let record = OrderRecord::placed(member_id, pay_amount, lines, at_ms, created.auto_close_ms);
+        self.enter(order_no, request_id, record, findings);
+    }
+
+    /// Enters an order with where it stands: its number is new, of its member's slot and from a reserved range, and its
+    /// request places no other one.
+    pub(super) fn enter(
+        &mut self,
+        order_no: OrderNo,
+        request_id: RequestId,
+        record: OrderRecord,
+        findings: &mut Findings,
+    ) {
+        let member_id = record.member;
         findings.check(order_no.slot() == Slot::of_member(member_id), Rule::OrderNumbers, || {
             format!("order {order_no} is not in the slot of its member {member_id}")
         });
         findings.check(order_no.time_ms() < self.numbers_until_ms, Rule::OrderNumbers, || {
             format!("order number {order_no} is not from a range reserved before it")
         });
-        findings.check(self.requests.insert((member_id, request_id)), Rule::Once, || {
+        let first = self.requests.insert((member_id, request_id), order_no);
+        findings.check(first.is_none(), Rule::Once, || {
             format!("request {request_id} of member {member_id} places a second order, {order_no}")
         });
-        let record = OrderRecord {
-            member: member_id,
-            pay_amount,
-            lines,
-            deadline_ms: at_ms.saturating_add(u64::from(created.auto_close_ms)),
-            last_at_ms: at_ms,
-            version: 1,
-            standing: Standing::Pending,
-            payment_started: false,
-            revived: false,
-            ever_paid: false,
-        };
         if self.orders.insert(order_no, record).is_some() {
             findings.add(Rule::OrderNumbers, || format!("order number {order_no} is given out twice"));
         }
+    }
+
+    /// The order with a number.
+    pub(super) fn get(&self, order_no: OrderNo) -> Option<&OrderRecord> {
+        self.orders.get(&order_no)
+    }
+
+    /// All orders, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (OrderNo, &OrderRecord)> {
+        self.orders.iter().map(|(order_no, record)| (*order_no, record))
+    }
+
+    /// Number of orders.
+    pub(super) fn len(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// The order that a request has placed.
+    pub(super) fn placed_by(&self, member: MemberId, request: RequestId) -> Option<OrderNo> {
+        self.requests.get(&(member, request)).copied()
+    }
+
+    /// All requests with their orders, in no order.
+    pub(super) fn requests(&self) -> impl Iterator<Item = (MemberId, RequestId, OrderNo)> {
+        self.requests.iter().map(|((member, request), order_no)| (*member, *request, *order_no))
+    }
+
+    /// Exclusive end of the reserved order numbers, in ms since the numbers' epoch.
+    pub(super) fn numbers_until_ms(&self) -> u64 {
+        self.numbers_until_ms
     }
 
     /// Whether the journal has placed this order.
@@ -139,22 +172,13 @@ impl OrderBook {
             findings.add(Rule::CausalPrefix, || format!("order {order_no} was not placed before this"));
             return None;
         };
-        let expected = order.version.saturating_add(1);
-        findings.check(step.version == expected, Rule::Versions, || {
-            format!("order {order_no} gets version {}, expected {expected}", step.version)
-        });
-        findings.check(step.at_ms >= order.last_at_ms, Rule::Times, || {
-            format!("order {order_no} goes back in time, from {} to {} ms", order.last_at_ms, step.at_ms)
-        });
-        // Go on from what the journal says, so that one gap is one violation.
-        order.version = step.version;
-        order.last_at_ms = order.last_at_ms.max(step.at_ms);
+        order.advance(step, findings);
         Some(order)
     }
 
-    /// Counts an order that a late payment brought back.
-    pub(super) fn count_revived(&mut self) {
-        self.revived += 1;
+    /// Counts orders that a late payment brought back.
+    pub(super) fn count_revived(&mut self, orders: u64) {
+        self.revived += orders;
     }
 
     /// Number of times that orders were brought back.
@@ -181,6 +205,62 @@ impl OrderBook {
 }
 
 impl OrderRecord {
+    /// An order that was just placed.
+    pub(super) fn placed(
+        member: MemberId,
+        pay_amount: Money,
+        lines: LineRecords,
+        at_ms: u64,
+        auto_close_ms: u32,
+    ) -> Self {
+        Self {
+            member,
+            pay_amount,
+            lines,
+            deadline_ms: at_ms.saturating_add(u64::from(auto_close_ms)),
+            last_at_ms: at_ms,
+            version: 1,
+            standing: Standing::Pending,
+            payment_started: false,
+            revived: false,
+            ever_paid: false,
+        }
+    }
+
+    /// Takes the next step's version and time: the version is the next one, the time doesn't run backwards.
+    pub(super) fn advance(&mut self, step: &OrderStep, findings: &mut Findings) {
+        let order_no = step.order_no;
+        let expected = self.version.saturating_add(1);
+        findings.check(step.version == expected, Rule::Versions, || {
+            format!("order {order_no} gets version {}, expected {expected}", step.version)
+        });
+        findings.check(step.at_ms >= self.last_at_ms, Rule::Times, || {
+            format!("order {order_no} goes back in time, from {} to {} ms", self.last_at_ms, step.at_ms)
+        });
+        // Go on from what the journal says, so that one gap is one violation.
+        self.version = step.version;
+        self.last_at_ms = self.last_at_ms.max(step.at_ms);
+    }
+
+    /// Where its units are.
+    pub(super) fn account(&self) -> Account {
+        match self.standing {
+            Standing::Pending => Account::Reserved,
+            Standing::Paid | Standing::Shipped | Standing::Completed => Account::Sold,
+            Standing::Cancelled(_) => Account::Available,
+        }
+    }
+
+    /// Whether another record says the same, lines apart.
+    pub(super) fn agrees_with(&self, other: &Self) -> bool {
+        let part = |record: &Self| {
+            let Self { member, pay_amount, deadline_ms, last_at_ms, version, standing, .. } = *record;
+            let flags = (record.payment_started, record.revived, record.ever_paid);
+            (member, pay_amount, deadline_ms, last_at_ms, version, standing, flags)
+        };
+        part(self) == part(other)
+    }
+
     /// The member went to pay: once, in time, and the deadline moves onwards (R9).
     pub(super) fn start_payment(&mut self, step: &OrderStep, deadline_ms: u64, findings: &mut Findings) {
         let order_no = step.order_no;

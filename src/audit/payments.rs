@@ -7,11 +7,11 @@ use crate::domain::ids::{OrderNo, PaymentId};
 use crate::domain::money::Money;
 
 /// A payment that arrived.
-#[derive(Clone, Copy, Debug)]
-struct Received {
-    order_no: OrderNo,
-    amount: Money,
-    settled: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Received {
+    pub(super) order_no: OrderNo,
+    pub(super) amount: Money,
+    pub(super) settled: bool,
 }
 
 /// What became of a payment.
@@ -89,6 +89,23 @@ impl PaymentBook {
             received.settled = true;
             self.settled += 1;
         }
+    }
+
+    /// Enters a payment that is known to have arrived.
+    pub(super) fn know(&mut self, payment: PaymentId, received: Received) {
+        if self.received.insert(payment, received).is_none() && received.settled {
+            self.settled += 1;
+        }
+    }
+
+    /// A payment that arrived.
+    pub(super) fn get(&self, payment: PaymentId) -> Option<Received> {
+        self.received.get(&payment).copied()
+    }
+
+    /// All payments, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PaymentId, Received)> {
+        self.received.iter().map(|(payment, received)| (*payment, *received))
     }
 
     /// Number of payments that arrived.

@@ -40,6 +40,8 @@ pub enum Rule {
     Limits,
     /// Catalogue revisions follow each other, and lines are sold on their terms.
     Catalogue,
+    /// The store agrees with itself and with the journal.
+    Store,
 }
 
 impl Rule {
@@ -60,6 +62,7 @@ impl Rule {
             Self::OrderNumbers => "order_numbers",
             Self::Limits => "limits",
             Self::Catalogue => "catalogue",
+            Self::Store => "store",
         }
     }
 }
@@ -79,7 +82,7 @@ impl Serialize for Rule {
 /// One broken rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// The event that broke it.
+    /// The event that broke it; of a stored record its last event, or the checkpoint.
     pub position: Position,
     /// Which rule.
     pub rule: Rule,
@@ -153,6 +156,33 @@ impl OrderTally {
     }
 }
 
+/// What was found in the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StoreTally {
+    /// The checkpoint: everything up to here is in the store.
+    pub position: Position,
+    /// Records read, over all tables.
+    pub records: u64,
+    /// Size of their pages, in bytes, superseded ones included.
+    pub bytes: u64,
+    /// Orders that a restart brings back into memory.
+    pub open_orders: u64,
+    /// Orders that are read when somebody asks.
+    pub closed_orders: u64,
+    /// Open orders that are stored as they were after events behind the checkpoint.
+    pub orders_ahead: u64,
+    /// Payments whose outcome is known.
+    pub payments: u64,
+    /// Outcomes whose payment is no longer kept: not a violation.
+    pub payments_expired: u64,
+    /// Purchase limits in use.
+    pub limits: u64,
+    /// Stock keys.
+    pub stock_keys: u64,
+    /// Whether the journal still begins with the first event, so that the store was compared with a replay of it.
+    pub compared_with_replay: bool,
+}
+
 /// What an audit comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AuditReport {
@@ -160,9 +190,9 @@ pub struct AuditReport {
     pub first_position: Position,
     /// Position of its last event; 0 when there is none.
     pub last_position: Position,
-    /// Decisions.
+    /// Decisions in the journal.
     pub entries: u64,
-    /// Facts.
+    /// Facts in the journal.
     pub events: u64,
     /// Orders by where they stand.
     pub orders: OrderTally,
@@ -178,9 +208,11 @@ pub struct AuditReport {
     pub stock: StockTally,
     /// Units by stock key, ascending.
     pub stock_by_key: Vec<KeyTally>,
+    /// The store, if there is one.
+    pub store: Option<StoreTally>,
     /// Number of broken rules, those beyond the list included.
     pub violations_total: u64,
-    /// The first broken rules, in order of position.
+    /// The first broken rules that were found: the store's, then the journal's in order of position.
     pub violations: Vec<Violation>,
 }
 
@@ -235,6 +267,13 @@ impl Findings {
         if !holds {
             self.add(rule, message);
         }
+    }
+
+    /// Takes over what was found elsewhere, before anything that is found from now on.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.total += other.total;
+        let room = self.kept_max.saturating_sub(self.kept.len());
+        self.kept.extend(other.kept.into_iter().take(room));
     }
 
     pub(super) fn into_parts(self) -> (u64, Vec<Violation>) {

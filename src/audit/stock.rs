@@ -100,6 +100,60 @@ impl StockLedger {
         row.check(findings);
     }
 
+    /// Enters an adjustment that is known to have been applied.
+    pub(super) fn know_adjustment(&mut self, key: StockKey, id: AdjustmentId) {
+        let index = self.index_of(key);
+        self.adjustments.insert((id, index));
+    }
+
+    /// Puts units into a key's total, all of them available.
+    pub(super) fn set_total(&mut self, key: StockKey, total: i64) {
+        let index = self.index_of(key);
+        let row = &mut self.rows[index as usize];
+        row.total = i128::from(total);
+        row.available += i128::from(total);
+    }
+
+    /// Moves available units to where an order has them; [`StockLedger::check_all`] judges the result.
+    pub(super) fn place(&mut self, index: KeyIndex, quantity: u32, to: Account) {
+        let row = &mut self.rows[index as usize];
+        row.available -= i128::from(quantity);
+        *row.account(to) += i128::from(quantity);
+    }
+
+    /// Checks every key.
+    pub(super) fn check_all(&mut self, findings: &mut Findings) {
+        self.rows.iter_mut().for_each(|row| row.check(findings));
+    }
+
+    /// Total, reserved and sold of a key; all zero for one that was not named.
+    pub(super) fn counters(&self, key: &StockKey) -> [i128; 3] {
+        self.index.get(key).map_or([0; 3], |index| {
+            let row = &self.rows[*index as usize];
+            [row.total, row.reserved, row.sold]
+        })
+    }
+
+    /// All keys, in the order of their first sight.
+    pub(super) fn keys(&self) -> impl Iterator<Item = StockKey> {
+        self.rows.iter().map(|row| row.key)
+    }
+
+    /// All adjustments, in no order.
+    pub(super) fn adjustments(&self) -> impl Iterator<Item = (StockKey, AdjustmentId)> {
+        self.adjustments.iter().map(|(id, index)| (self.key(*index), *id))
+    }
+
+    /// Whether an adjustment was applied.
+    pub(super) fn knows_adjustment(&self, key: &StockKey, id: AdjustmentId) -> bool {
+        self.index.get(key).is_some_and(|index| self.adjustments.contains(&(id, *index)))
+    }
+
+    /// The place of a key that was named.
+    pub(super) fn find(&self, key: &StockKey) -> Option<KeyIndex> {
+        self.index.get(key).copied()
+    }
+
     /// The counts by key, ascending, and their sum.
     pub(super) fn tally(&self) -> (StockTally, Vec<KeyTally>) {
         let mut by_key: Vec<KeyTally> =

@@ -100,7 +100,8 @@ impl Engine {
         Self::open_with(config, journal, None, None).await
     }
 
-    async fn open_with(
+    /// Opens the engine on a journal and a store of any kind.
+    pub(super) async fn open_with(
         config: Config,
         journal: impl Journal,
         store: Option<Box<dyn PageStore>>,

@@ -1,21 +1,27 @@
 //! The engine that `crash` kills: opens the data directory, repeats the requests that its predecessor may have left
 //! unanswered, then serves buyers until it dies, and says a line for every acknowledgement after it got it.
 //!
-//! Its lines: `ready EVENTS MS` once it is open, `LETTER N ORDER` for a fact about the order of buyer N, `E N CODE`
-//! for a refused request, `X TEXT` for something that must not happen, `done` after an orderly end.
+//! Checkpoints are small and frequent, and closed orders leave memory as soon as they may, so that store and trimming
+//! are always at work.
+//!
+//! Its lines: `ready EVENTS MS STORED FIRST` once it is open, `LETTER N ORDER` for a fact about the order of buyer N,
+//! `V N LETTERS` for all that an order of long ago shows, `E N CODE` for a refused request, `X TEXT` for something that
+//! must not happen, `now` when what was asked for has begun, `end HASH CHECKPOINTS EVICTED READS STORED FIRST` before an
+//! orderly end, `done` after it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use stockade::{Caller, CloseReason, Engine, OrderStatus, OrderType, Receipt, Reject};
+use stockade::{Caller, CloseReason, Engine, Metrics, OrderStatus, OrderType, Receipt, Reject};
 use tokio::task::JoinSet;
 
-use crate::acked::Fact;
-use crate::cli::{CrashChildArgs, EngineArgs};
+use crate::acked::{Fact, shown};
+use crate::cli::{CrashChildArgs, EngineArgs, SignalArg};
 use crate::plan::{Conduct, Plan};
 use crate::process::{die_with_parent, say};
 use crate::scenarios::crash::{SKUS, plan};
+use crate::shop::patiently;
 use crate::{Failure, buyer, shop};
 
 /// Unpaid orders close after so many ms.
@@ -28,6 +34,17 @@ const CLOSED_AFTER: Duration = Duration::from_millis(30);
 const DELIVERED_EVERY: u64 = 5;
 /// Units of each SKU: more than any number of rounds can sell.
 const UNITS: u64 = 1 << 38;
+
+/// Closed orders leave memory so soon, in ms: the least that an engine allows.
+const RETAIN_CLOSED_MS: u64 = 1_000;
+/// Beyond so many closed orders in memory, the oldest leave first.
+const CLOSED_HOT_MAX: usize = 64;
+/// How often it is looked whether a signal is due.
+const SIGNAL_POLL: Duration = Duration::from_micros(50);
+/// How long before an orderly end nobody asks for anything: every unpaid order is closed by then, and those that were
+/// closed have left memory.
+const SETTLE: Duration =
+    Duration::from_millis(AUTO_CLOSE_MS as u64 + PAYMENT_GRACE_MS + RETAIN_CLOSED_MS + 600);
 
 /// An engine and what its buyers share.
 struct Child {
@@ -42,11 +59,20 @@ pub(crate) async fn run(args: CrashChildArgs) -> Result<(), Failure> {
     let engine_args = EngineArgs { durability: args.durability, order_actors: None, data: None };
     let config = shop::config(&args.data, &engine_args, 1 << 16)
         .auto_close_ms(OrderType::Normal, AUTO_CLOSE_MS)
-        .payment_grace_ms(PAYMENT_GRACE_MS);
+        .payment_grace_ms(PAYMENT_GRACE_MS)
+        .checkpoint_interval_ms(args.checkpoint_interval_ms)
+        .checkpoint_events_max(args.checkpoint_events_max)
+        .retain_closed_ms(RETAIN_CLOSED_MS)
+        .idempotency_hot_max(CLOSED_HOT_MAX)
+        .journal_keep_min_bytes(if args.keep_journal { u64::MAX } else { 0 });
     let engine = Engine::open(config).await?;
     shop::stock(&engine, SKUS, 0, |_sku| UNITS).await?;
     let metrics = engine.metrics();
-    say(&format!("ready {} {}", metrics.recovered_events, metrics.recovery_ms));
+    let Metrics { recovered_events, recovery_ms, stored, journal_first, .. } = &metrics;
+    say(&format!("ready {recovered_events} {recovery_ms} {stored} {journal_first}"));
+    if let Some(signal) = args.signal {
+        give_signal(engine.clone(), signal, args.signal_nth);
+    }
 
     let child = Arc::new(Child {
         engine,
@@ -56,6 +82,12 @@ pub(crate) async fn run(args: CrashChildArgs) -> Result<(), Failure> {
     });
     let retries = Arc::new(AtomicU64::new(args.retry_from));
     let mut tasks = JoinSet::new();
+    let (asking, again) = (Arc::clone(&child), args.again.clone());
+    tasks.spawn(async move {
+        for n in again {
+            asking.serve_again(n).await;
+        }
+    });
     for _ in 0..args.clients {
         let (child, retries) = (Arc::clone(&child), Arc::clone(&retries));
         tasks.spawn(async move {
@@ -81,12 +113,59 @@ pub(crate) async fn run(args: CrashChildArgs) -> Result<(), Failure> {
     while let Some(finished) = tasks.join_next().await {
         finished?;
     }
+    tokio::time::sleep(SETTLE).await;
+    let hash = child.engine.state_hash().await?.hash;
+    let Metrics { checkpoints, evicted, store_reads, stored, journal_first, store_failure, .. } =
+        child.engine.metrics();
+    if let Some(failure) = store_failure {
+        say(&format!("X the store has stopped: {failure}"));
+    }
     child.engine.shutdown().await?;
+    say(&format!("end {hash:016x} {checkpoints} {evicted} {store_reads} {stored} {journal_first}"));
     say("done");
     Ok(())
 }
 
+/// Says `now` as soon as the engine shows that what is waited for has begun for the `nth` time.
+fn give_signal(engine: Engine, signal: SignalArg, nth: u64) {
+    let seen = move || {
+        let Metrics { checkpoints, journal_first, .. } = engine.metrics();
+        match signal {
+            SignalArg::Checkpoint => checkpoints,
+            SignalArg::Trim => journal_first.0,
+        }
+    };
+    std::thread::spawn(move || {
+        let (mut last, mut times) = (seen(), 0);
+        while times < nth {
+            std::thread::sleep(SIGNAL_POLL);
+            let now = seen();
+            times += u64::from(now != last);
+            last = now;
+        }
+        say("now");
+    });
+}
+
 impl Child {
+    /// Repeats a request of long ago, and shows everything that its order shows: it must be what was acknowledged.
+    async fn serve_again(self: &Arc<Self>, n: u64) {
+        let Ok(receipt) = shop::submit(&self.engine, &self.plan, n).await else {
+            // Told like any other refusal of a request that has an order.
+            return self.serve(n).await;
+        };
+        note(n, &receipt, Fact::Placed);
+        match patiently(|| self.engine.order(Caller::Operator, receipt.order_no)).await {
+            Ok(view) => {
+                let letters: String =
+                    shown(&view.timeline, view.close_reason).map(|fact| fact.letter()).collect();
+                say(&format!("V {n} {}{letters}", Fact::Placed.letter()));
+            }
+            Err(reject) => say(&format!("X order of buyer {n} is not shown: {}", reject.code())),
+        }
+        self.conclude(n, &receipt).await;
+    }
+
     /// Serves the n-th buyer, also when it was done before, in part or whole.
     async fn serve(self: &Arc<Self>, n: u64) {
         match shop::submit(&self.engine, &self.plan, n).await {

@@ -11,6 +11,8 @@ mod board;
 mod gathering;
 mod projector;
 mod readers;
+#[cfg(test)]
+mod tests;
 mod warm;
 
 use std::sync::Arc;

@@ -16,14 +16,22 @@
 
 mod archive;
 mod checkpoint;
+mod contents;
 mod head;
 mod reader;
 mod tables;
+#[cfg(test)]
+mod tampering;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use archive::Archive;
 pub(crate) use checkpoint::{Checkpointer, Taken};
+pub(crate) use contents::{Contents, Record, Shelf};
 pub(crate) use head::Head;
 pub(crate) use reader::{StockEntry, StoreReader};
+#[cfg(test)]
+pub(crate) use tampering::Tampering;
+
+pub(crate) use super::levels::StoreError;

@@ -1,0 +1,105 @@
+//! The copy that is audited: opening a database writes to it, and the original must stay as it is.
+
+use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use super::{Progress, VerifyError, VerifyOptions};
+use crate::journal::layout;
+
+/// All files below a directory.
+fn files_below(dir: &Path) -> Result<Vec<PathBuf>, VerifyError> {
+    let read = |path: &Path| {
+        let path = path.to_owned();
+        move |source| VerifyError::Read { path, source }
+    };
+    let mut files = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).map_err(read(&dir))? {
+            let path = entry.map_err(read(&dir))?.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// A copy of a data directory that is removed on drop.
+#[derive(Debug)]
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Copies all files but the ballast.
+    pub(super) fn copy_of(data_dir: &Path, options: &mut VerifyOptions<'_>) -> Result<Self, VerifyError> {
+        let canonical = data_dir
+            .canonicalize()
+            .map_err(|source| VerifyError::Read { path: data_dir.to_owned(), source })?;
+        // The parent is on the data directory's file system unless that is a mount point, and it is outside the
+        // copied tree.
+        let parent = match &options.scratch {
+            Some(dir) => dir.clone(),
+            None => canonical.parent().unwrap_or(&canonical).to_owned(),
+        };
+        // Locked all at once and until the copy is complete: a journal is consistent over its files only.
+        let mut locked = Vec::new();
+        for path in files_below(&canonical)? {
+            locked.push((lock_shared(&path, data_dir)?, path));
+        }
+        // Nothing is in it.
+        locked.retain(|(_, path)| path.file_name().is_none_or(|name| name != layout::BALLAST_FILE));
+        let scratch = Self::create(&parent)?;
+        let mut bytes = 0;
+        for (_, path) in &locked {
+            let relative = path.strip_prefix(&canonical).unwrap_or(path);
+            let target = scratch.0.join(relative);
+            let failed = |source| VerifyError::Scratch { path: target.clone(), source };
+            if let Some(dir) = target.parent() {
+                fs::create_dir_all(dir).map_err(failed)?;
+            }
+            bytes += fs::copy(path, &target).map_err(failed)?;
+            options.report(Progress::Copied { bytes });
+        }
+        Ok(scratch)
+    }
+
+    /// A fresh directory with a name that nobody else picks.
+    fn create(parent: &Path) -> Result<Self, VerifyError> {
+        let random = RandomState::new().hash_one(std::process::id());
+        let path = parent.join(format!(".stockade-verify-{random:016x}"));
+        match fs::create_dir(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(source) => Err(VerifyError::Scratch { path, source }),
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn dir(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "can't remove the copy");
+        }
+    }
+}
+
+/// Opens a file with a shared lock, which fails while an engine has it locked for itself.
+fn lock_shared(path: &Path, data_dir: &Path) -> Result<File, VerifyError> {
+    let read = |source| VerifyError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(read)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(VerifyError::InUse { dir: data_dir.to_owned() }),
+        Err(error) => Err(read(error.into())),
+    }
+}

@@ -1,0 +1,228 @@
+//! Everything that a store holds, record by record, for somebody who checks it without the engine.
+//!
+//! Nothing is added up and nothing is taken for granted here: keys and values are decoded apart, so that whoever reads
+//! them can compare the two.
+
+use std::path::Path;
+
+use super::head::Head;
+use super::reader::StockEntry;
+#[cfg(test)]
+use super::reader::StoreReader;
+use super::tables;
+use crate::domain::catalogue::Sku;
+use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey};
+use crate::domain::order::{Order, SettledPayment};
+use crate::domain::request::StockChange;
+use crate::journal::decode_record;
+use crate::projection::levels::{Levels, LevelsOptions, SledPages, Snapshot, StoreError, TableId, TableSpec};
+
+/// Memory for the cache of a store that is read once, in bytes.
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// Among which orders the store has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shelf {
+    /// Those that a restart brings back into memory.
+    Open,
+    /// Those that are read when somebody asks.
+    Closed,
+}
+
+/// One record of a store: what its key says, and what its value says.
+#[derive(Debug)]
+pub(crate) enum Record {
+    /// A catalogue revision.
+    Sku {
+        /// The key's SKU.
+        id: SkuId,
+        /// The key's revision.
+        revision: u32,
+        /// The SKU as of this revision.
+        sku: Box<Sku>,
+    },
+    /// The counters of a stock key.
+    Stock {
+        /// Which stock.
+        key: StockKey,
+        /// Its counters.
+        entry: StockEntry,
+    },
+    /// An adjustment of stock that was applied.
+    Adjustment {
+        /// Which stock.
+        key: StockKey,
+        /// Which adjustment.
+        id: AdjustmentId,
+        /// What it asked for.
+        change: StockChange,
+    },
+    /// An order.
+    Order {
+        /// Among which orders it stands.
+        shelf: Shelf,
+        /// The slot in its key.
+        slot: u16,
+        /// The number in its key.
+        order_no: OrderNo,
+        /// The order.
+        order: Box<Order>,
+    },
+    /// An order's entry by member.
+    Member {
+        /// The member.
+        member: MemberId,
+        /// The order.
+        order_no: OrderNo,
+        /// The request that placed it.
+        request: RequestId,
+    },
+    /// An order's entry by external number.
+    External {
+        /// The hash of the external number.
+        hash: u128,
+        /// The order.
+        order_no: OrderNo,
+    },
+    /// A payment whose outcome is known.
+    Payment {
+        /// Which.
+        payment: PaymentId,
+        /// What became of it.
+        settled: SettledPayment,
+    },
+    /// A member's use of a purchase limit.
+    Limit {
+        /// The slot in its key.
+        slot: u16,
+        /// The member.
+        member: MemberId,
+        /// Which stock.
+        key: StockKey,
+        /// Units in orders that are placed and not cancelled.
+        used: u32,
+        /// It includes everything up to here.
+        as_of: Position,
+    },
+}
+
+/// In which order the tables are read: what others refer to comes first.
+const ORDER: [TableId; 9] = [
+    tables::SKUS,
+    tables::STOCK,
+    tables::ADJUSTMENTS,
+    tables::OPEN,
+    tables::CLOSED,
+    tables::MEMBERS,
+    tables::EXTERNAL,
+    tables::PAYMENTS,
+    tables::LIMITS,
+];
+
+/// One checkpoint, as a whole.
+pub(crate) struct Contents {
+    snapshot: Snapshot,
+}
+
+impl Contents {
+    /// What the last checkpoint of a running store left.
+    #[cfg(test)]
+    pub(crate) fn of(reader: &StoreReader) -> Self {
+        Self { snapshot: reader.snapshot() }
+    }
+
+    /// Opens the store in a folder, which writes to it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it can't be opened.
+    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+        let pages = SledPages::open(dir, CACHE_BYTES)?;
+        let levels = Levels::open(Box::new(pages), tables::TABLES, LevelsOptions::default())?;
+        Ok(Self { snapshot: levels.reader().snapshot() })
+    }
+
+    /// The checkpoint's own record; of a store without one the default.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub(crate) fn head(&self) -> Result<Head, StoreError> {
+        self.snapshot.head().map_or_else(|| Ok(Head::default()), |bytes| decode("the head", bytes))
+    }
+
+    /// Size of all records' pages, in bytes, superseded ones included.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.snapshot.stats().iter().map(|table| table.bytes).sum()
+    }
+
+    /// Calls `each` with every record, table by table: catalogue, stock, adjustments, open orders, closed orders,
+    /// entries by member, entries by external number, payments, limits; each table by ascending key. Reads and checks
+    /// every page of every table.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] at the first page or record that can't be read.
+    pub(crate) fn each(&self, mut each: impl FnMut(Record)) -> Result<(), StoreError> {
+        for table in ORDER {
+            let mut scan = self.snapshot.scan(table, &[], None);
+            while let Some((key, value)) = scan.next()? {
+                each(record(table, key, value)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError> {
+    let name = tables::TABLES.iter().find(|spec| spec.id == table).map_or("?", |spec: &TableSpec| spec.name);
+    let malformed = || StoreError::damaged(format!("the key {key:02x?} of table {name} stands for nothing"));
+    let slot = || -> Option<u16> { Some(u16::from_be_bytes(key.get(..2)?.try_into().ok()?)) };
+    let sku = || -> Option<u64> { Some(u64::from_be_bytes(key.get(..8)?.try_into().ok()?)) };
+    let record = match table {
+        tables::SKUS => Record::Sku {
+            id: sku().ok_or_else(malformed)?.into(),
+            revision: tables::revision_of_key(key).ok_or_else(malformed)?,
+            sku: Box::new(decode(name, value)?),
+        },
+        tables::STOCK => Record::Stock {
+            key: tables::stock_of_key(key).ok_or_else(malformed)?,
+            entry: decode(name, value)?,
+        },
+        tables::ADJUSTMENTS => Record::Adjustment {
+            key: tables::stock_of_key(key).ok_or_else(malformed)?,
+            id: tables::adjustment_of_key(key).ok_or_else(malformed)?,
+            change: decode(name, value)?,
+        },
+        tables::OPEN | tables::CLOSED => Record::Order {
+            shelf: if table == tables::OPEN { Shelf::Open } else { Shelf::Closed },
+            slot: slot().ok_or_else(malformed)?,
+            order_no: tables::number_of_order_key(key).ok_or_else(malformed)?,
+            order: Box::new(decode(name, value)?),
+        },
+        tables::MEMBERS => {
+            let request = value.try_into().map_err(|_| malformed())?;
+            Record::Member {
+                member: tables::member_of_key(key).ok_or_else(malformed)?,
+                order_no: tables::number_of_member_key(key).ok_or_else(malformed)?,
+                request: RequestId::new(u128::from_be_bytes(request)),
+            }
+        }
+        tables::EXTERNAL => {
+            let hash = key.try_into().map_err(|_| malformed())?;
+            let number = value.try_into().ok().and_then(|bytes| OrderNo::from_u64(u64::from_be_bytes(bytes)));
+            Record::External { hash: u128::from_be_bytes(hash), order_no: number.ok_or_else(malformed)? }
+        }
+        tables::PAYMENTS => Record::Payment {
+            payment: tables::payment_of_key(key).ok_or_else(malformed)?,
+            settled: decode(name, value)?,
+        },
+        _ => {
+            let (member, stock) = tables::limit_of_key(key).ok_or_else(malformed)?;
+            let (used, as_of) = decode(name, value)?;
+            Record::Limit { slot: slot().ok_or_else(malformed)?, member, key: stock, used, as_of }
+        }
+    };
+    Ok(record)
+}
+
+fn decode<'de, T: serde::Deserialize<'de>>(what: &str, bytes: &'de [u8]) -> Result<T, StoreError> {
+    decode_record(bytes).map_err(|error| StoreError::damaged(format!("a record of {what}: {error}")))
+}
