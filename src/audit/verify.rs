@@ -54,6 +54,12 @@ pub enum VerifyError {
         /// What was found.
         detail: String,
     },
+    /// The directory holds a backup that was not finished.
+    #[error("{dir} holds an interrupted backup, which is not complete: verify another one", dir = .dir.display())]
+    InterruptedBackup {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The directory is somebody else's.
     #[error("{dir} is not a data directory: {why}", dir = .dir.display())]
     NotADataDir {
@@ -184,6 +190,9 @@ pub fn verify(data_dir: &Path, mut options: VerifyOptions<'_>) -> Result<AuditRe
     if !data_dir.is_dir() {
         return Err(VerifyError::Missing { dir: data_dir.to_owned() });
     }
+    if data_dir.join(layout::BACKUP_MARKER_FILE).exists() {
+        return Err(VerifyError::InterruptedBackup { dir: data_dir.to_owned() });
+    }
     if !holds_journal(data_dir) {
         return Err(VerifyError::NoJournal { dir: data_dir.to_owned() });
     }
@@ -277,9 +286,12 @@ impl Names {
         match error {
             JournalError::InUse { .. } => VerifyError::InUse { dir },
             JournalError::NotADataDir { why, .. } => VerifyError::NotADataDir { dir, why: told(why) },
-            JournalError::NewerFormat { found, supported, .. } => VerifyError::NewerFormat {
-                detail: format!("data format {found}, this release reads formats up to {supported}"),
+            JournalError::NewerFormat { found, supported, written_by, .. } => VerifyError::NewerFormat {
+                detail: format!(
+                    "data format {found}, written by stockade {written_by}; this release reads formats up to {supported}"
+                ),
             },
+            JournalError::InterruptedBackup { .. } => VerifyError::InterruptedBackup { dir },
             JournalError::UnknownCodec { .. } | JournalError::UnknownFrameFormat { .. } => {
                 VerifyError::NewerFormat { detail: told(&error.to_string()) }
             }
@@ -302,7 +314,8 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>, VerifyError> {
             let path = entry.map_err(read(&dir))?.path();
             if path.is_dir() {
                 dirs.push(path);
-            } else {
+            } else if path.is_file() {
+                // A socket that a killed engine left is nothing to copy.
                 files.push(path);
             }
         }

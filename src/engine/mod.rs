@@ -5,11 +5,14 @@
 
 mod admission;
 mod api;
+mod backup;
 mod catalogue;
+mod closing;
 mod config;
 mod error;
 mod metrics;
 mod open;
+pub mod ops;
 mod recovery;
 mod store;
 mod subscription;
@@ -38,6 +41,7 @@ use crate::runtime::filter::RotatingFilter;
 use crate::runtime::inbox::{Bell, Inbox};
 use crate::runtime::shutdown::Gate;
 
+pub use backup::{BackupError, BackupReport};
 pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
 pub use error::{OpenError, ShutdownError};
 pub use metrics::{Health, Metrics};
@@ -93,6 +97,9 @@ pub(crate) struct Inner {
     pub(crate) journal_disk_bytes: AtomicU64,
     /// The store, where there is one.
     pub(crate) store: Option<store::StoreHandle>,
+    pub(crate) backup: Arc<backup::BackupSlot>,
+    /// The socket that commands come through, where there is one.
+    pub(crate) control: Mutex<Option<ops::ControlServer>>,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
     /// True once the engine is shut down, for streams that wait for more.
     pub(crate) ended: watch::Sender<bool>,
@@ -113,6 +120,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Without an orderly shutdown the actors would wait for messages for ever.
         self.gate.close();
+        self.stop_control();
         for task in self.tasks.get_mut().map(std::mem::take).unwrap_or_default() {
             task.abort();
         }

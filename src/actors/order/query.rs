@@ -68,6 +68,16 @@ fn orders_of(actor: &OrderActor, member: MemberId, before: Option<OrderNo>, len_
 }
 
 impl OrderActor {
+    /// The orders in memory.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Order> {
+        self.records.iter().map(|(_index, record)| &record.order)
+    }
+
+    /// Whether an order is in memory.
+    pub(crate) fn holds(&self, order_no: OrderNo) -> bool {
+        self.find(order_no).is_some()
+    }
+
     /// This actor's part of the state hash: the sum over its orders, limits and payments, those that have left memory
     /// included. Takes time in proportion to the number of those in memory.
     pub(crate) fn state_hash(&self) -> u64 {

@@ -19,4 +19,4 @@ mod tables;
 
 pub(crate) use checkpoint::{Checkpointer, Taken};
 pub(crate) use head::Head;
-pub(crate) use reader::{StockEntry, StoreReader};
+pub(crate) use reader::{StockEntry, StoreReader, scan_open};
