@@ -72,7 +72,11 @@ impl Engine {
             }
             if report.format < layout::DATA_FORMAT {
                 // Before there is a store: an older release would not know that it belongs to the journal.
-                tracing::info!(from = report.format, to = layout::DATA_FORMAT, "the data directory's format is upgraded");
+                tracing::info!(
+                    from = report.format,
+                    to = layout::DATA_FORMAT,
+                    "the data directory's format is upgraded"
+                );
                 journal.upgrade_format()?;
             }
             let store = SledPages::open(&path.join(layout::STORE_DIR), cache_bytes)?;

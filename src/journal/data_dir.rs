@@ -110,7 +110,8 @@ impl DataDir {
     pub(crate) fn begin_backup(path: &Path) -> Result<Self, JournalError> {
         create_dir(path)?;
         let mut listed = fs::read_dir(path).map_err(|error| JournalError::io("list", path, error))?;
-        if let Some(entry) = listed.find(|entry| entry.as_ref().map_or(true, |entry| entry.file_name() != "lost+found"))
+        if let Some(entry) =
+            listed.find(|entry| entry.as_ref().map_or(true, |entry| entry.file_name() != "lost+found"))
         {
             let name = entry.map_err(|error| JournalError::io("list", path, error))?.file_name();
             let why = format!("it is not empty, there is {}", name.display());

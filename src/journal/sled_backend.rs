@@ -159,12 +159,8 @@ impl SledJournal {
             ballast_bytes,
             format: data_dir.format(),
         };
-        let frames = SledFrames {
-            db,
-            first: AtomicU64::new(marked.first.0),
-            last: AtomicU64::new(last.0),
-            data_dir,
-        };
+        let frames =
+            SledFrames { db, first: AtomicU64::new(marked.first.0), last: AtomicU64::new(last.0), data_dir };
         Ok((Self::new(frames, (db_file, db_path), mark, marked), report))
     }
 

@@ -126,7 +126,8 @@ impl Pause {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_on_the_backup_has_the_same_state() {
     let shop =
-        OnDisk::open(|config| config.retain_closed_ms(1_000).journal_keep_min_bytes(0).ballast_bytes(0)).await;
+        OnDisk::open(|config| config.retain_closed_ms(1_000).journal_keep_min_bytes(0).ballast_bytes(0))
+            .await;
     let receipts = shop.trade().await;
     let before = shop.engine.state_hash().await.unwrap();
     let bytes_seen = Arc::new(AtomicUsize::new(0));
@@ -416,19 +417,29 @@ async fn without_a_store_the_journal_is_backed_up_from_its_first_event() {
 
 #[tokio::test]
 async fn a_full_disk_ends_the_backup_gives_its_space_back_and_harms_nobody() {
-    let Some(disk) = SmallDisk::mount("3m") else { return };
     let shop = OnDisk::open(|config| config).await;
-    for member in 0..300 {
-        let ext = Some(vec![7; 8_000].into());
+    for member in 0..600 {
+        let ext = Some(vec![7; 4_000].into());
         shop.engine.submit(stockade::SubmitOrder { ext, ..one(member, 1, 1) }).await.unwrap();
     }
     shop.stored().await;
-    let error = shop.engine.backup(disk.path()).await.unwrap_err();
-    assert!(matches!(error, BackupError::DiskFull { .. }), "{error:?}");
-    assert!(error.to_string().contains("too little space"), "{error}");
-    assert_eq!(std::fs::read_dir(disk.path()).unwrap().count(), 0, "the space is free again");
-    assert!(shop.engine.submit(one(7, 2, 1)).await.is_ok());
-    assert!(shop.engine.backup(shop.target()).await.is_ok());
+    // Too small to begin with, too small on the way, just large enough.
+    let mut made = Vec::new();
+    for size in ["1m", "3m", "4m", "5m", "6m", "8m", "12m", "24m"] {
+        let Some(disk) = SmallDisk::mount(size) else { return };
+        match shop.engine.backup(disk.path()).await {
+            Ok(_) => made.push(size),
+            Err(error) => {
+                assert!(matches!(error, BackupError::DiskFull { .. }), "{size}: {error:?}");
+                assert!(error.to_string().contains("too little space"), "{error}");
+                let left = std::fs::read_dir(disk.path()).map_or(0, |entries| entries.count());
+                assert_eq!(left, 0, "{size}: the space is free again");
+            }
+        }
+        assert!(shop.engine.submit(one(7, size.len() as u128 + 7, 1)).await.is_ok());
+    }
+    assert!(!made.contains(&"1m") && made.contains(&"24m"), "{made:?}");
+    answered(shop.engine.shutdown()).await.unwrap();
 
     // On the engine's own disk the reserve is the engine's.
     let reserved = OnDisk::open(|config| config).await;
@@ -447,9 +458,8 @@ async fn the_command_asks_the_running_engine_or_copies_by_itself() {
     let shop = OnDisk::open(|config| config.control_socket(true)).await;
     let receipt = shop.engine.submit(one(7, 1, 1)).await.unwrap();
     let (data, target) = (shop.data(), shop.target());
-    let back_up = |to: &Path| {
-        stockade(&["backup", "--data", data.to_str().unwrap(), "--to", to.to_str().unwrap()])
-    };
+    let back_up =
+        |to: &Path| stockade(&["backup", "--data", data.to_str().unwrap(), "--to", to.to_str().unwrap()]);
     let (code, stdout, stderr) = back_up(&target);
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.starts_with("backed up to position "), "{stdout}");

@@ -87,7 +87,10 @@ impl From<Status> for OrderStatus {
 pub(crate) fn run(args: &Args) -> ExitCode {
     match export(args) {
         Ok(report) => {
-            eprintln!("{} of {} orders, as of position {}", report.orders, report.orders_seen, report.position);
+            eprintln!(
+                "{} of {} orders, as of position {}",
+                report.orders, report.orders_seen, report.position
+            );
             ExitCode::SUCCESS
         }
         // Whoever reads has enough, as `head` does.
@@ -179,9 +182,8 @@ const HEADER: [&str; 22] = [
 
 /// The cells of an order. What lines have of something stands in one cell, with `|` between.
 fn row(order: &OrderView) -> [String; HEADER.len()] {
-    let lines = |of: &dyn Fn(&stockade::LineView) -> String| {
-        order.lines.iter().map(of).collect::<Vec<_>>().join("|")
-    };
+    let lines =
+        |of: &dyn Fn(&stockade::LineView) -> String| order.lines.iter().map(of).collect::<Vec<_>>().join("|");
     let text = |text: Option<&str>| safe_cell(text.unwrap_or_default());
     let shipment = order.shipment.as_ref();
     [
@@ -215,7 +217,9 @@ fn row(order: &OrderView) -> [String; HEADER.len()] {
 fn safe_cell(text: &str) -> String {
     let begins = |char: char| matches!(char, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '|' | '%' | '\'');
     let is_formula = text.starts_with(begins)
-        || text.trim_start().starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']);
+        || text
+            .trim_start()
+            .starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']);
     if is_formula { format!("'{text}") } else { text.to_owned() }
 }
 
@@ -237,9 +241,7 @@ fn object(order: &OrderView) -> Value {
             "reason": refund.reason.name(),
         })
     };
-    let happened = |entry: &stockade::TimelineEntry| {
-        json!({ "event": entry.event, "at_ms": entry.at_ms, "position": entry.position.0 })
-    };
+    let happened = |entry: &stockade::TimelineEntry| json!({ "event": entry.event, "at_ms": entry.at_ms, "position": entry.position.0 });
     json!({
         "order_no": order.order_no.to_string(),
         "member_id": order.member_id.0.to_string(),

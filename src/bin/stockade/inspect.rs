@@ -98,19 +98,11 @@ fn print_table(report: &InspectReport) -> io::Result<()> {
     row("free disk space", size(report.free_bytes))?;
     if !report.tables.is_empty() {
         writeln!(out)?;
-        writeln!(
-            out,
-            "{:<24} {:>8} {:>10} {:>14} {:>12}",
-            "table", "runs", "pages", "entries", "size"
-        )?;
+        writeln!(out, "{:<24} {:>8} {:>10} {:>14} {:>12}", "table", "runs", "pages", "entries", "size")?;
     }
     for table in &report.tables {
         let (name, size) = (&table.name, size(table.bytes));
-        writeln!(
-            out,
-            "{name:<24} {:>8} {:>10} {:>14} {size:>12}",
-            table.runs, table.pages, table.entries
-        )?;
+        writeln!(out, "{name:<24} {:>8} {:>10} {:>14} {size:>12}", table.runs, table.pages, table.entries)?;
     }
     Ok(())
 }

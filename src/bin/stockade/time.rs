@@ -20,7 +20,9 @@ pub(crate) fn rfc3339(at_ms: u64) -> String {
 /// itself.
 pub(crate) fn parse_instant(text: &str) -> Result<u64, String> {
     let wrong = || {
-        format!("`{text}` is no instant: expected RFC 3339 like 2026-11-21T08:00:00Z, a date, or ms since 1970")
+        format!(
+            "`{text}` is no instant: expected RFC 3339 like 2026-11-21T08:00:00Z, a date, or ms since 1970"
+        )
     };
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().map_err(|_| wrong());

@@ -37,11 +37,7 @@ pub(super) fn inspect(dir: &Path) -> Result<InspectReport, OpsError> {
 }
 
 /// Lets the engine that runs on a directory back it up.
-pub(super) fn backup(
-    dir: &Path,
-    to: &Path,
-    progress: &mut dyn FnMut(u64),
-) -> Result<BackupReport, OpsError> {
+pub(super) fn backup(dir: &Path, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<BackupReport, OpsError> {
     let to = std::path::absolute(to).map_err(OpsError::Output)?;
     let path = to.as_os_str().as_bytes();
     if path.contains(&b'\n') {
@@ -88,7 +84,8 @@ impl Conversation {
         let mut stream = UnixStream::connect(dir.join(layout::CONTROL_SOCKET)).map_err(|error| {
             no_socket(match error.kind() {
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-                    "it has no control socket; switch it on with `Config::control_socket`, or stop the engine".to_owned()
+                    "it has no control socket; switch it on with `Config::control_socket`, or stop the engine"
+                        .to_owned()
                 }
                 ErrorKind::PermissionDenied => "its control socket belongs to another user".to_owned(),
                 _ => format!("its control socket fails: {error}"),

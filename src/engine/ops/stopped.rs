@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::OpsError;
 use crate::engine::OpenError;
-use crate::journal::{Journal, JournalError, JournalRead, OpenReport, SledJournal, SledJournalOptions, layout};
+use crate::journal::{
+    Journal, JournalError, JournalRead, OpenReport, SledJournal, SledJournalOptions, layout,
+};
 use crate::projection::levels::SledPages;
 use crate::projection::store::{Checkpointer, StoreReader};
 
