@@ -8,7 +8,8 @@ use stockade::audit::Auditor;
 use stockade::journal::{Journal, JournalError, SledJournal, SledJournalOptions, layout, scan};
 use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{
-    BackupError, BackupReport, Caller, Config, Engine, Health, OpenError, OrderStatus, Position, Receipt,
+    BackupError, BackupReport, Caller, Config, Engine, Health, OpenError, OrderStatus, OrderType, Position,
+    Receipt,
 };
 
 use crate::data_dir::{SmallDisk, close};
@@ -266,7 +267,9 @@ async fn a_backup_under_load_is_a_prefix_of_the_journal_that_passes_the_audit() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_a_journal_that_is_trimmed_all_the_time_has_everything() {
-    let shop = OnDisk::open(|config| config.journal_keep_min_bytes(0).retain_closed_ms(1_000)).await;
+    // The clock runs much faster than the buyers, and no order is to time out.
+    let slow = |config: Config| config.auto_close_ms(OrderType::Normal, u32::MAX);
+    let shop = OnDisk::open(|config| slow(config).journal_keep_min_bytes(0).retain_closed_ms(1_000)).await;
     let ticking = Arc::new(AtomicBool::new(true));
     let (time, goes_on) = (shop.time.clone(), Arc::clone(&ticking));
     let ticker = std::thread::spawn(move || {
