@@ -109,13 +109,15 @@ impl DataDir {
     /// the file system answers.
     pub(crate) fn begin_backup(path: &Path) -> Result<Self, JournalError> {
         create_dir(path)?;
-        let mut listed = fs::read_dir(path).map_err(|error| JournalError::io("list", path, error))?;
-        if let Some(entry) =
-            listed.find(|entry| entry.as_ref().map_or(true, |entry| entry.file_name() != "lost+found"))
-        {
+        let not_empty = |why: String| Err(JournalError::NotADataDir { path: path.to_path_buf(), why });
+        if path.join(layout::BACKUP_MARKER_FILE).exists() {
+            return not_empty("it holds an interrupted backup; remove that first".to_owned());
+        }
+        for entry in fs::read_dir(path).map_err(|error| JournalError::io("list", path, error))? {
             let name = entry.map_err(|error| JournalError::io("list", path, error))?.file_name();
-            let why = format!("it is not empty, there is {}", name.display());
-            return Err(JournalError::NotADataDir { path: path.to_path_buf(), why });
+            if name != "lost+found" {
+                return not_empty(format!("it is not empty, there is {}", name.display()));
+            }
         }
         let marker = path.join(layout::BACKUP_MARKER_FILE);
         // New, so that of two backups into one directory only one begins.

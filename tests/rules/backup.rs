@@ -349,6 +349,7 @@ async fn an_interrupted_backup_is_refused_by_everybody() {
     refused_as_interrupted(&shop.target(), &shop.clock).await;
     let again = shop.engine.backup(shop.target()).await;
     assert!(matches!(again, Err(BackupError::NotEmpty { .. })), "{again:?}");
+    assert!(again.unwrap_err().to_string().contains("an interrupted backup; remove that first"));
 
     // A copy that stopped before its last step counts as well.
     let other = shop.root.join("other");

@@ -154,8 +154,8 @@ async fn a_directory_in_use_is_refused_and_its_backup_is_exported() {
     engine.put_sku(sku(1)).await.unwrap();
     engine.adjust_stock(set_total(1, 1, 5)).await.unwrap();
     engine.submit(one(7, 1, 1)).await.unwrap();
-    let (code, _, stderr) = export(&path, &["--format", "csv"]);
-    assert_eq!(code, 2);
+    let (code, stdout, stderr) = export(&path, &["--format", "csv"]);
+    assert_eq!((code, &*stdout), (2, ""));
     assert!(stderr.contains("is in use: back it up with `stockade backup`"), "{stderr}");
     let copy = dir.path().join("copy");
     engine.backup(&copy).await.unwrap();

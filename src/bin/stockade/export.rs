@@ -138,8 +138,17 @@ fn write_orders(args: &Args, filter: &ExportFilter, out: impl Write) -> Result<o
     match args.format {
         Format::Csv => {
             let mut csv = csv::Writer::from_writer(out);
-            csv.write_record(HEADER).map_err(|error| OpsError::Output(error.into()))?;
-            let report = ops::export(&args.data, filter, |order| Ok(csv.write_record(row(order))?))?;
+            // With the first order, so that data that can't be read leaves nothing behind.
+            let mut header = Some(HEADER);
+            let report = ops::export(&args.data, filter, |order| {
+                if let Some(header) = header.take() {
+                    csv.write_record(header)?;
+                }
+                Ok(csv.write_record(row(order))?)
+            })?;
+            if let Some(header) = header {
+                csv.write_record(header).map_err(|error| OpsError::Output(error.into()))?;
+            }
             csv.flush().map_err(OpsError::Output)?;
             Ok(report)
         }

@@ -27,8 +27,8 @@ pub enum BackupError {
     AlreadyRunning,
     /// There is no room for it, or too little would be left for the engine. What was copied is removed again.
     #[error(
-        "there is too little space for the backup at {}: {free_bytes} bytes are free, {needed_bytes} more than the \
-         {reserve_bytes} that must stay free are needed; make room, or name another disk",
+        "there is too little space for the backup at {}: {free_bytes} bytes are free, {needed_bytes} are needed, and \
+         {reserve_bytes} must stay free; make room, or name another disk",
         path.display()
     )]
     DiskFull {
