@@ -67,6 +67,7 @@
 //! | [`runtime`] | batched inbox and doorbell, credits, clock, request filter, gate; knows no orders |
 //! | [`journal`] | the write-ahead log: entries, frames, writer thread, sled and memory backends |
 //! | [`audit`] | the independent auditor behind `stockade verify` |
+//! | [`ops`] | inspecting, backing up and exporting a data directory |
 //! | `actors` (private) | stock and order actors: drain, decide, append, then perform |
 //! | `engine` (private) | wiring, recovery, front door, metrics, the public API |
 //!
@@ -101,9 +102,16 @@ pub use domain::request::{
     Caller, OrderLine, OrderRef, Payment, Personal, Shipment, StockAdjustment, StockChange, SubmitOrder,
 };
 pub use domain::stock::StockCounters;
+pub use engine::ops;
 pub use engine::{
+<<<<<<< HEAD
     Config, ConfigError, Engine, EventStream, Health, ImportReceipt, LineView, Metrics, ORDER_ACTORS_MAX,
     OpenError, OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent, ShutdownError, StateHash,
     SubscribeError,
+=======
+    BackupError, BackupReport, Config, ConfigError, Engine, EventStream, Health, LineView, Metrics,
+    ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent, ShutdownError,
+    StateHash, SubscribeError,
+>>>>>>> ops
 };
 pub use journal::Durability;

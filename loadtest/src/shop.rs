@@ -27,6 +27,8 @@ pub(crate) fn config(data: &Path, args: &EngineArgs, in_flight: u64) -> Config {
         .durability(args.durability.into())
         .recovery_grace_ms(0)
         .journal_keep_min_bytes(u64::MAX)
+        // Data that somebody named can be inspected and backed up while the load runs.
+        .control_socket(args.data.is_some())
         // Room for the harness's own questions.
         .in_flight_max(usize::try_from(in_flight).unwrap_or(usize::MAX).saturating_add(1024));
     match args.order_actors {

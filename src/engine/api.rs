@@ -1,7 +1,6 @@
 //! The public methods of the engine.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -24,8 +23,6 @@ use crate::runtime::shutdown::GateState;
 
 /// How often a state hash is tried anew when commands came in between.
 const STATE_HASH_TRIES_MAX: usize = 100;
-/// Looks, 1 ms apart, at whether stopped actors are gone.
-const SHELL_LOOKS_MAX: usize = 1_000;
 
 impl Engine {
     /// Puts a SKU into the catalogue, or a new revision of it. Orders placed before keep the revision they were
@@ -624,7 +621,8 @@ impl Engine {
         for task in tasks {
             task.abort();
         }
-        self.wait_for_shells().await;
+        inner.stop_control();
+        self.wait_for_holders().await;
         let journal = inner.journal.clone();
         let closed = tokio::task::spawn_blocking(move || journal.close()).await;
         inner.gate.close();
@@ -636,33 +634,6 @@ impl Engine {
         match closed {
             Ok(result) => Ok(result?),
             Err(_cancelled) => Ok(()),
-        }
-    }
-
-    /// Lets the store take in everything, so that the next start has nothing to replay, and stops it.
-    async fn stop_store(&self) {
-        let inner = &self.inner;
-        let Some(store) = &inner.store else { return };
-        let take_in = async {
-            let last = inner.journal.appended();
-            if inner.journal.watch_durable().wait_for(|durable| *durable >= last).await.is_ok() {
-                store.advance_to(last).await;
-            }
-        };
-        tokio::select! {
-            () = take_in => {}
-            _reason = inner.gate.wait_poisoned() => {}
-        }
-        let _ = store.projector.stop_and_wait(None, None).await;
-    }
-
-    /// A stopped actor's task holds on to the journal, and so to the data directory, for a moment longer.
-    async fn wait_for_shells(&self) {
-        for _ in 0..SHELL_LOOKS_MAX {
-            if self.inner.order_world.strong_count() == 0 && self.inner.stock.has_no_shells() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

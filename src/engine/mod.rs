@@ -5,14 +5,22 @@
 
 mod admission;
 mod api;
+mod backup;
 mod catalogue;
+mod closing;
 mod config;
 mod error;
 mod import;
 mod metrics;
 mod open;
+<<<<<<< HEAD
 pub(crate) mod recovery;
 pub(crate) mod store;
+=======
+pub mod ops;
+mod recovery;
+mod store;
+>>>>>>> ops
 mod subscription;
 mod ticker;
 mod view;
@@ -39,6 +47,7 @@ use crate::runtime::filter::RotatingFilter;
 use crate::runtime::inbox::{Bell, Inbox};
 use crate::runtime::shutdown::Gate;
 
+pub use backup::{BackupError, BackupReport};
 pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
 pub use error::{OpenError, ShutdownError};
 pub use import::ImportReceipt;
@@ -95,6 +104,9 @@ pub(crate) struct Inner {
     pub(crate) journal_disk_bytes: AtomicU64,
     /// The store, where there is one.
     pub(crate) store: Option<store::StoreHandle>,
+    pub(crate) backup: Arc<backup::BackupSlot>,
+    /// The socket that commands come through, where there is one.
+    pub(crate) control: Mutex<Option<ops::ControlServer>>,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
     /// True once the engine is shut down, for streams that wait for more.
     pub(crate) ended: watch::Sender<bool>,
@@ -115,6 +127,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Without an orderly shutdown the actors would wait for messages for ever.
         self.gate.close();
+        self.stop_control();
         for task in self.tasks.get_mut().map(std::mem::take).unwrap_or_default() {
             task.abort();
         }

@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use super::config::Config;
 use super::recovery::{Makings, Recovered, Sources, recover};
 use super::store::{Projector, ProjectorWorld, Readers, ReadersWorld, StoreBoard, StoreHandle, warm};
-use super::{Engine, Inner, OpenError, RecoveryReport, Settings, ticker};
+use super::{Engine, Inner, OpenError, RecoveryReport, Settings, ops, ticker};
 use crate::actors::external::ExternalIndex;
 use crate::actors::numbers::{LEASE_AHEAD_MS, NumberLease};
 use crate::actors::order::actor::{OrderActor, OrderSettings, OrderShared};
@@ -67,9 +67,18 @@ impl Engine {
             (config.ballast_bytes, config.store_cache_bytes, config.store);
         let open = move || {
             let options = SledJournalOptions { ballast_bytes, ..Default::default() };
-            let (journal, _report) = SledJournal::open(&path, options)?;
+            let (mut journal, report) = SledJournal::open(&path, options)?;
             if !with_store {
                 return Ok((journal, None));
+            }
+            if report.format < layout::DATA_FORMAT {
+                // Before there is a store: an older release would not know that it belongs to the journal.
+                tracing::info!(
+                    from = report.format,
+                    to = layout::DATA_FORMAT,
+                    "the data directory's format is upgraded"
+                );
+                journal.upgrade_format()?;
             }
             let store = SledPages::open(&path.join(layout::STORE_DIR), cache_bytes)?;
             Ok::<_, OpenError>((journal, Some(Box::new(store) as Box<dyn PageStore>)))
@@ -197,6 +206,7 @@ impl Engine {
             }
             _ => None,
         };
+        let control_socket = config.control_socket;
         let inner = Arc::new(Inner {
             store,
             settings: Settings {
@@ -220,6 +230,8 @@ impl Engine {
             door: Default::default(),
             recovery,
             journal_disk_bytes: Default::default(),
+            backup: Default::default(),
+            control: Mutex::default(),
             tasks: Mutex::default(),
             ended: watch::Sender::new(false),
             order_world: Arc::downgrade(&world),
@@ -230,6 +242,9 @@ impl Engine {
         resume_payments(&inner, unresolved);
         ticker::look_at_disk(&inner);
         ticker::spawn(&inner);
+        if control_socket {
+            ops::serve(&inner);
+        }
         if let Some(store) = &inner.store {
             let (engine, reader) = (Arc::downgrade(&inner), store.reader.clone());
             let window_ms = inner.settings.idempotency_window_ms;
@@ -279,6 +294,7 @@ async fn start_store(
         payment_window_ms: config.payment_window_ms,
         archive_after_ms: config.archive_after_ms,
         called: Default::default(),
+        trim_hold: Default::default(),
     });
     // Not under the engine's supervisor: when the store fails, orders go on.
     let spawned = Actor::spawn(None, Projector::new(Arc::clone(&world)), checkpointer).await;
@@ -300,7 +316,7 @@ fn interrupted(error: tokio::task::JoinError) -> OpenError {
     }
 }
 
-fn order_settings(config: &Config) -> OrderSettings {
+pub(super) fn order_settings(config: &Config) -> OrderSettings {
     OrderSettings {
         payment_grace_ms: config.payment_grace_ms,
         expiry_in_flight_max: config.expiry_in_flight_max,

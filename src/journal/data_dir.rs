@@ -2,7 +2,13 @@
 //! can be deleted when the disk is full.
 //!
 //! A directory gets its `FORMAT` file last, when everything else in it is durable. Without one it is either fresh, or
-//! its creation was interrupted and is begun again, or it belongs to somebody else.
+//! its creation was interrupted and is begun again, or it belongs to somebody else. A backup has a marker from its
+//! beginning until it is complete, so that an interrupted one is known as such.
+//!
+//! | format | what is new in it |
+//! |---|---|
+//! | 1 | the journal alone, from its first event |
+//! | 2 | `store/`, and a journal that may begin behind it |
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -30,18 +36,35 @@ pub mod layout {
     pub const MARK_FILE: &str = "mark";
     /// Takes up space that can be freed in need.
     pub const BALLAST_FILE: &str = "ballast";
+    /// Names the release that wrote `FORMAT`, for messages.
+    pub const WRITTEN_BY_FILE: &str = "WRITTEN_BY";
+    /// In a backup from its beginning until it is complete.
+    pub const BACKUP_MARKER_FILE: &str = "BACKUP-INCOMPLETE";
+    /// The socket of a running engine, where it has one.
+    pub const CONTROL_SOCKET: &str = "control";
     /// The format that this release writes, and the newest that it reads.
-    pub const DATA_FORMAT: u32 = 1;
+    pub const DATA_FORMAT: u32 = 2;
     /// What `FORMAT` begins with; the number follows.
     pub const FORMAT_PREFIX: &str = "stockade data format ";
+    /// What `WRITTEN_BY` begins with; the version follows.
+    pub(super) const WRITTEN_BY_PREFIX: &str = "stockade ";
     /// `FORMAT` while it is being written.
     pub(super) const FORMAT_FILE_NEW: &str = "FORMAT.new";
+    /// `WRITTEN_BY` while it is being written.
+    pub(super) const WRITTEN_BY_FILE_NEW: &str = "WRITTEN_BY.new";
 }
 
 /// Everything that may be in a directory whose creation was interrupted; `lost+found` is a mount point's own.
+<<<<<<< HEAD
 const OWN_NAMES: [&str; 10] = [
+=======
+const OWN_NAMES: [&str; 12] = [
+>>>>>>> ops
     layout::FORMAT_FILE,
     layout::FORMAT_FILE_NEW,
+    layout::WRITTEN_BY_FILE,
+    layout::WRITTEN_BY_FILE_NEW,
+    layout::CONTROL_SOCKET,
     layout::LOCK_FILE,
     layout::JOURNAL_DIR,
     layout::STORE_DIR,
@@ -57,6 +80,7 @@ const OWN_NAMES: [&str; 10] = [
 pub struct DataDir {
     path: PathBuf,
     fresh: bool,
+    format: u32,
     /// The lock goes with the descriptor.
     _lock: File,
 }
@@ -65,35 +89,79 @@ impl DataDir {
     /// Creates the directory where there is none, checks its format and locks it.
     ///
     /// # Errors
-    /// [`JournalError::NotADataDir`], [`JournalError::NewerFormat`], [`JournalError::InUse`], each before anything
-    /// was changed; otherwise what the file system answers.
+    /// [`JournalError::NotADataDir`], [`JournalError::InterruptedBackup`], [`JournalError::NewerFormat`],
+    /// [`JournalError::InUse`], each before anything was changed; otherwise what the file system answers.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let created = !path.exists();
         if created {
-            fs::create_dir_all(path).map_err(|error| JournalError::io("create", path, error))?;
-            sync_dir(
-                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
-            )?;
+            create_dir(path)?;
         }
         check_format(path)?;
-        let lock_path = path.join(layout::LOCK_FILE);
-        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
-        let lock = lock.map_err(|error| JournalError::io("create", &lock_path, error))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
-            if error == rustix::io::Errno::WOULDBLOCK {
-                JournalError::InUse { path: path.to_path_buf() }
-            } else {
-                JournalError::io("lock", &lock_path, error.into())
-            }
-        })?;
+        let lock = lock(path)?;
         // Another process may have finished its creation meanwhile.
-        let fresh = !check_format(path)?;
-        Ok(Self { path: path.to_path_buf(), fresh, _lock: lock })
+        let format = check_format(path)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            fresh: format.is_none(),
+            format: format.unwrap_or(layout::DATA_FORMAT),
+            _lock: lock,
+        })
+    }
+
+    /// Begins a backup in a directory that is absent or empty: with the marker first, so that whatever happens from
+    /// here on, nobody takes it for a data directory.
+    ///
+    /// # Errors
+    /// [`JournalError::NotADataDir`] where there is something in it already, before anything was changed; otherwise what
+    /// the file system answers.
+    pub(crate) fn begin_backup(path: &Path) -> Result<Self, JournalError> {
+        create_dir(path)?;
+        let not_empty = |why: String| Err(JournalError::NotADataDir { path: path.to_path_buf(), why });
+        if path.join(layout::BACKUP_MARKER_FILE).exists() {
+            return not_empty("it holds an interrupted backup; remove that first".to_owned());
+        }
+        for entry in fs::read_dir(path).map_err(|error| JournalError::io("list", path, error))? {
+            let name = entry.map_err(|error| JournalError::io("list", path, error))?.file_name();
+            if name != "lost+found" {
+                return not_empty(format!("it is not empty, there is {}", name.display()));
+            }
+        }
+        let marker = path.join(layout::BACKUP_MARKER_FILE);
+        // New, so that of two backups into one directory only one begins.
+        let write = |mut file: File| {
+            writeln!(file, "this backup is not complete; a complete one has no such file")?;
+            file.sync_all()
+        };
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&marker)
+            .and_then(write)
+            .map_err(|error| JournalError::io("write", &marker, error))?;
+        sync_dir(path)?;
+        let lock = lock(path)?;
+        Ok(Self { path: path.to_path_buf(), fresh: true, format: layout::DATA_FORMAT, _lock: lock })
+    }
+
+    /// A backup has everything: it gets its format, and then it loses its marker.
+    ///
+    /// # Errors
+    /// What the file system answers.
+    pub(super) fn finish_backup(&mut self) -> Result<(), JournalError> {
+        self.finish_creation()?;
+        let marker = self.join(layout::BACKUP_MARKER_FILE);
+        fs::remove_file(&marker).map_err(|error| JournalError::io("remove", &marker, error))?;
+        sync_dir(&self.path)
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its format; of a fresh one the format that it will get.
+    pub fn format(&self) -> u32 {
+        self.format
     }
 
     /// A file or folder in it, by one of the names of [`layout`].
@@ -112,18 +180,32 @@ impl DataDir {
     /// What the file system answers.
     pub(super) fn finish_creation(&mut self) -> Result<(), JournalError> {
         sync_dir(&self.path)?;
-        let (new, path) = (self.join(layout::FORMAT_FILE_NEW), self.join(layout::FORMAT_FILE));
-        let write = |file: &mut File| {
-            writeln!(file, "{}{}", layout::FORMAT_PREFIX, layout::DATA_FORMAT)?;
-            file.sync_all()
-        };
-        File::create(&new)
-            .and_then(|mut file| write(&mut file))
-            .and_then(|()| fs::rename(&new, &path))
-            .map_err(|error| JournalError::io("write", &path, error))?;
-        sync_dir(&self.path)?;
+        self.write_format()?;
         self.fresh = false;
         Ok(())
+    }
+
+    /// Durably gives the directory this release's format, and says which release that is. From here on an older
+    /// release refuses it.
+    ///
+    /// # Errors
+    /// What the file system answers.
+    pub(super) fn write_format(&self) -> Result<(), JournalError> {
+        let written_by = format!("{}{}\n", layout::WRITTEN_BY_PREFIX, env!("CARGO_PKG_VERSION"));
+        self.replace(layout::WRITTEN_BY_FILE_NEW, layout::WRITTEN_BY_FILE, &written_by)?;
+        // Whoever is refused for the format finds out who wrote it.
+        let format = format!("{}{}\n", layout::FORMAT_PREFIX, layout::DATA_FORMAT);
+        self.replace(layout::FORMAT_FILE_NEW, layout::FORMAT_FILE, &format)
+    }
+
+    /// Writes a small file durably, whole or not at all.
+    fn replace(&self, new: &str, name: &str, text: &str) -> Result<(), JournalError> {
+        let (new, path) = (self.join(new), self.join(name));
+        File::create(&new)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(|error| JournalError::io("write", &path, error))?;
+        sync_dir(&self.path)
     }
 
     /// Makes sure that the ballast takes up `bytes`. Returns how many it takes up.
@@ -162,9 +244,47 @@ impl DataDir {
     }
 }
 
-/// Whether the directory has a format that this release reads (`true`) or none yet (`false`).
-fn check_format(dir: &Path) -> Result<bool, JournalError> {
+/// The release that wrote a directory's format, as its `WRITTEN_BY` file says: a version, or why it isn't known.
+pub(crate) fn written_by(dir: &Path) -> Option<String> {
+    let text = fs::read_to_string(dir.join(layout::WRITTEN_BY_FILE)).ok()?;
+    let version = text.trim_end().strip_prefix(layout::WRITTEN_BY_PREFIX)?;
+    // It goes into messages: nothing but a version.
+    let is_version = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+');
+    (version.len() <= 64 && version.bytes().all(is_version)).then(|| version.to_owned())
+}
+
+/// A directory's format, where it has one that this release reads.
+pub(crate) fn format_of(dir: &Path) -> Option<u32> {
+    check_format(dir).ok().flatten()
+}
+
+/// Creates a directory where there is none, durably.
+fn create_dir(path: &Path) -> Result<(), JournalError> {
+    fs::create_dir_all(path).map_err(|error| JournalError::io("create", path, error))?;
+    sync_dir(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+/// Takes a directory for this process.
+fn lock(dir: &Path) -> Result<File, JournalError> {
+    let path = dir.join(layout::LOCK_FILE);
+    let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let lock = lock.map_err(|error| JournalError::io("create", &path, error))?;
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+        if error == rustix::io::Errno::WOULDBLOCK {
+            JournalError::InUse { path: dir.to_path_buf() }
+        } else {
+            JournalError::io("lock", &path, error.into())
+        }
+    })?;
+    Ok(lock)
+}
+
+/// The directory's format, if this release reads it, or `None` where it has none yet.
+fn check_format(dir: &Path) -> Result<Option<u32>, JournalError> {
     let not_ours = |why: String| JournalError::NotADataDir { path: dir.to_path_buf(), why };
+    if dir.join(layout::BACKUP_MARKER_FILE).exists() {
+        return Err(JournalError::InterruptedBackup { path: dir.to_path_buf() });
+    }
     let path = dir.join(layout::FORMAT_FILE);
     let text = match fs::read(&path) {
         Ok(text) => text,
@@ -175,7 +295,7 @@ fn check_format(dir: &Path) -> Result<bool, JournalError> {
                     return Err(not_ours(format!("it has no FORMAT file, but {}", name.display())));
                 }
             }
-            return Ok(false);
+            return Ok(None);
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             return Err(not_ours("it is a file".to_owned()));
@@ -198,9 +318,10 @@ fn check_format(dir: &Path) -> Result<bool, JournalError> {
             path: dir.to_path_buf(),
             found,
             supported: layout::DATA_FORMAT,
+            written_by: written_by(dir).unwrap_or_else(|| "of an unknown version".to_owned()),
         });
     }
-    Ok(true)
+    Ok(Some(found))
 }
 
 /// Makes the entries of a folder survive a power cut.
@@ -262,12 +383,43 @@ mod tests {
             let error = DataDir::open(dir.path()).unwrap_err();
             assert!(matches!(&error, JournalError::NotADataDir { .. }), "{garbage:?}: {error}");
         }
-        fs::write(&format, "stockade data format 2\n").unwrap();
+        fs::write(&format, "stockade data format 3\n").unwrap();
         let error = DataDir::open(dir.path()).unwrap_err();
-        assert!(matches!(error, JournalError::NewerFormat { found: 2, supported: 1, .. }), "{error}");
+        assert!(matches!(error, JournalError::NewerFormat { found: 3, supported: 2, .. }), "{error}");
         assert!(!dir.path().join(layout::LOCK_FILE).exists());
-        fs::write(&format, "stockade data format 1\n").unwrap();
-        assert!(!DataDir::open(dir.path()).unwrap().is_fresh());
+        for format_number in 1..=2 {
+            fs::write(&format, format!("stockade data format {format_number}\n")).unwrap();
+            let owned = DataDir::open(dir.path()).unwrap();
+            assert_eq!((owned.is_fresh(), owned.format()), (false, format_number));
+        }
+    }
+
+    #[test]
+    fn a_newer_format_names_the_release_that_wrote_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(layout::FORMAT_FILE), "stockade data format 3\n").unwrap();
+        let message = || DataDir::open(dir.path()).unwrap_err().to_string();
+        assert!(message().contains("written by stockade of an unknown version"), "{}", message());
+        fs::write(dir.path().join(layout::WRITTEN_BY_FILE), "stockade 9.1.0\n").unwrap();
+        let expected = "written by stockade 9.1.0; this release reads formats up to 2";
+        assert!(message().contains(expected), "{}", message());
+        fs::write(dir.path().join(layout::WRITTEN_BY_FILE), "stockade \u{1b}[31m").unwrap();
+        assert!(message().contains("of an unknown version"), "{}", message());
+    }
+
+    #[test]
+    fn a_backup_is_no_data_directory_before_it_is_complete() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("backup");
+        let mut backup = DataDir::begin_backup(&path).unwrap();
+        let interrupted = |error| matches!(error, JournalError::InterruptedBackup { .. });
+        assert!(interrupted(DataDir::open(&path).unwrap_err()));
+        assert!(matches!(DataDir::begin_backup(&path), Err(JournalError::NotADataDir { .. })));
+        backup.finish_creation().unwrap();
+        assert!(interrupted(DataDir::open(&path).unwrap_err()), "also with a format");
+        backup.finish_backup().unwrap();
+        drop(backup);
+        assert_eq!(DataDir::open(&path).unwrap().format(), layout::DATA_FORMAT);
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub enum JournalError {
     },
     /// A newer release wrote the data directory.
     #[error(
-        "the data directory {} has format {found}, this release reads formats up to {supported}; use the release that wrote it",
+        "the data directory {} has format {found}, written by stockade {written_by}; this release reads formats up to \
+         {supported}: use that release or a newer one",
         path.display()
     )]
     NewerFormat {
@@ -60,6 +61,17 @@ pub enum JournalError {
         found: u32,
         /// The newest format that this release knows.
         supported: u32,
+        /// The version of the release that wrote it, or that it is not known.
+        written_by: String,
+    },
+    /// The directory holds a backup that was not finished. Nothing was touched.
+    #[error(
+        "{} holds an interrupted backup, which is not complete: use another one, or remove it and back up again",
+        path.display()
+    )]
+    InterruptedBackup {
+        /// The directory.
+        path: PathBuf,
     },
     /// The directory holds something else, and nothing of it was touched.
     #[error("{} is not a stockade data directory: {why}; name an empty or a new directory", path.display())]

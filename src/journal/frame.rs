@@ -70,6 +70,11 @@ impl EncodedFrame {
         self.bytes[CRC_AT..FRAME_HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
     }
 
+    /// A frame that was read, to be stored elsewhere as it is.
+    pub fn copy_of(frame: &Frame) -> Self {
+        Self { first: frame.first, count: frame.count, bytes: frame.bytes().to_vec() }
+    }
+
     /// Position of its first event; the key it is stored under.
     pub fn first(&self) -> Position {
         self.first

@@ -32,6 +32,8 @@ const SEGMENT_BYTES: usize = 16 << 20;
 const TRIM_FRAMES_MAX: usize = 32;
 /// The mark is fsynced at least once in so many commits.
 const MARK_SYNC_COMMITS: u32 = 64;
+/// Memory for the database's cache while a backup is written, in bytes.
+const BACKUP_CACHE_BYTES: u64 = 16 << 20;
 /// How often, and how long apart, open tries to get the lock that a closing database still holds.
 const LOCK_ATTEMPTS: u32 = 200;
 const LOCK_RETRY: Duration = Duration::from_millis(10);
@@ -65,6 +67,8 @@ pub struct OpenReport {
     pub marked_last: Position,
     /// Size of the ballast, in bytes: 0 after somebody deleted it to free space.
     pub ballast_bytes: u64,
+    /// The format of the data directory: below [`layout::DATA_FORMAT`] where an older release created it.
+    pub format: u32,
 }
 
 /// The journal on sled.
@@ -87,7 +91,7 @@ struct SledFrames {
     db: sled::Db,
     first: AtomicU64,
     last: AtomicU64,
-    _data_dir: DataDir,
+    data_dir: DataDir,
 }
 
 impl SledJournal {
@@ -126,15 +130,7 @@ impl SledJournal {
 
         let journal_path = data_dir.join(layout::JOURNAL_DIR);
         let db = open_database(&journal_path, path, options.cache_bytes)?;
-        data_dir::sync_tree(&journal_path)?;
-        let db_path = journal_path.join("db");
-        let db_file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&db_path)
-            .and_then(|file| file.sync_data().map(|()| file))
-            .map_err(|error| JournalError::io("fdatasync", &db_path, error))?;
-
+        let (db_file, db_path) = sync_database(&journal_path)?;
         let (mark, marked) = match marked {
             Some(found) => found,
             None => {
@@ -155,26 +151,77 @@ impl SledJournal {
             data_dir.finish_creation()?;
         }
 
-        let report =
-            OpenReport { created, first: marked.first, last, marked_last: marked.last, ballast_bytes };
-        let frames = Arc::new(SledFrames {
-            db,
-            first: AtomicU64::new(marked.first.0),
-            last: AtomicU64::new(last.0),
-            _data_dir: data_dir,
-        });
-        Ok((
-            Self {
-                frames,
-                db_file,
-                db_path,
-                mark,
-                marked,
-                commits_since_mark_sync: 0,
-                swept_to: Position(0),
-            },
-            report,
-        ))
+        let report = OpenReport {
+            created,
+            first: marked.first,
+            last,
+            marked_last: marked.last,
+            ballast_bytes,
+            format: data_dir.format(),
+        };
+        let frames =
+            SledFrames { db, first: AtomicU64::new(marked.first.0), last: AtomicU64::new(last.0), data_dir };
+        Ok((Self::new(frames, (db_file, db_path), mark, marked), report))
+    }
+
+    /// Begins the journal of a backup in `to`, which must be absent or empty. Its first frame is the one that contains
+    /// `first`; what was before it is in the backup's store. Until [`SledJournal::finish_backup`] nobody opens it.
+    ///
+    /// # Errors
+    /// [`JournalError::NotADataDir`] where `to` holds something, [`JournalError::DiskFull`], and what the file system
+    /// answers.
+    pub(crate) fn begin_backup(to: &Path, first: Position) -> Result<Self, JournalError> {
+        let data_dir = DataDir::begin_backup(to)?;
+        let journal_path = data_dir.join(layout::JOURNAL_DIR);
+        let db = open_database(&journal_path, to, BACKUP_CACHE_BYTES)?;
+        let database = sync_database(&journal_path)?;
+        let marked = Marked { first, last: Position(first.0.saturating_sub(1)) };
+        let mark = Mark::create(&data_dir.join(layout::MARK_FILE), marked)?;
+        let (first, last) = (AtomicU64::new(marked.first.0), AtomicU64::new(marked.last.0));
+        Ok(Self::new(SledFrames { db, first, last, data_dir }, database, mark, marked))
+    }
+
+    /// Makes a backup durable as a whole, with everything else that is in its directory, and then a data directory.
+    ///
+    /// # Errors
+    /// What the file system answers; the backup counts as interrupted then.
+    ///
+    /// # Panics
+    /// While there are readers.
+    pub(crate) fn finish_backup(mut self) -> Result<(), JournalError> {
+        self.flush()?;
+        self.fdatasync()?;
+        self.settle()?;
+        let frames = Arc::into_inner(self.frames).expect("nobody reads a backup that is being made");
+        let SledFrames { db, mut data_dir, .. } = frames;
+        // Closing writes, too.
+        guarded("close the backup's database", move || {
+            drop(db);
+            Ok(())
+        })?;
+        data_dir::sync_tree(data_dir.path())?;
+        data_dir.finish_backup()
+    }
+
+    /// Gives the data directory this release's format, durably; an older release refuses it from then on. To be called
+    /// before anything is written into it that an older release can't read.
+    ///
+    /// # Errors
+    /// What the file system answers.
+    pub(crate) fn upgrade_format(&mut self) -> Result<(), JournalError> {
+        self.frames.data_dir.write_format()
+    }
+
+    fn new(frames: SledFrames, (db_file, db_path): (File, PathBuf), mark: Mark, marked: Marked) -> Self {
+        Self {
+            frames: Arc::new(frames),
+            db_file,
+            db_path,
+            mark,
+            marked,
+            commits_since_mark_sync: 0,
+            swept_to: Position(0),
+        }
     }
 
     /// `flush` hands everything to the system, which a crash of the process doesn't take back.
@@ -310,6 +357,19 @@ impl SledFrames {
         }
         Err(missing(next, last))
     }
+}
+
+/// Makes durable what opening a database has written. Gives a descriptor of our own on its file.
+fn sync_database(journal_path: &Path) -> Result<(File, PathBuf), JournalError> {
+    data_dir::sync_tree(journal_path)?;
+    let path = journal_path.join("db");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.sync_data().map(|()| file))
+        .map_err(|error| JournalError::io("fdatasync", &path, error))?;
+    Ok((file, path))
 }
 
 /// Opens the database, trying again while a closing one in this process still holds its lock.

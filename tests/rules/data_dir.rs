@@ -22,7 +22,7 @@ async fn stock_up(engine: &Engine) {
 }
 
 /// Ends an engine and waits until its directory is free.
-async fn close(engine: Engine, path: &Path) {
+pub(crate) async fn close(engine: Engine, path: &Path) {
     answered(engine.shutdown()).await.unwrap();
     drop(engine);
     freed(path).await;
@@ -217,11 +217,11 @@ async fn below_the_disks_reserve_new_orders_are_refused_while_the_rest_goes_on()
 }
 
 /// A small file system of its own, unmounted at the end.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     /// `None` where the test may not mount.
-    fn mount(size: &str) -> Option<Self> {
+    pub(crate) fn mount(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(dir.path());
@@ -229,7 +229,7 @@ impl SmallDisk {
         mounted.then_some(Self(dir))
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("data")
     }
 

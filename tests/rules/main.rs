@@ -4,9 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod backup;
 mod bad_input;
 mod clock;
 mod data_dir;
+mod export_command;
+mod inspect_command;
 mod limits;
 mod r10_late_money;
 mod r11_subscriptions;
@@ -24,4 +27,5 @@ mod r8_once;
 mod r9_deadlines;
 mod store;
 mod support;
+mod upgrade;
 mod verify_command;

@@ -11,6 +11,13 @@ use stockade::{AdjustmentId, Engine, Event, SkuId, StockChange, StockKey};
 
 use crate::support::*;
 
+/// Runs the tool; gives its exit code, and what it said on standard output and on standard error.
+pub(crate) fn stockade(args: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_stockade")).args(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
 /// Runs the command; gives its exit code, the JSON it printed, and what it said on standard error.
 fn verify(data_dir: &Path) -> (i32, Option<serde_json::Value>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stockade"));

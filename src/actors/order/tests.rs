@@ -95,6 +95,7 @@ fn a_retry_whose_external_number_is_busy_gets_its_first_answer_from_the_store() 
         body_hash: 3,
         pay_amount: Money::ZERO,
         auto_close_ms: 10,
+        deadline_ms: None,
         order_type: OrderType::Normal,
         lines: lines(),
         text: text(),

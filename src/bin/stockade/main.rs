@@ -1,5 +1,10 @@
 //! The `stockade` command line. Each subcommand is a module with its arguments and a `run`.
 
+mod backup;
+mod common;
+mod export;
+mod inspect;
+mod time;
 mod verify;
 
 use std::process::ExitCode;
@@ -20,11 +25,17 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Verify(verify::Args),
+    Inspect(inspect::Args),
+    Backup(backup::Args),
+    Export(export::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Verify(args) => verify::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Export(args) => export::run(&args),
     }
 }
 

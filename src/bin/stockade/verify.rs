@@ -1,6 +1,5 @@
 //! `stockade verify`: audits a data directory offline and says so in a table or in JSON.
 
-use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +7,8 @@ use std::process::ExitCode;
 use stockade::audit::verify::{Progress, VerifyError, VerifyOptions, verify};
 use stockade::audit::{AuditReport, StockTally, StoreTally};
 use stockade::runtime::clock::Clock;
+
+use crate::common::with_causes;
 
 /// Stock keys that the table shows; the JSON report has all of them.
 const TABLE_KEYS_MAX: usize = 20;
@@ -215,16 +216,4 @@ fn print_stock(out: &mut impl Write, name: &str, units: &StockTally) -> io::Resu
 
 fn verdict(report: &AuditReport) -> &'static str {
     if report.passed() { "pass" } else { "fail" }
-}
-
-/// The error with everything that caused it, in one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -5,8 +5,8 @@
 //! journal to be trimmed, one checkpoint later. When anything fails the store stops for good: orders go on.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
@@ -50,6 +50,15 @@ pub(crate) struct ProjectorWorld {
     pub(crate) archive_after_ms: u64,
     /// Set while a call is on its way to the projector, so that a busy one is not called twice.
     pub(crate) called: AtomicBool,
+    /// While it names a position, the journal keeps the frame that contains it and what follows: a backup reads it.
+    pub(crate) trim_hold: Mutex<Option<Position>>,
+}
+
+impl ProjectorWorld {
+    /// Holds trimming at a position, or lets it go on.
+    pub(crate) fn hold_trim(&self, at: Option<Position>) {
+        *self.trim_hold.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
 }
 
 /// A message to the projector.
@@ -162,8 +171,11 @@ impl Projector {
         let written = self.world.journal.stats().bytes;
         let keep = self.world.journal_keep_min_bytes;
         let mut trim_to = None;
+        // A hold that comes after this look finds the checkpoint that was just made, and this trim stays before it.
+        let hold = *self.world.trim_hold.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((position, at_bytes)) = state.trims.front().copied()
             && written.saturating_sub(at_bytes) >= keep
+            && hold.is_none_or(|hold| position < hold)
         {
             trim_to = Some(position);
             state.trims.pop_front();

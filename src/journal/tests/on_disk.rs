@@ -60,7 +60,8 @@ fn what_was_written_is_found_again() {
             first: Position(1),
             last: Position(0),
             marked_last: Position(0),
-            ballast_bytes: 0
+            ballast_bytes: 0,
+            format: layout::DATA_FORMAT,
         }
     );
     let events = one_of_each();

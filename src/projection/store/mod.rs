@@ -30,8 +30,12 @@ pub(crate) use archive::Archive;
 pub(crate) use checkpoint::{Checkpointer, Taken};
 pub(crate) use contents::{Contents, Record, Shelf};
 pub(crate) use head::Head;
+<<<<<<< HEAD
 pub(crate) use reader::{StockEntry, StoreReader};
 #[cfg(test)]
 pub(crate) use tampering::Tampering;
 
 pub(crate) use super::levels::StoreError;
+=======
+pub(crate) use reader::{StockEntry, StoreReader, scan_open};
+>>>>>>> ops

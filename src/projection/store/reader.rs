@@ -56,11 +56,6 @@ impl StoreReader {
         self.archive.as_ref()
     }
 
-    /// A state that stays the same while others write.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.levels.snapshot()
-    }
-
     /// Size on the disk, in bytes.
     pub(crate) fn bytes_on_disk(&self) -> u64 {
         self.levels.bytes_on_disk()
@@ -71,8 +66,17 @@ impl StoreReader {
     /// # Errors
     /// [`StoreError::Damaged`].
     pub(crate) fn head(&self) -> Result<Head, StoreError> {
+        self.pinned().map(|(_snapshot, head)| head)
+    }
+
+    /// A state that stays the same while others write, with its checkpoint's own record.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub(crate) fn pinned(&self) -> Result<(Snapshot, Head), StoreError> {
         let snapshot = self.levels.snapshot();
-        snapshot.head().map_or(Ok(Head::default()), |bytes| decode("the head", bytes))
+        let head = snapshot.head().map_or(Ok(Head::default()), |bytes| decode("the head", bytes))?;
+        Ok((snapshot, head))
     }
 
     /// A closed order.
@@ -258,12 +262,9 @@ impl StoreReader {
         })
     }
 
-    /// Calls `each` with every closed order, by slot and number.
-    pub(crate) fn load_closed(&self, mut each: impl FnMut(Order)) -> Result<(), StoreError> {
-        self.load(tables::CLOSED, &[], None, |_key, value| {
-            each(decode("a closed order", value)?);
-            Ok(())
-        })
+    /// Calls `each` with every closed order, by slot and number, until it says no.
+    pub(crate) fn scan_closed(&self, each: impl FnMut(Order) -> bool) -> Result<(), StoreError> {
+        scan_orders(&self.levels.snapshot(), tables::CLOSED, each)
     }
 
     /// Calls `each` with member, request and number of every order, until it says no.
@@ -343,6 +344,25 @@ fn members_orders(
     let above = OrderNo::from_u64(u64::MAX >> 1).unwrap_or_default();
     let high = tables::member_key(member, before.unwrap_or(above));
     snapshot.scan_back(tables::MEMBERS, &low, Some(&high))
+}
+
+/// Calls `each` with every order of a snapshot that belongs into memory, by slot and number, until it says no.
+pub(crate) fn scan_open(snapshot: &Snapshot, each: impl FnMut(Order) -> bool) -> Result<(), StoreError> {
+    scan_orders(snapshot, tables::OPEN, each)
+}
+
+fn scan_orders(
+    snapshot: &Snapshot,
+    table: TableId,
+    mut each: impl FnMut(Order) -> bool,
+) -> Result<(), StoreError> {
+    let mut scan = snapshot.scan(table, &[], None);
+    while let Some((_key, value)) = scan.next()? {
+        if !each(decode("an order", value)?) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn closed_order(snapshot: &Snapshot, number: OrderNo) -> Result<Option<Order>, StoreError> {

@@ -1,0 +1,47 @@
+//! The parts of a shutdown: the store takes in what there is, and everybody lets go of the data directory.
+
+use std::time::Duration;
+
+use super::Engine;
+
+/// Looks, 1 ms apart, at whether stopped actors are gone.
+const SHELL_LOOKS_MAX: usize = 1_000;
+/// Looks, 1 ms apart, at whether a backup has noticed: it looks up after each 4 MiB.
+const BACKUP_LOOKS_MAX: usize = 30_000;
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+impl Engine {
+    /// Lets the store take in everything, so that the next start has nothing to replay, and stops it.
+    pub(super) async fn stop_store(&self) {
+        let inner = &self.inner;
+        let Some(store) = &inner.store else { return };
+        let take_in = async {
+            let last = inner.journal.appended();
+            if inner.journal.watch_durable().wait_for(|durable| *durable >= last).await.is_ok() {
+                store.advance_to(last).await;
+            }
+        };
+        tokio::select! {
+            () = take_in => {}
+            _reason = inner.gate.wait_poisoned() => {}
+        }
+        let _ = store.projector.stop_and_wait(None, None).await;
+    }
+
+    /// A stopped actor's task, and a backup that is given up, hold on to the journal, and so to the data directory, for
+    /// a moment longer.
+    pub(super) async fn wait_for_holders(&self) {
+        for _ in 0..SHELL_LOOKS_MAX {
+            if self.inner.order_world.strong_count() == 0 && self.inner.stock.has_no_shells() {
+                break;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        for _ in 0..BACKUP_LOOKS_MAX {
+            if !self.inner.backup.is_taken() {
+                break;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Operations on a data directory: looking at it, backing it up, exporting its orders. What the command-line tool is
+//! made of.
+//!
+//! | | an engine runs on it | nobody has it open |
+//! |---|---|---|
+//! | [`inspect`] | through its control socket | opens it |
+//! | [`backup`] | through its control socket | opens it |
+//! | [`export`] | refuses: export from a backup | opens it |
+//!
+//! Opening a directory locks it, so that no engine can start on it meanwhile, and the databases write a little of their
+//! own; nothing else is changed. A program that embeds the engine has [`crate::Engine::inspect`] and
+//! [`crate::Engine::backup`]; the socket is switched on by [`crate::Config::control_socket`].
+//!
+//! All of these block: call them from a thread that may.
+
+mod client;
+mod control;
+mod error;
+mod export;
+mod inspect;
+mod report;
+mod stopped;
+
+pub(super) use control::{ControlServer, serve};
+
+pub use error::OpsError;
+pub use export::{ExportFilter, ExportReport, export};
+pub use inspect::{backup, inspect};
+pub use report::{InspectReport, OldestOrder, ProjectionReport, TableReport};
