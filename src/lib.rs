@@ -104,14 +104,8 @@ pub use domain::request::{
 pub use domain::stock::StockCounters;
 pub use engine::ops;
 pub use engine::{
-<<<<<<< HEAD
-    Config, ConfigError, Engine, EventStream, Health, ImportReceipt, LineView, Metrics, ORDER_ACTORS_MAX,
-    OpenError, OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent, ShutdownError, StateHash,
-    SubscribeError,
-=======
-    BackupError, BackupReport, Config, ConfigError, Engine, EventStream, Health, LineView, Metrics,
-    ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent, ShutdownError,
-    StateHash, SubscribeError,
->>>>>>> ops
+    BackupError, BackupReport, Config, ConfigError, Engine, EventStream, Health, ImportReceipt, LineView,
+    Metrics, ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent,
+    ShutdownError, StateHash, SubscribeError,
 };
 pub use journal::Durability;

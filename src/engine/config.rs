@@ -40,11 +40,8 @@ pub struct Config {
     pub(crate) idempotency_hot_max: usize,
     pub(crate) payment_window_ms: u64,
     pub(crate) journal_keep_min_bytes: u64,
-<<<<<<< HEAD
     pub(crate) archive_after_ms: u64,
-=======
     pub(crate) control_socket: bool,
->>>>>>> ops
 }
 
 /// A setting outside its bounds.
@@ -111,11 +108,8 @@ impl Config {
             idempotency_hot_max: 1_000_000,
             payment_window_ms: 180 * 24 * 3_600_000,
             journal_keep_min_bytes: 256 << 20,
-<<<<<<< HEAD
             archive_after_ms: 90 * 24 * 3_600_000,
-=======
             control_socket: false,
->>>>>>> ops
         }
     }
 
@@ -180,16 +174,13 @@ impl Config {
         payment_window_ms: u64,
         /// Bytes of journal that stay for inspection, although the store has taken them in. Default: 256 MiB.
         journal_keep_min_bytes: u64,
-<<<<<<< HEAD
         /// How long after its last event a closed order moves to a cold file, where it is found by its number and its
         /// external number, and no longer in its member's list; in ms, 0 for never. Default: 90 days.
         archive_after_ms: u64,
-=======
         /// Whether the engine listens on a unix socket in its data directory, `control`, for `stockade inspect` and
         /// `stockade backup`. Only its own user may connect. Where the socket can't be made, for one because its path
         /// has more than 100 bytes, the log says so and the engine goes on without. Default: no.
         control_socket: bool,
->>>>>>> ops
     }
 
     /// How long an order of this type may stay unpaid, in ms. Default: 30 minutes.

@@ -13,14 +13,9 @@ mod error;
 mod import;
 mod metrics;
 mod open;
-<<<<<<< HEAD
+pub mod ops;
 pub(crate) mod recovery;
 pub(crate) mod store;
-=======
-pub mod ops;
-mod recovery;
-mod store;
->>>>>>> ops
 mod subscription;
 mod ticker;
 mod view;

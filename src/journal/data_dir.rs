@@ -55,11 +55,7 @@ pub mod layout {
 }
 
 /// Everything that may be in a directory whose creation was interrupted; `lost+found` is a mount point's own.
-<<<<<<< HEAD
-const OWN_NAMES: [&str; 10] = [
-=======
-const OWN_NAMES: [&str; 12] = [
->>>>>>> ops
+const OWN_NAMES: [&str; 13] = [
     layout::FORMAT_FILE,
     layout::FORMAT_FILE_NEW,
     layout::WRITTEN_BY_FILE,

@@ -70,12 +70,12 @@ fn orders_of(actor: &OrderActor, member: MemberId, before: Option<OrderNo>, len_
 }
 
 impl OrderActor {
-<<<<<<< HEAD
     /// Payments in memory.
     #[cfg(test)]
     pub(crate) fn payments_len(&self) -> usize {
         self.slots.iter().flatten().map(|slot| slot.payments.len()).sum()
-=======
+    }
+
     /// The orders in memory.
     pub(crate) fn held(&self) -> impl Iterator<Item = &Order> {
         self.records.iter().map(|(_index, record)| &record.order)
@@ -84,7 +84,6 @@ impl OrderActor {
     /// Whether an order is in memory.
     pub(crate) fn holds(&self, order_no: OrderNo) -> bool {
         self.find(order_no).is_some()
->>>>>>> ops
     }
 
     /// This actor's part of the state hash: the sum over its orders, limits and payments, those that have left memory

@@ -126,10 +126,11 @@ impl StoreSeat {
     pub(super) fn check_sums(&self) {
         let head = self.reader.head().expect("the head can be read");
         let (mut sum, mut count) = (0_u64, 0);
-        let load = self.reader.load_closed(|order| {
+        let load = self.reader.scan_closed(|order| {
             assert!(is_closed(&order) && order.last_position <= head.position, "R7: {order:?} is not closed");
             sum = sum.wrapping_add(order.record_hash());
             count += 1;
+            true
         });
         load.expect("closed orders can be read");
         assert_eq!((head.closed_sum, head.closed_orders), (sum, count), "R7: up to {}", head.position);

@@ -46,6 +46,12 @@ pub enum VerifyError {
         /// What was found.
         detail: String,
     },
+    /// The directory holds a backup that was not finished.
+    #[error("{dir} holds an interrupted backup, which is not complete: verify another one", dir = .dir.display())]
+    InterruptedBackup {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The directory is somebody else's.
     #[error("{dir} is not a data directory: {why}", dir = .dir.display())]
     NotADataDir {
@@ -95,9 +101,12 @@ impl Names {
         match error {
             JournalError::InUse { .. } => VerifyError::InUse { dir },
             JournalError::NotADataDir { why, .. } => VerifyError::NotADataDir { dir, why: told(why) },
-            JournalError::NewerFormat { found, supported, .. } => VerifyError::NewerFormat {
-                detail: format!("data format {found}, this release reads formats up to {supported}"),
+            JournalError::NewerFormat { found, supported, written_by, .. } => VerifyError::NewerFormat {
+                detail: format!(
+                    "data format {found}, written by stockade {written_by}; this release reads formats up to {supported}"
+                ),
             },
+            JournalError::InterruptedBackup { .. } => VerifyError::InterruptedBackup { dir },
             JournalError::UnknownCodec { .. } | JournalError::UnknownFrameFormat { .. } => {
                 VerifyError::NewerFormat { detail: told(&error.to_string()) }
             }

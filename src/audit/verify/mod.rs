@@ -165,6 +165,9 @@ pub fn verify(data_dir: &Path, mut options: VerifyOptions<'_>) -> Result<AuditRe
     if !data_dir.is_dir() {
         return Err(VerifyError::Missing { dir: data_dir.to_owned() });
     }
+    if data_dir.join(layout::BACKUP_MARKER_FILE).exists() {
+        return Err(VerifyError::InterruptedBackup { dir: data_dir.to_owned() });
+    }
     if !holds_journal(data_dir) {
         return Err(VerifyError::NoJournal { dir: data_dir.to_owned() });
     }

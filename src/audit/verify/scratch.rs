@@ -22,7 +22,8 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>, VerifyError> {
             let path = entry.map_err(read(&dir))?.path();
             if path.is_dir() {
                 dirs.push(path);
-            } else {
+            } else if path.is_file() {
+                // A socket that a killed engine left is nothing to copy.
                 files.push(path);
             }
         }

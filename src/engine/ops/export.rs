@@ -99,6 +99,7 @@ pub fn export(
     let mut output = Output {
         filter,
         catalogue: &recovered.catalogue,
+        shown: sources.journal.last(),
         each: &mut each,
         orders: 0,
         orders_seen: 0,
@@ -130,6 +131,7 @@ pub fn export(
 struct Output<'o> {
     filter: &'o ExportFilter,
     catalogue: &'o Catalogue,
+    shown: Position,
     each: &'o mut dyn FnMut(&OrderView) -> io::Result<()>,
     orders: u64,
     orders_seen: u64,
@@ -142,7 +144,7 @@ impl Output<'_> {
         self.orders_seen += 1;
         if self.failed.is_none() && self.filter.takes(&order) {
             self.orders += 1;
-            self.failed = (self.each)(&OrderView::new(order, self.catalogue)).err();
+            self.failed = (self.each)(&OrderView::new(order, self.catalogue, self.shown)).err();
         }
         self.failed.is_none()
     }
@@ -152,7 +154,7 @@ impl Output<'_> {
 fn makings(dir: &Path, store: Option<&StoreReader>) -> Result<Makings, OpsError> {
     let config = Config::new(dir);
     let head = store.map(StoreReader::head).transpose().map_err(OpenError::from)?;
-    let view = head.map(|head| Arc::new(StoreView::new(head.position, TABLE_LEN_MIN as u64)));
+    let view = head.map(|head| Arc::new(StoreView::new(head.position, TABLE_LEN_MIN as u64, 0)));
     let shared = OrderShared {
         hasher: KeyHasher::new(0),
         refusals: RecentRefusals::new(TABLE_LEN_MIN),

@@ -9,7 +9,7 @@ use crate::journal::{
     Journal, JournalError, JournalRead, OpenReport, SledJournal, SledJournalOptions, layout,
 };
 use crate::projection::levels::SledPages;
-use crate::projection::store::{Checkpointer, StoreReader};
+use crate::projection::store::{Archive, Checkpointer, StoreReader};
 
 /// Memory for the cache of each database, in bytes.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -44,7 +44,8 @@ impl Stopped {
         let store_dir: PathBuf = dir.join(layout::STORE_DIR);
         let open_store = || {
             let pages = SledPages::open(&store_dir, CACHE_BYTES)?;
-            Checkpointer::open(Box::new(pages)).map(|store| store.reader())
+            let archive = Archive::open(&dir.join(layout::ARCHIVE_DIR))?;
+            Checkpointer::open(Box::new(pages), Some(Arc::new(archive))).map(|store| store.reader())
         };
         let store = store_dir.is_dir().then(open_store).transpose().map_err(OpenError::from)?;
         Ok(Self { journal: journal.reader(), found, store })

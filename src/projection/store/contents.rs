@@ -128,7 +128,7 @@ impl Contents {
     /// What the last checkpoint of a running store left.
     #[cfg(test)]
     pub(crate) fn of(reader: &StoreReader) -> Self {
-        Self { snapshot: reader.snapshot() }
+        Self { snapshot: reader.levels.snapshot() }
     }
 
     /// Opens the store in a folder, which writes to it.

@@ -30,12 +30,8 @@ pub(crate) use archive::Archive;
 pub(crate) use checkpoint::{Checkpointer, Taken};
 pub(crate) use contents::{Contents, Record, Shelf};
 pub(crate) use head::Head;
-<<<<<<< HEAD
-pub(crate) use reader::{StockEntry, StoreReader};
+pub(crate) use reader::{StockEntry, StoreReader, scan_open};
 #[cfg(test)]
 pub(crate) use tampering::Tampering;
 
 pub(crate) use super::levels::StoreError;
-=======
-pub(crate) use reader::{StockEntry, StoreReader, scan_open};
->>>>>>> ops

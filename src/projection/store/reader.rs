@@ -41,7 +41,7 @@ pub(crate) struct StoredLimit {
 /// The reading side of the store, for any number of threads.
 #[derive(Clone)]
 pub(crate) struct StoreReader {
-    levels: LevelsReader,
+    pub(super) levels: LevelsReader,
     archive: Option<Arc<Archive>>,
 }
 
