@@ -7,6 +7,7 @@
 mod bad_input;
 mod clock;
 mod data_dir;
+mod import;
 mod limits;
 mod r10_late_money;
 mod r11_subscriptions;

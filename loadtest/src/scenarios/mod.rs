@@ -2,6 +2,7 @@
 
 pub(crate) mod crash;
 pub(crate) mod crash_child;
+pub(crate) mod import;
 pub(crate) mod memory;
 pub(crate) mod openloop;
 pub(crate) mod recovery;

@@ -1,5 +1,6 @@
 //! The `stockade` command line. Each subcommand is a module with its arguments and a `run`.
 
+mod import;
 mod verify;
 
 use std::process::ExitCode;
@@ -19,11 +20,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Import(import::Args),
     Verify(verify::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Import(args) => import::run(&args),
         Command::Verify(args) => verify::run(&args),
     }
 }
