@@ -1,7 +1,7 @@
 //! Cuts a stream of JSON into its rows: the elements of one array, or values one after the other. Each row is parsed on
 //! its own, so that a bad one spoils nothing behind it, and the file may be larger than memory.
 
-use std::io::{self, Bytes, Read};
+use std::io::{self, BufRead, Bytes};
 
 /// Longest row, in bytes.
 pub(super) const ROW_BYTES_MAX: usize = 1 << 20;
@@ -30,7 +30,7 @@ pub(super) struct JsonRows<R> {
     started: bool,
 }
 
-impl<R: Read> JsonRows<R> {
+impl<R: BufRead> JsonRows<R> {
     pub(super) fn new(reader: R) -> Self {
         let bytes = reader.bytes();
         Self { bytes, next: None, line: 1, in_array: false, closed: false, started: false }
@@ -125,8 +125,6 @@ pub(super) fn too_long(line: u64) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn cut(text: &str) -> Vec<(u64, String)> {

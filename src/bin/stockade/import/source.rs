@@ -106,7 +106,7 @@ struct Json<R, T> {
     row: PhantomData<T>,
 }
 
-impl<R: Read, T: DeserializeOwned> Source<T> for Json<R, T> {
+impl<R: BufRead, T: DeserializeOwned> Source<T> for Json<R, T> {
     fn next_row(&mut self) -> io::Result<Option<Located<T>>> {
         let Some(cut) = self.rows.next_row()? else { return Ok(None) };
         Ok(Some(parse(cut.line, &cut.text)))
