@@ -8,6 +8,7 @@ mod bad_input;
 mod clock;
 mod data_dir;
 mod import;
+mod import_command;
 mod limits;
 mod r10_late_money;
 mod r11_subscriptions;
