@@ -438,7 +438,7 @@ pub(crate) struct ImportArgs {
     pub(crate) batch: u64,
 
     /// Batches under way at a time.
-    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub(crate) batches: u64,
 
     /// Orders, spread over all, that are paid afterwards.

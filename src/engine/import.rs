@@ -85,7 +85,7 @@ impl Engine {
 
     /// Takes over many open orders at once, each on its own: answers come in the order of the orders, when all are
     /// decided, and say which of them were there already. Cheaper per order than as many calls of
-    /// [`Engine::import_order`]; two batches of about two thousand under way at a time keep the engine busy.
+    /// [`Engine::import_order`]; eight batches of two thousand under way at a time keep the engine busy.
     ///
     /// A batch larger than the free credits is refused as `overloaded` as a whole.
     ///
