@@ -78,7 +78,7 @@ const BOUNDARIES: &[Boundary] = &[
         never: &["sled", "bincode"],
     },
     Boundary { files: "src/examples.rs", imports: &["root"], never: &[] },
-    // The command measures how fast it goes.
+    // The commands measure how fast they go; an import weighs deadlines by the public clock.
     Boundary {
         files: "src/bin/",
         imports: &["audit", "domain", "journal", "runtime::clock", "root"],

@@ -37,6 +37,7 @@ pub(crate) enum Scenario {
     Soak(SoakArgs),
     Restart(RestartArgs),
     Openloop(OpenloopArgs),
+    Import(ImportArgs),
     #[command(hide = true)]
     CrashChild(CrashChildArgs),
     #[command(hide = true)]
@@ -449,6 +450,34 @@ pub(crate) struct OpenloopArgs {
 
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Takes over the open orders of another system, twice: the second time nothing may change. Then pays some of them under
+/// the numbers they had there.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Open orders.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) orders: u64,
+
+    /// SKUs that they name.
+    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=10_000_000))]
+    pub(crate) skus: u64,
+
+    /// Orders in one batch.
+    #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) batch: u64,
+
+    /// Batches under way at a time.
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) batches: u64,
+
+    /// Orders, spread over all, that are paid afterwards.
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1_000_000))]
+    pub(crate) samples: u64,
 
     #[command(flatten)]
     pub(crate) engine: EngineArgs,

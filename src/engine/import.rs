@@ -34,7 +34,9 @@ impl Engine {
     /// It keeps the prices and the deadline that were agreed there. Its SKUs must be in the catalogue, on sale or not.
     /// Its units count towards the purchase limits that its lines name, and no limit refuses it. Its request id follows
     /// from its external number: imported again it gives the first receipt and changes nothing, whatever has become of
-    /// it. Refusals don't stick: once the cause is gone it can be imported.
+    /// it. (One that is overdue, has left memory and is older than the idempotency window may be refused as
+    /// `deadline_passed` instead, unless overdue orders are allowed.) Refusals don't stick: once the cause is gone it can
+    /// be imported.
     ///
     /// # Errors
     /// [`Reject::RequestIdReused`] where the external number was imported for this member with another body,
@@ -83,7 +85,7 @@ impl Engine {
 
     /// Takes over many open orders at once, each on its own: answers come in the order of the orders, when all are
     /// decided, and say which of them were there already. Cheaper per order than as many calls of
-    /// [`Engine::import_order`]; two batches of about two thousand under way at a time keep the engine busy.
+    /// [`Engine::import_order`]; eight batches of two thousand under way at a time keep the engine busy.
     ///
     /// A batch larger than the free credits is refused as `overloaded` as a whole.
     ///

@@ -9,6 +9,8 @@ mod bad_input;
 mod clock;
 mod data_dir;
 mod export_command;
+mod import;
+mod import_command;
 mod inspect_command;
 mod limits;
 mod r10_late_money;

@@ -3,6 +3,7 @@
 mod backup;
 mod common;
 mod export;
+mod import;
 mod inspect;
 mod time;
 mod verify;
@@ -24,6 +25,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Import(import::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
     Backup(backup::Args),
@@ -32,6 +34,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Import(args) => import::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Backup(args) => backup::run(&args),
