@@ -40,9 +40,9 @@ mod tests;
 pub(crate) use error::StoreError;
 #[cfg(test)]
 pub(crate) use memory_pages::MemoryPages;
-pub(crate) use pages::{PageBatch, PageBytes, PageRead, PageStore};
+pub(crate) use pages::{PageBatch, PageRead, PageStore};
 pub(crate) use sled_pages::SledPages;
-pub(crate) use snapshot::{Entry, LevelsReader, Scan, ScanBack, Snapshot, TableStats};
+pub(crate) use snapshot::{LevelsReader, ScanBack, Snapshot, TableStats};
 pub(crate) use tables::{CommitReport, Levels, MergeReport};
 
 /// The largest value, in bytes: a store's leaf of 17 such pages stays below 4 MiB.
