@@ -205,7 +205,8 @@ fn names(path: &str, name: &str) -> bool {
     format!("::{path}::").contains(&format!("::{name}::"))
 }
 
-const MODULES: [&str; 8] = ["actors", "audit", "domain", "engine", "journal", "runtime", "timer", "examples"];
+const MODULES: [&str; 9] =
+    ["actors", "audit", "domain", "engine", "journal", "projection", "runtime", "timer", "examples"];
 
 /// What of this crate a path goes to: a module with what is in it, or `root::` for what the root exports. `file` is
 /// where the path stands.
