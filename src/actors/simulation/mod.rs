@@ -43,7 +43,7 @@ use crate::domain::ids::StockKey;
 use crate::domain::order::OrderStatus;
 
 /// Seeds of a default run.
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 100;
 /// Steps until everything must have come to rest, far above what any run needs.
 const DRAIN_STEPS_MAX: u64 = 100_000;
 
