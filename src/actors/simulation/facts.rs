@@ -115,7 +115,13 @@ impl Facts {
                 self.adjustments.insert((*key, *adjustment_id), *change);
             }
             Event::OrderCreated(created) => {
-                self.requests.insert((created.member_id, created.request_id), created.order_no);
+                let request = (created.member_id, created.request_id);
+                let other = self.requests.insert(request, created.order_no);
+                assert!(
+                    other.is_none(),
+                    "R8: {request:?} is placed twice: {other:?} and {}",
+                    created.order_no
+                );
                 if let Some(number) = created.text.as_ref().and_then(|text| text.external_no.clone()) {
                     let other = self.external.insert(number, created.order_no);
                     assert!(other.is_none(), "R8: an external number belongs to one order");

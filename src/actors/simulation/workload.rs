@@ -53,7 +53,8 @@ impl Workload {
             36..52 => self.submit_again(world),
             52..70 => self.pay(world),
             70..82 => self.command(world),
-            82..86 => self.adjust_some(world),
+            82..85 => self.adjust_some(world),
+            85 => self.pester(world),
             86..98 => self.read(world),
             _ => {
                 let sku = SkuId(world.random.between(1, SKUS));
@@ -125,6 +126,18 @@ impl Workload {
             order = self.body(world, order.member_id, order.request_id);
         }
         self.submit(world, order);
+    }
+
+    /// Everything at once about one old order, so that its questions to the store cross what changes it.
+    fn pester(&mut self, world: &mut World) {
+        let Some(index) = world.random.index(self.submitted.len()) else { return };
+        let order = self.submitted[index].clone();
+        let key = (order.member_id, order.request_id, order.body_hash());
+        let Some(receipt) = world.receipts.get(&key).copied() else { return };
+        self.submit(world, order);
+        self.pay_order(world, receipt.order_no, receipt.pay_amount);
+        let caller = Caller::Member(key.0);
+        self.read_order(world, receipt.order_no, caller);
     }
 
     /// The front door, and the way in.
@@ -259,6 +272,10 @@ impl Workload {
             return self.notify(world, again);
         }
         let Some((order_no, _, amount)) = self.known_order(world) else { return };
+        self.pay_order(world, order_no, amount);
+    }
+
+    fn pay_order(&mut self, world: &mut World, order_no: OrderNo, amount: Money) {
         let wrong = world.random.percent(5);
         let payment = Payment {
             order: OrderRef::Number(order_no),
@@ -364,9 +381,13 @@ impl Workload {
         }
         let caller =
             if world.random.percent(10) { Caller::Member(MemberId(99)) } else { Caller::Member(member) };
-        let (reply, receiver) = oneshot::channel();
+        self.read_order(world, order_no, caller);
+    }
+
+    fn read_order(&self, world: &mut World, order_no: OrderNo, caller: Caller) {
         let seen = world.committed.orders.get(&order_no).map(|order| order.version);
         let seen = seen.filter(|_| asks::visible(&world.committed, order_no, caller));
+        let (reply, receiver) = oneshot::channel();
         world.asks.push(Ask::Order { order_no, caller, seen, reply: receiver });
         world.push_order(order_no.slot(), OrderItem::Query(Query::Order { order_no, caller, reply }));
     }

@@ -12,7 +12,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
 use super::board::StoreBoard;
-use super::gathering::{Sums, by_owner};
+use super::{Sums, by_owner};
 use crate::actors::order::OrderItem;
 use crate::actors::order::cold::StoreView;
 use crate::actors::order::gather::Gather;

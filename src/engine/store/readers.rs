@@ -6,8 +6,9 @@ use std::thread;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
-use super::answers::{Told, answer, readable};
+use super::answers::readable;
 use super::board::StoreBoard;
+use super::{Told, answer};
 use crate::actors::order::OrderItem;
 use crate::actors::order::cold::{Load, external_key};
 use crate::actors::order::shell::owner_of;
