@@ -298,9 +298,17 @@ fn read_frames(
     let mut next = Position(stored.0 + 1);
     while next <= durable && (next.0 - stored.0) as usize <= events_max {
         let read = reader.read(next, READ_BYTES).map_err(|error| error.to_string())?;
-        let Some(last) = read.last() else { break };
-        next = Position(last.last().0 + 1);
-        frames.extend(read);
+        if read.is_empty() {
+            break;
+        }
+        // One read may bring far more frames than the checkpoint is to take in.
+        for frame in read {
+            if !frames.is_empty() && frame.last().0 - stored.0 > events_max as u64 {
+                return Ok(frames);
+            }
+            next = Position(frame.last().0 + 1);
+            frames.push(frame);
+        }
     }
     Ok(frames)
 }

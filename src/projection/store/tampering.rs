@@ -1,8 +1,6 @@
 //! Changing a store behind everybody's back, so that tests can show that it is noticed. The pages stay whole: only
 //! somebody who adds up can tell.
 
-use std::path::Path;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,7 +10,7 @@ use super::tables;
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, StockKey};
 use crate::domain::order::{Order, SettledPayment};
 use crate::journal::{decode_record, encode_record};
-use crate::projection::levels::{Levels, LevelsOptions, SledPages, TableId};
+use crate::projection::levels::{Levels, LevelsOptions, PageStore, TableId};
 
 /// A store that is being tampered with.
 pub(crate) struct Tampering {
@@ -21,9 +19,8 @@ pub(crate) struct Tampering {
 }
 
 impl Tampering {
-    /// Opens the store of a data directory that no engine has open.
-    pub(crate) fn open(store_dir: &Path) -> Self {
-        let pages = Box::new(SledPages::open(store_dir, 1 << 20).unwrap());
+    /// Opens a store that no engine has open.
+    pub(crate) fn open(pages: Box<dyn PageStore>) -> Self {
         let levels = Levels::open(pages, tables::TABLES, LevelsOptions::default()).unwrap();
         let head = decode_record(&levels.head().expect("there is a checkpoint")).unwrap();
         Self { levels, head }

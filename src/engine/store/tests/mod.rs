@@ -5,7 +5,12 @@ mod verify;
 
 use std::time::Duration;
 
+use crate::audit::AuditReport;
+use crate::audit::verify::{Names, VerifyOptions, verify_parts};
 use crate::domain::request::{Payment, SubmitOrder};
+use crate::journal::{Journal, MemoryJournal};
+use crate::projection::levels::{MemoryPages, PageStore};
+use crate::projection::store::{Checkpointer, Contents};
 use crate::runtime::clock::{Clock, ManualTime};
 use crate::{Caller, Config, Engine, Metrics, Money, Receipt, Sku, StockAdjustment, StockChange, StockKey};
 
@@ -122,4 +127,17 @@ async fn until(engine: &Engine, time: &ManualTime, wanted: impl Fn(&Metrics) -> 
 async fn stored(engine: &Engine, time: &ManualTime) {
     until(engine, time, |metrics| metrics.stored == metrics.appended || metrics.store_failure.is_some())
         .await;
+}
+
+/// An engine on a journal and a store in memory.
+async fn open(config: Config, journal: &MemoryJournal, pages: &MemoryPages) -> Engine {
+    let pages: Box<dyn PageStore> = Box::new(pages.clone());
+    Engine::open_with(config, journal.clone(), Some(pages), None).await.unwrap()
+}
+
+/// The audit of what is in memory.
+fn audit(journal: &MemoryJournal, pages: &MemoryPages) -> AuditReport {
+    let store = Checkpointer::open(Box::new(pages.clone())).unwrap();
+    let contents = Contents::of(&store.reader());
+    verify_parts(journal.reader(), Some(&contents), Names::default(), &mut VerifyOptions::new()).unwrap()
 }

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::audit::verify::{VerifyOptions, verify};
-use crate::audit::{AuditReport, Rule};
+use crate::audit::Rule;
+use crate::audit::verify::verify;
 use crate::domain::ids::{MemberId, OrderNo, Position};
 use crate::domain::order::PaymentResult;
 use crate::journal::layout;
+use crate::projection::levels::SledPages;
 use crate::projection::store::Tampering;
 
 /// What an engine has left.
@@ -23,29 +24,52 @@ struct Left {
 
 impl Left {
     fn audit(&self) -> AuditReport {
-        let report = verify(&self.data, VerifyOptions::new().in_place(true)).unwrap();
-        assert_eq!(report.violations_total as usize, report.violations.len());
-        report
-    }
-
-    /// The audit finds something, in the store, and says this.
-    #[track_caller]
-    fn finds(&self, said: &str) {
-        let report = self.audit();
-        assert!(!report.passed(), "nothing was found, but {said} was expected");
-        let found = report.violations.iter().any(|violation| violation.message.contains(said));
-        assert!(found, "{said} is not among {:#?}", report.violations);
+        verify(&self.data, VerifyOptions::new().in_place(true)).unwrap()
     }
 
     fn tamper(&self, change: impl FnOnce(&mut Tampering)) {
-        let mut tampering = Tampering::open(&self.data.join(layout::STORE_DIR));
+        let pages = SledPages::open(&self.data.join(layout::STORE_DIR), 1 << 20).unwrap();
+        let mut tampering = Tampering::open(Box::new(pages));
         change(&mut tampering);
         tampering.commit();
     }
+}
 
-    fn number(&self, n: usize) -> OrderNo {
-        self.receipts[n].order_no
+/// The audit has found something, and says this.
+#[track_caller]
+fn finds(report: &AuditReport, what: &str, said: &str) {
+    assert!(!report.passed(), "{what}: nothing was found, but {said} was expected");
+    let found = report.violations.iter().any(|violation| violation.message.contains(said));
+    assert!(found, "{what}: {said} is not among {:#?}", report.violations);
+}
+
+/// The same in memory.
+async fn leave_in_memory(is_trimmed: bool) -> (MemoryJournal, MemoryPages, Vec<Receipt>) {
+    let (clock, time) = Clock::manual(START_MS);
+    let (journal, pages) = (MemoryJournal::new(1 << 30), MemoryPages::default());
+    let keep_bytes = if is_trimmed { 0 } else { u64::MAX };
+    let engine = open(config(&clock).journal_keep_min_bytes(keep_bytes), &journal, &pages).await;
+    let receipts = fill(&engine, &time, is_trimmed).await;
+    let left = (journal.after_power_cut(), pages.after_crash(), receipts);
+    engine.shutdown().await.unwrap();
+    left
+}
+
+/// Forty orders that are stored, and twenty more that are in the journal alone.
+async fn fill(engine: &Engine, time: &ManualTime, is_trimmed: bool) -> Vec<Receipt> {
+    stock(engine).await;
+    let mut receipts = Vec::new();
+    for round in 0..4 {
+        receipts.extend(trade(engine, round * 10..(round + 1) * 10).await);
+        stored(engine, time).await;
     }
+    if is_trimmed {
+        until(engine, time, |metrics| metrics.journal_first.0 > 1).await;
+        stored(engine, time).await;
+    }
+    receipts.extend(trade(engine, 40..60).await);
+    engine.state_hash().await.unwrap();
+    receipts
 }
 
 /// The directory after forty orders have been stored, and twenty more are in the journal alone: copied from under a
@@ -57,18 +81,7 @@ async fn leave(is_trimmed: bool) -> Left {
     let keep_bytes = if is_trimmed { 0 } else { u64::MAX };
     let config = Config { data_dir: original.clone(), ..config(&clock) };
     let engine = Engine::open(config.journal_keep_min_bytes(keep_bytes)).await.unwrap();
-    stock(&engine).await;
-    let mut receipts = Vec::new();
-    for round in 0..4 {
-        receipts.extend(trade(&engine, round * 10..(round + 1) * 10).await);
-        stored(&engine, &time).await;
-    }
-    if is_trimmed {
-        until(&engine, &time, |metrics| metrics.journal_first.0 > 1).await;
-        stored(&engine, &time).await;
-    }
-    receipts.extend(trade(&engine, 40..60).await);
-    engine.state_hash().await.unwrap();
+    let receipts = fill(&engine, &time, is_trimmed).await;
     let data = temporary.path().join("copy");
     copy(&original, &data);
     engine.shutdown().await.unwrap();
@@ -119,27 +132,27 @@ async fn observers_see_stored_orders_and_entries() {
 /// Every change of the store, whether there is something to compare it with or not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_changed_in_the_store_is_found() {
-    type Change = fn(&Left, &mut Tampering);
+    type Change = fn(&[Receipt], &mut Tampering);
     let changes: &[(&str, Change, &str)] = &[
         (
             "a closed order's amount",
-            |left, store| {
-                store.closed_order(left.number(0), |order| order.pay_amount = Money::from_minor(1));
+            |receipts, store| {
+                store.closed_order(receipts[0].order_no, |order| order.pay_amount = Money::from_minor(1));
             },
             "the sum of the closed orders' hashes",
         ),
         (
             "a closed order's quantity",
-            |left, store| {
-                store.closed_order(left.number(0), |order| order.version += 1);
+            |receipts, store| {
+                store.closed_order(receipts[0].order_no, |order| order.version += 1);
             },
             "its timeline ends with version",
         ),
         (
             "an open order's status",
-            |left, store| {
+            |receipts, store| {
                 let status = crate::OrderStatus::Shipped;
-                store.open_order(left.number(2), |order| order.status = status);
+                store.open_order(receipts[2].order_no, |order| order.status = status);
             },
             "its timeline leaves it paid",
         ),
@@ -159,8 +172,8 @@ async fn whatever_is_changed_in_the_store_is_found() {
         ),
         (
             "a member's entry is gone",
-            |left, store| {
-                store.remove_member(MemberId(3), left.number(3));
+            |receipts, store| {
+                store.remove_member(MemberId(3), receipts[3].order_no);
             },
             "has no entry by its member 3",
         ),
@@ -180,8 +193,8 @@ async fn whatever_is_changed_in_the_store_is_found() {
         ),
         (
             "a payment's outcome",
-            |left, store| {
-                let id = payment(0, &left.receipts[0]).id().unwrap();
+            |receipts, store| {
+                let id = payment(0, &receipts[0]).id().unwrap();
                 let reason = crate::RefundReason::SoldOut;
                 store.payment(id, |payment| payment.result = PaymentResult::RefundRequired(reason));
             },
@@ -189,8 +202,8 @@ async fn whatever_is_changed_in_the_store_is_found() {
         ),
         (
             "a payment is gone",
-            |left, store| {
-                let id = payment(0, &left.receipts[0]).id().unwrap();
+            |receipts, store| {
+                let id = payment(0, &receipts[0]).id().unwrap();
                 store.remove_payment(id);
             },
             "is not stored",
@@ -232,15 +245,15 @@ async fn whatever_is_changed_in_the_store_is_found() {
         ),
     ];
     for is_trimmed in [false, true] {
-        let left = leave(is_trimmed).await;
-        let pristine = left.data.join("../pristine");
-        copy(&left.data, &pristine);
+        let (journal, pages, receipts) = leave_in_memory(is_trimmed).await;
+        let report = audit(&journal, &pages);
+        assert!(report.passed(), "{:#?}", report.violations);
         for (what, change, said) in changes {
-            fs::remove_dir_all(&left.data).unwrap();
-            copy(&pristine, &left.data);
-            left.tamper(|store| change(&left, store));
-            eprintln!("trimmed: {is_trimmed}, changed: {what}");
-            left.finds(said);
+            let changed = pages.after_crash();
+            let mut store = Tampering::open(Box::new(changed.clone()));
+            change(&receipts, &mut store);
+            store.commit();
+            finds(&audit(&journal, &changed), what, said);
         }
     }
 }
@@ -275,7 +288,7 @@ async fn a_journal_that_has_lost_its_end_is_found() {
     fs::remove_dir_all(data.join(layout::JOURNAL_DIR)).unwrap();
     copy(&older.join(layout::JOURNAL_DIR), &data.join(layout::JOURNAL_DIR));
     fs::copy(older.join(layout::MARK_FILE), data.join(layout::MARK_FILE)).unwrap();
-    left.finds("the journal already at position");
+    finds(&left.audit(), "the directory", "the journal already at position");
     let report = left.audit();
     assert!(report.violations.iter().all(|violation| violation.rule == Rule::Store), "{report:#?}");
 }
@@ -285,11 +298,11 @@ async fn a_journal_that_has_lost_its_end_is_found() {
 async fn a_trimmed_journal_without_its_store_does_not_pass() {
     let left = leave(true).await;
     fs::remove_dir_all(left.data.join(layout::STORE_DIR)).unwrap();
-    left.finds("expected 1");
+    finds(&left.audit(), "the directory", "expected 1");
     assert_eq!(left.audit().store, None);
     // An empty store is no better.
     fs::create_dir(left.data.join(layout::STORE_DIR)).unwrap();
-    left.finds("the store ends at position 0, the journal begins at position");
+    finds(&left.audit(), "the directory", "the store ends at position 0, the journal begins at position");
 }
 
 /// A payment that is older than payments are kept may be missing.
@@ -300,7 +313,7 @@ async fn an_expired_payment_may_be_missing() {
     left.tamper(|store| {
         store.remove_payment(id).head(|head| head.latest_at_ms += 10 * 24 * 3_600_000);
     });
-    left.finds("is not stored");
+    finds(&left.audit(), "the directory", "is not stored");
     let options = VerifyOptions::new().in_place(true).payment_window_ms(9 * 24 * 3_600_000);
     let report = verify(&left.data, options).unwrap();
     assert!(report.passed(), "{:#?}", report.violations);
