@@ -8,8 +8,8 @@ use stockade::audit::Auditor;
 use stockade::journal::{Journal, JournalError, SledJournal, SledJournalOptions, layout, scan};
 use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{
-    BackupError, BackupReport, Caller, Config, Engine, Health, OpenError, OrderStatus, OrderType, Position,
-    Receipt,
+    BackupError, BackupReport, Caller, Config, Durability, Engine, Health, OpenError, OrderStatus, OrderType,
+    Position, Receipt,
 };
 
 use crate::data_dir::{SmallDisk, close};
@@ -417,6 +417,47 @@ async fn without_a_store_the_journal_is_backed_up_from_its_first_event() {
     assert_eq!(order.status, OrderStatus::Pending);
     close(restored, &shop.target()).await;
     answered(shop.engine.shutdown()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_acknowledged_and_not_synced_yet_is_waited_for() {
+    let shop = OnDisk::open(|config| config.durability(Durability::Buffered { interval_ms: 1_000 })).await;
+    let receipt = shop.engine.submit(one(7, 1, 1)).await.unwrap();
+    let metrics = shop.engine.metrics();
+    assert!(metrics.durable < metrics.acknowledged, "{metrics:?}");
+    let (engine, target) = (shop.engine.clone(), shop.target());
+    let backup = tokio::spawn(async move { engine.backup(target).await });
+    answered(async {
+        while !backup.is_finished() {
+            shop.time.advance(100);
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let report = backup.await.unwrap().unwrap();
+    assert!(report.position >= metrics.acknowledged, "{report:?}");
+    let restored = Engine::open(config_in(&shop.target(), &shop.clock)).await.unwrap();
+    assert!(restored.order(Caller::Operator, receipt.order_no).await.is_ok());
+    // The other one is dropped: by a clock that stands still the last interval never ends.
+    close(restored, &shop.target()).await;
+}
+
+#[tokio::test]
+async fn an_engine_that_has_failed_can_be_backed_up() {
+    let shop = Shop::open().await;
+    shop.stock_up(1, 10).await;
+    let receipt = shop.submit(one(7, 1, 1)).await.unwrap();
+    shop.settle().await;
+    shop.journal.fail_write_at(shop.metrics().commits + 1);
+    assert!(shop.submit(one(8, 1, 1)).await.is_err());
+    until(|| matches!(shop.metrics().health, Health::Poisoned { .. })).await;
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("backup");
+    let report = answered(shop.engine.backup(&target)).await.unwrap();
+    assert_eq!(report.position, shop.metrics().durable);
+    let restored = Engine::open(config_in(&target, &shop.clock)).await.unwrap();
+    assert!(restored.order(Caller::Operator, receipt.order_no).await.is_ok());
+    close(restored, &target).await;
 }
 
 #[tokio::test]
