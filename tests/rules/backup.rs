@@ -1,15 +1,13 @@
 //! Backups: made while the engine goes on, consistent at one position, and known as interrupted until they are complete.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
-use stockade::audit::Auditor;
-use stockade::journal::{Journal, JournalError, SledJournal, SledJournalOptions, layout, scan};
+use stockade::journal::{JournalError, layout};
 use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{
-    BackupError, BackupReport, Caller, Config, Engine, Health, OpenError, OrderStatus, OrderType, Position,
-    Receipt,
+    BackupError, Caller, Config, Durability, Engine, Health, OpenError, OrderStatus, Position, Receipt,
 };
 
 use crate::data_dir::{SmallDisk, close};
@@ -17,16 +15,16 @@ use crate::support::*;
 use crate::verify_command::stockade;
 
 /// A data directory with an engine on it that checkpoints all the time.
-struct OnDisk {
-    _dir: tempfile::TempDir,
-    root: PathBuf,
-    engine: Engine,
-    clock: Clock,
-    time: ManualTime,
+pub(crate) struct OnDisk {
+    pub(crate) _dir: tempfile::TempDir,
+    pub(crate) root: PathBuf,
+    pub(crate) engine: Engine,
+    pub(crate) clock: Clock,
+    pub(crate) time: ManualTime,
 }
 
 impl OnDisk {
-    async fn open(change: impl FnOnce(Config) -> Config) -> Self {
+    pub(crate) async fn open(change: impl FnOnce(Config) -> Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().to_path_buf();
         let (clock, time) = Clock::manual(START_MS);
@@ -37,7 +35,7 @@ impl OnDisk {
         Self { _dir: dir, root, engine, clock, time }
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.root.join("shop")
     }
 
@@ -46,7 +44,7 @@ impl OnDisk {
     }
 
     /// An engine on a backup, with another number of order actors.
-    async fn restore(&self, backup: &Path) -> Engine {
+    pub(crate) async fn restore(&self, backup: &Path) -> Engine {
         Engine::open(config_in(backup, &self.clock).order_actors(3)).await.unwrap()
     }
 
@@ -152,146 +150,6 @@ async fn an_engine_on_the_backup_has_the_same_state() {
     }
     close(restored, &shop.target()).await;
     answered(shop.engine.shutdown()).await.unwrap();
-}
-
-/// Buyers that order, cancel and pay until they are told to stop. Gives what was acknowledged so far.
-struct Buyers {
-    stop: Arc<AtomicBool>,
-    placed: Arc<Mutex<Vec<Receipt>>>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Buyers {
-    fn start(engine: &Engine) -> Self {
-        let (stop, placed) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
-        let buyer = |buyer: u64| {
-            let (engine, stop, placed) = (engine.clone(), Arc::clone(&stop), Arc::clone(&placed));
-            tokio::spawn(async move {
-                for round in 0_u64.. {
-                    if stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let receipt = engine.submit(one(buyer, u128::from(round), 1)).await.unwrap();
-                    placed.lock().unwrap().push(receipt);
-                    match round % 3 {
-                        0 => drop(engine.cancel(Caller::Operator, receipt.order_no).await.unwrap()),
-                        1 => {
-                            let id = format!("{buyer}-{round}");
-                            engine.pay(payment(&receipt, &id)).await.unwrap();
-                        }
-                        _ => {}
-                    }
-                }
-            })
-        };
-        let tasks = (0..8).map(buyer).collect();
-        Self { stop, placed, tasks }
-    }
-
-    fn placed(&self) -> Vec<Receipt> {
-        self.placed.lock().unwrap().clone()
-    }
-
-    async fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for task in self.tasks {
-            answered(task).await.unwrap();
-        }
-    }
-}
-
-/// Backs up while buyers buy: what was acknowledged before each backup, and its report.
-async fn back_up_under_load(shop: &OnDisk, backups: usize) -> Vec<(PathBuf, Vec<Receipt>, BackupReport)> {
-    let buyers = Buyers::start(&shop.engine);
-    let mut made = Vec::new();
-    for index in 0..backups {
-        until(|| buyers.placed().len() > 100 * (index + 1)).await;
-        shop.time.advance(5);
-        let placed = buyers.placed();
-        let target = shop.root.join(format!("backup-{index}"));
-        let report = answered(shop.engine.backup(&target)).await.unwrap();
-        made.push((target, placed, report));
-    }
-    buyers.stop().await;
-    made
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_under_load_is_a_prefix_of_the_journal_that_passes_the_audit() {
-    let shop = OnDisk::open(|config| config.journal_keep_min_bytes(u64::MAX)).await;
-    let made = back_up_under_load(&shop, 3).await;
-    let data = shop.data();
-    answered(shop.engine.shutdown()).await.unwrap();
-    let OnDisk { _dir, root: _, engine, clock, .. } = shop;
-    close(engine, &data).await;
-
-    let options = SledJournalOptions { ballast_bytes: 0, ..Default::default() };
-    let (journal, _) = SledJournal::open(&data, options).unwrap();
-    let mut whole = Vec::new();
-    for frame in scan(journal.reader(), Position(1)) {
-        for entry in frame.unwrap().entries() {
-            let events: Vec<_> = entry.events().map(|event| event.unwrap().1).collect();
-            whole.push(Entry { first: entry.first, events });
-        }
-    }
-    for (target, placed, report) in made {
-        let prefix: Vec<_> = whole.iter().filter(|entry| entry.first <= report.position).cloned().collect();
-        let mut auditor = Auditor::new();
-        prefix.iter().for_each(|entry| auditor.entry(entry.first, &entry.events));
-        let audit = auditor.finish();
-        assert!(audit.passed(), "{:#?}", audit.violations);
-        assert_eq!(audit.last_position, report.position, "it ends between two decisions");
-
-        let replayed = Engine::open_on(config(&clock), journal_of(&prefix)).await.unwrap();
-        let restored = Engine::open(config_in(&target, &clock).order_actors(1)).await.unwrap();
-        assert_eq!(
-            restored.state_hash().await.unwrap().hash,
-            replayed.state_hash().await.unwrap().hash,
-            "backup up to {} with a store up to {}",
-            report.position,
-            report.stored
-        );
-        for receipt in placed {
-            let found = restored.order(Caller::Operator, receipt.order_no).await;
-            assert!(found.is_ok(), "{} was acknowledged before the backup", receipt.order_no);
-        }
-        assert_eq!(
-            restored.stock(key(1)).await.unwrap(),
-            replayed.stock(key(1)).await.unwrap(),
-            "and so are the units"
-        );
-        close(restored, &target).await;
-        answered(replayed.shutdown()).await.unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_of_a_journal_that_is_trimmed_all_the_time_has_everything() {
-    // The clock runs much faster than the buyers, and no order is to time out.
-    let slow = |config: Config| config.auto_close_ms(OrderType::Normal, u32::MAX);
-    let shop = OnDisk::open(|config| slow(config).journal_keep_min_bytes(0).retain_closed_ms(1_000)).await;
-    let ticking = Arc::new(AtomicBool::new(true));
-    let (time, goes_on) = (shop.time.clone(), Arc::clone(&ticking));
-    let ticker = std::thread::spawn(move || {
-        while goes_on.load(Ordering::Relaxed) {
-            time.advance(1);
-            std::thread::yield_now();
-        }
-    });
-    let made = back_up_under_load(&shop, 3).await;
-    ticking.store(false, Ordering::Relaxed);
-    ticker.join().unwrap();
-    assert!(shop.engine.metrics().journal_first > Position(1), "nothing was trimmed");
-    for (target, placed, _) in made {
-        let restored = shop.restore(&target).await;
-        for receipt in placed {
-            let found = restored.order(Caller::Operator, receipt.order_no).await;
-            assert!(found.is_ok(), "{} was acknowledged before the backup", receipt.order_no);
-        }
-        let stock = restored.stock(key(1)).await.unwrap();
-        assert_eq!(stock.total, stock.available + stock.reserved + stock.sold, "{stock:?}");
-        close(restored, &target).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -417,6 +275,47 @@ async fn without_a_store_the_journal_is_backed_up_from_its_first_event() {
     assert_eq!(order.status, OrderStatus::Pending);
     close(restored, &shop.target()).await;
     answered(shop.engine.shutdown()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_acknowledged_and_not_synced_yet_is_waited_for() {
+    let shop = OnDisk::open(|config| config.durability(Durability::Buffered { interval_ms: 1_000 })).await;
+    let receipt = shop.engine.submit(one(7, 1, 1)).await.unwrap();
+    let metrics = shop.engine.metrics();
+    assert!(metrics.durable < metrics.acknowledged, "{metrics:?}");
+    let (engine, target) = (shop.engine.clone(), shop.target());
+    let backup = tokio::spawn(async move { engine.backup(target).await });
+    answered(async {
+        while !backup.is_finished() {
+            shop.time.advance(100);
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let report = backup.await.unwrap().unwrap();
+    assert!(report.position >= metrics.acknowledged, "{report:?}");
+    let restored = Engine::open(config_in(&shop.target(), &shop.clock)).await.unwrap();
+    assert!(restored.order(Caller::Operator, receipt.order_no).await.is_ok());
+    // The other one is dropped: by a clock that stands still the last interval never ends.
+    close(restored, &shop.target()).await;
+}
+
+#[tokio::test]
+async fn an_engine_that_has_failed_can_be_backed_up() {
+    let shop = Shop::open().await;
+    shop.stock_up(1, 10).await;
+    let receipt = shop.submit(one(7, 1, 1)).await.unwrap();
+    shop.settle().await;
+    shop.journal.fail_write_at(shop.metrics().commits + 1);
+    assert!(shop.submit(one(8, 1, 1)).await.is_err());
+    until(|| matches!(shop.metrics().health, Health::Poisoned { .. })).await;
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("backup");
+    let report = answered(shop.engine.backup(&target)).await.unwrap();
+    assert_eq!(report.position, shop.metrics().durable);
+    let restored = Engine::open(config_in(&target, &shop.clock)).await.unwrap();
+    assert!(restored.order(Caller::Operator, receipt.order_no).await.is_ok());
+    close(restored, &target).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod backup;
+mod backup_under_load;
 mod bad_input;
 mod clock;
 mod data_dir;
