@@ -162,7 +162,7 @@ fn a_mark_ahead_of_the_frames_names_what_is_missing() {
 fn a_hole_is_noticed_by_the_scan_even_behind_the_mark() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path()).unwrap();
-    let entries = buffer_of(&one_of_each());
+    let entries = buffer_of(&thirteen());
     write(&mut journal, Position(1), &entries, true);
     // Positions 14 to 26 are never written, and nothing is marked behind 13.
     write(&mut journal, Position(27), &entries, false);
@@ -180,7 +180,7 @@ fn a_hole_is_noticed_by_the_scan_even_behind_the_mark() {
 fn a_missing_beginning_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path()).unwrap();
-    write(&mut journal, Position(14), &buffer_of(&one_of_each()), true);
+    write(&mut journal, Position(14), &buffer_of(&thirteen()), true);
     drop(journal);
     assert_refused(recover(dir.path()), "missing beginning");
 }
@@ -189,7 +189,7 @@ fn a_missing_beginning_is_noticed() {
 fn a_position_is_never_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path()).unwrap();
-    let entries = buffer_of(&one_of_each());
+    let entries = buffer_of(&thirteen());
     write(&mut journal, Position(1), &entries, true);
     assert!(matches!(journal.write(&pack(&entries, Position(1))), Err(JournalError::Damaged { .. })));
 }

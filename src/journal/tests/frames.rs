@@ -20,7 +20,7 @@ fn event() -> impl Strategy<Value = Event> {
             })
         },
     );
-    prop_oneof![order, any::<u64>().prop_map(numbered), (0..13_usize).prop_map(|i| one_of_each()[i].clone())]
+    prop_oneof![order, any::<u64>().prop_map(numbered), (0..14_usize).prop_map(|i| one_of_each()[i].clone())]
 }
 
 proptest! {

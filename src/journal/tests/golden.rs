@@ -2,6 +2,7 @@
 //! the layout rests on.
 
 use super::*;
+use crate::domain::event::EVENT_NAMES;
 
 #[test]
 fn every_event_has_golden_bytes() {
@@ -105,6 +106,22 @@ fn the_largest_entry_stays_well_below_the_bound() {
 fn an_unknown_codec_version_is_refused() {
     let error = decode(CODEC_VERSION + 1, &mut [0_u8; 8].as_slice()).unwrap_err();
     assert!(matches!(error, CodecError::UnknownVersion { version: 2 }), "{error}");
+}
+
+#[test]
+fn event_names_stand_in_the_order_of_the_persisted_variants() {
+    for event in one_of_each() {
+        let mut bytes = Vec::new();
+        encode(&event, &mut bytes);
+        assert_eq!(EVENT_NAMES[usize::from(bytes[0])], event.name());
+    }
+}
+
+#[test]
+fn an_event_that_a_newer_release_has_added_is_malformed() {
+    let added = [EVENT_NAMES.len() as u8, 0, 0, 0, 0, 0, 0, 0];
+    let result = decode(CODEC_VERSION, &mut added.as_slice());
+    assert!(matches!(result, Err(CodecError::Malformed(_))), "{result:?}");
 }
 
 #[test]

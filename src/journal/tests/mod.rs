@@ -147,6 +147,13 @@ fn one_of_each() -> Vec<Event> {
     ]
 }
 
+/// Thirteen events: a number that some tests count positions by.
+fn thirteen() -> Vec<Event> {
+    let mut events = one_of_each();
+    events.truncate(13);
+    events
+}
+
 /// A buffer with one entry for each event.
 fn buffer_of(events: &[Event]) -> EntryBuffer {
     let mut buffer = EntryBuffer::new();

@@ -87,7 +87,7 @@ fn reading_begins_inside_a_frame_and_goes_on_in_steps() {
     let (mut journal, _) = open(dir.path()).unwrap();
     let mut last = Position(0);
     for _ in 0..6 {
-        last = write(&mut journal, Position(last.0 + 1), &buffer_of(&one_of_each()), true);
+        last = write(&mut journal, Position(last.0 + 1), &buffer_of(&thirteen()), true);
     }
     let reader = journal.reader();
     for from in 1..=last.0 {
@@ -165,7 +165,7 @@ fn a_deleted_ballast_comes_back_when_there_is_room() {
 fn trimming_removes_whole_frames_only_and_survives_a_reopen() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(dir.path()).unwrap();
-    let entries = buffer_of(&one_of_each());
+    let entries = buffer_of(&thirteen());
     for frame in 0..80 {
         write(&mut journal, Position(1 + 13 * frame), &entries, true);
     }
