@@ -167,8 +167,10 @@ pub struct StoreTally {
     pub bytes: u64,
     /// Orders that a restart brings back into memory.
     pub open_orders: u64,
-    /// Orders that are read when somebody asks.
+    /// Orders that are read when somebody asks, those in cold files included.
     pub closed_orders: u64,
+    /// Of these, orders in cold files.
+    pub archived_orders: u64,
     /// Open orders that are stored as they were after events behind the checkpoint.
     pub orders_ahead: u64,
     /// Payments whose outcome is known.

@@ -299,9 +299,9 @@ impl OrderActor {
         order_no: OrderNo,
         item: OrderItem,
         effects: &mut OrderEffects,
-    ) -> Result<(), OrderItem> {
+    ) -> Option<OrderItem> {
         if self.shared.store.is_none() {
-            return Err(item);
+            return Some(item);
         }
         let waiting = self.loading_orders.entry(order_no).or_insert_with(|| {
             effects.loads.push(Load::Order { order_no });
@@ -312,7 +312,7 @@ impl OrderActor {
         } else {
             refuse(item, Reject::Overloaded { bound: "waiters_max", retry_after_ms: 10 }, effects);
         }
-        Ok(())
+        None
     }
 
     /// Lets a notification wait for its payment, if that may be in the store; gives it back otherwise.

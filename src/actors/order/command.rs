@@ -19,7 +19,7 @@ impl OrderActor {
                     return effects.answers.push(Answer::to(request.reply, Err(reject)));
                 }
                 let waits = self.wait_for_order(order_no, OrderItem::Command(request), effects);
-                if let Err(OrderItem::Command(request)) = waits {
+                if let Some(OrderItem::Command(request)) = waits {
                     effects.answers.push(Answer::to(request.reply, Err(reject)));
                 }
                 return;

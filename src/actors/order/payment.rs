@@ -19,7 +19,7 @@ impl OrderActor {
     pub(super) fn check_payment(&mut self, request: Box<PayRequest>, effects: &mut OrderEffects) {
         let order_no = request.order_no;
         let Some(index) = self.find(order_no) else {
-            if let Err(OrderItem::Pay(request)) =
+            if let Some(OrderItem::Pay(request)) =
                 self.wait_for_order(order_no, OrderItem::Pay(request), effects)
             {
                 effects.answers.push(Answer::to(request.reply, Err(Reject::OrderNotFound)));
@@ -92,7 +92,7 @@ impl OrderActor {
     pub(super) fn apply_payment(&mut self, payment: AppliedPayment, now_ms: u64, effects: &mut OrderEffects) {
         let Some(index) = self.find(payment.order_no) else {
             let waits = self.wait_for_order(payment.order_no, OrderItem::ApplyPayment(payment), effects);
-            debug_assert!(waits.is_ok(), "a payment is recorded only for an order that exists");
+            debug_assert!(waits.is_none(), "a payment is recorded only for an order that exists");
             return;
         };
         if self.records.get(index).reviving != NONE {

@@ -55,7 +55,7 @@ pub(crate) struct Replayed {
 pub(crate) type ReadClosed<'r> = dyn Fn(OrderNo) -> Result<Option<Order>, ColdError> + 'r;
 
 /// Why the store could not be read.
-pub type ColdError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type ColdError = Box<dyn std::error::Error + Send + Sync>;
 
 impl StockDelta {
     /// Adds what another worker found.

@@ -182,8 +182,9 @@ impl StoreAudit {
                     format!("order {order_no} is {} and stands among the open orders", order.status)
                 });
             }
-            Shelf::Closed => {
+            Shelf::Closed | Shelf::Archived => {
                 tally.closed_orders += 1;
+                tally.archived_orders += u64::from(shelf == Shelf::Archived);
                 self.closed_orders += 1;
                 self.closed_sum = self.closed_sum.wrapping_add(order.record_hash());
                 findings.check(is_closed && order.last_position <= stored, Rule::Store, || {
@@ -227,7 +228,9 @@ impl StoreAudit {
             self.ahead.add_order(order_no, order.last_position, record);
         }
         orders.enter(order_no, order.request_id, life.at_checkpoint, findings);
-        self.unlisted.insert(order_no);
+        if shelf != Shelf::Archived {
+            self.unlisted.insert(order_no);
+        }
         if let Some(external_no) = order.external_no() {
             let other = self.unnamed.insert(hash128(external_no.as_bytes()), order_no);
             findings.check(other.is_none(), Rule::Once, || {

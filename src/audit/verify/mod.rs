@@ -200,7 +200,8 @@ fn verify_dir(
     let names = Names { dir: dir.to_owned(), data_dir: data_dir.to_owned() };
     let journal = open_journal(dir, &names)?;
     let store_dir = dir.join(layout::STORE_DIR);
-    let contents = store_dir.is_dir().then(|| Contents::open(&store_dir)).transpose();
+    let contents =
+        store_dir.is_dir().then(|| Contents::open(&store_dir, &dir.join(layout::ARCHIVE_DIR))).transpose();
     let contents = contents.map_err(|error| names.explain_store(&error))?;
     verify_parts(journal, contents.as_ref(), names, &mut options)
 }

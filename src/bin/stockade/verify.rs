@@ -198,6 +198,7 @@ fn print_store(out: &mut impl Write, store: &StoreTally, records_per_s: u64) -> 
         ("open orders", store.open_orders),
         ("  ahead of the store's position", store.orders_ahead),
         ("closed orders", store.closed_orders),
+        ("  of these in cold files", store.archived_orders),
         ("payments", store.payments),
         ("payments no longer kept", store.payments_expired),
         ("purchase limits in use", store.limits),

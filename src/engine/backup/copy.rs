@@ -191,6 +191,20 @@ impl Source {
             result.map_err(|error| failure.unwrap_or_else(|| source(error)))?;
         }
 
+        // An order leaves the store only after its cold file is there, so these hold whatever the snapshot lacks.
+        for file in self
+            .store
+            .as_ref()
+            .and_then(StoreReader::archive)
+            .map(|archive| archive.files())
+            .unwrap_or_default()
+        {
+            watch.check(file.bytes())?;
+            file.copy_to(&watch.to.join(layout::ARCHIVE_DIR)).map_err(|error| watch.target(error))?;
+            bytes += file.bytes();
+            copied(bytes);
+        }
+
         let (mut position, mut events) = (stored, 0);
         let mut frames = Vec::new();
         let mut frames_bytes = 0;
@@ -262,6 +276,7 @@ fn remove_remains(to: &Path) {
         }
     };
     remove(layout::STORE_DIR, true);
+    remove(layout::ARCHIVE_DIR, true);
     remove(layout::JOURNAL_DIR, true);
     let files = [layout::MARK_FILE, layout::WRITTEN_BY_FILE, layout::LOCK_FILE, layout::BACKUP_MARKER_FILE];
     files.into_iter().for_each(|name| remove(name, false));

@@ -216,6 +216,16 @@ fn look_at_store(
         bytes: stats.bytes,
     };
     report.tables = snapshot.stats().into_iter().map(table).collect();
+    let files = store.archive().map(|archive| archive.files()).unwrap_or_default();
+    if !files.is_empty() {
+        report.tables.push(TableReport {
+            name: "cold files".to_owned(),
+            runs: files.len() as u64,
+            pages: 0,
+            entries: files.iter().map(|file| file.orders()).sum(),
+            bytes: files.iter().map(|file| file.bytes()).sum(),
+        });
+    }
     Ok(())
 }
 

@@ -24,10 +24,8 @@ use tokio::sync::oneshot;
 use crate::domain::ids::Position;
 use crate::projection::store::StoreReader;
 
-#[cfg(test)]
 pub(crate) use answers::{Told, answer};
 pub(super) use board::StoreBoard;
-#[cfg(test)]
 pub(crate) use gathering::{Sums, by_owner};
 pub(super) use projector::{Call, Projector, ProjectorWorld};
 pub(super) use readers::{Readers, ReadersWorld};

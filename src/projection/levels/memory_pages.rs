@@ -39,11 +39,6 @@ impl MemoryPages {
         self.lock().commits
     }
 
-    /// Bytes of keys and pages stored since the store was made.
-    pub(crate) fn bytes_written(&self) -> u64 {
-        self.lock().bytes_written
-    }
-
     /// All keys, ascending.
     pub(crate) fn keys(&self) -> Vec<Box<[u8]>> {
         self.lock().pages.keys().cloned().collect()

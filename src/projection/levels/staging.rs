@@ -42,6 +42,7 @@ impl Staging {
     }
 
     /// Memory in use, in bytes.
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.arena.len() + self.changes.len() * size_of::<Change>()
     }

@@ -101,6 +101,7 @@ impl Levels {
     }
 
     /// The opaque bytes of the last commit, `None` before the first one.
+    #[cfg(test)]
     pub(crate) fn head(&self) -> Option<Arc<[u8]>> {
         self.shared.state().head.clone()
     }
@@ -130,6 +131,7 @@ impl Levels {
     }
 
     /// Memory that staged changes take, in bytes. Each change of a key counts until the commit.
+    #[cfg(test)]
     pub(crate) fn staged_bytes(&self) -> usize {
         self.staging.iter().map(Staging::bytes).sum()
     }

@@ -50,9 +50,22 @@ pub(crate) struct ColdFile {
 }
 
 impl ColdFile {
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Its size, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.index_at + u64::from(self.blocks) * INDEX_ENTRY_BYTES as u64 + FOOTER_BYTES as u64
+    }
+
+    /// Copies it into a folder, durably. The folder's own entry is the caller's to sync.
+    ///
+    /// # Errors
+    /// [`StoreError`] where that can't be written, or this can't be read.
+    pub(crate) fn copy_to(&self, dir: &Path) -> Result<(), StoreError> {
+        fs::create_dir_all(dir).map_err(|error| StoreError::io("create", dir, error))?;
+        let target = dir.join(self.path.file_name().unwrap_or_default());
+        fs::copy(&self.path, &target)
+            .and_then(|_bytes| File::open(&target)?.sync_all())
+            .and_then(|()| File::open(dir)?.sync_all())
+            .map_err(|error| StoreError::io("write", &target, error))
     }
 
     /// Orders in it.
@@ -348,7 +361,7 @@ mod tests {
     fn what_has_changed_or_is_cut_off_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let archive = Archive::open(dir.path()).unwrap();
-        let path = archive.add(&records(0..3_000)).unwrap().path().to_path_buf();
+        let path = archive.add(&records(0..3_000)).unwrap().path.clone();
         let whole = fs::read(&path).unwrap();
         for at in [3, 20, 40_000, whole.len() - 60, whole.len() - 20, whole.len() - 1] {
             let mut changed = whole.clone();

@@ -62,7 +62,9 @@ impl Checkpointer {
         let reader = StoreReader::new(levels.reader(), archive.clone());
         let head = reader.head()?;
         let mut stock = HashMap::new();
-        reader.load_stock(|key, entry| drop(stock.insert(key, entry)))?;
+        reader.load_stock(|key, entry| {
+            stock.insert(key, entry);
+        })?;
         let pending =
             head.pending.iter().map(|payment| (payment.payment, (payment.order_no, payment.amount)));
         Ok(Self {

@@ -4,7 +4,11 @@
 //! them can compare the two.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use hashbrown::HashSet;
+
+use super::archive::Archive;
 use super::head::Head;
 use super::reader::StockEntry;
 #[cfg(test)]
@@ -27,6 +31,8 @@ pub(crate) enum Shelf {
     Open,
     /// Those that are read when somebody asks.
     Closed,
+    /// Those in cold files, which have no entry by member any more.
+    Archived,
 }
 
 /// One record of a store: what its key says, and what its value says.
@@ -122,23 +128,25 @@ const ORDER: [TableId; 9] = [
 /// One checkpoint, as a whole.
 pub(crate) struct Contents {
     snapshot: Snapshot,
+    archive: Option<Arc<Archive>>,
 }
 
 impl Contents {
     /// What the last checkpoint of a running store left.
     #[cfg(test)]
     pub(crate) fn of(reader: &StoreReader) -> Self {
-        Self { snapshot: reader.levels.snapshot() }
+        Self { snapshot: reader.levels.snapshot(), archive: reader.archive().map(Arc::clone) }
     }
 
-    /// Opens the store in a folder, which writes to it.
+    /// Opens the store in a folder, which writes to it, and the cold files in another, which need not be there.
     ///
     /// # Errors
     /// [`StoreError`] where it can't be opened.
-    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(dir: &Path, archive_dir: &Path) -> Result<Self, StoreError> {
+        let archive = Some(Arc::new(Archive::open(archive_dir)?));
         let pages = SledPages::open(dir, CACHE_BYTES)?;
         let levels = Levels::open(Box::new(pages), tables::TABLES, LevelsOptions::default())?;
-        Ok(Self { snapshot: levels.reader().snapshot() })
+        Ok(Self { snapshot: levels.reader().snapshot(), archive })
     }
 
     /// The checkpoint's own record; of a store without one the default.
@@ -154,8 +162,8 @@ impl Contents {
         self.snapshot.stats().iter().map(|table| table.bytes).sum()
     }
 
-    /// Calls `each` with every record, table by table: catalogue, stock, adjustments, open orders, closed orders,
-    /// entries by member, entries by external number, payments, limits; each table by ascending key. Reads and checks
+    /// Calls `each` with every record, table by table: catalogue, stock, adjustments, open orders, closed orders, those
+    /// in cold files, entries by member, entries by external number, payments, limits; each table by ascending key. Reads and checks
     /// every page of every table.
     ///
     /// # Errors
@@ -166,6 +174,30 @@ impl Contents {
             while let Some((key, value)) = scan.next()? {
                 each(record(table, key, value)?);
             }
+            if table == tables::CLOSED {
+                self.each_archived(&mut each)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with every order of the cold files, as the latest of them says, that is not in the tables. One that
+    /// has come back for late money is in both.
+    fn each_archived(&self, each: &mut impl FnMut(Record)) -> Result<(), StoreError> {
+        let files = self.archive.as_ref().map(|archive| archive.files()).unwrap_or_default();
+        let mut seen: HashSet<OrderNo> = HashSet::new();
+        for file in files.iter().rev() {
+            file.scan(|key, value| {
+                let Record::Order { slot, order_no, order, .. } = record(tables::CLOSED, key, value)? else {
+                    return Ok(());
+                };
+                let is_stored = self.snapshot.get(tables::CLOSED, key)?.is_some()
+                    || self.snapshot.get(tables::OPEN, key)?.is_some();
+                if seen.insert(order_no) && !is_stored {
+                    each(Record::Order { shelf: Shelf::Archived, slot, order_no, order });
+                }
+                Ok(())
+            })?;
         }
         Ok(())
     }

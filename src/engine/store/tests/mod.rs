@@ -137,7 +137,7 @@ async fn open(config: Config, journal: &MemoryJournal, pages: &MemoryPages) -> E
 
 /// The audit of what is in memory.
 fn audit(journal: &MemoryJournal, pages: &MemoryPages) -> AuditReport {
-    let store = Checkpointer::open(Box::new(pages.clone())).unwrap();
+    let store = Checkpointer::open(Box::new(pages.clone()), None).unwrap();
     let contents = Contents::of(&store.reader());
     verify_parts(journal.reader(), Some(&contents), Names::default(), &mut VerifyOptions::new()).unwrap()
 }

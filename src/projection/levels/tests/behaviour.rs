@@ -1,7 +1,7 @@
 //! Commits, merges, expiry, orphans and copies, by hand.
 
-use super::super::{Levels, MemoryPages, PageBatch, PageStore, StoreError, TableId, VALUE_BYTES_MAX};
 use super::super::snapshot::Scan;
+use super::super::{Levels, MemoryPages, PageBatch, PageStore, StoreError, TableId, VALUE_BYTES_MAX};
 use super::super::{LevelsOptions, LevelsReader, Snapshot};
 use super::{MEMBERS, ORDERS, SPECS, all, down, filled, merge_all, never, open, up};
 
