@@ -11,6 +11,7 @@ pub mod import;
 pub mod money;
 pub mod order;
 pub mod order_type;
+pub mod payment;
 pub mod reject;
 pub mod request;
 pub mod stock;

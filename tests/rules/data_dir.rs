@@ -271,7 +271,7 @@ async fn a_full_disk_refuses_to_open_with_a_typed_error_and_opens_once_there_is_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_fills_up_stops_the_engine_and_takes_back_nothing() {
-    let Some(disk) = SmallDisk::mount("24m") else { return };
+    let Some(disk) = SmallDisk::mount("64m") else { return };
     let engine = Engine::open(config_at(&disk.path()).disk_free_min_bytes(0)).await.unwrap();
     engine.put_sku(sku(1)).await.unwrap();
     engine.adjust_stock(set_total(1, 1, 1 << 30)).await.unwrap();
