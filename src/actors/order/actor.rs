@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use super::cold::{Load, Loaded, StoreView, WaitsForLimits};
 use super::collect::Collects;
 use super::evict::{ClosedOrder, DonePayment, is_closed};
+use super::gather::Gather;
 use super::records::{OrderRecord, Records};
 use super::slots::{KeyHasher, SlotState, Tables};
 use super::{OrderItem, PayRequest, Query};
@@ -21,6 +22,9 @@ use crate::domain::reject::Reject;
 use crate::journal::EntryBuffer;
 use crate::runtime::recent::RecentRefusals;
 use crate::timer::Wheel;
+
+/// Most questions of the store that one round answers, so that new orders don't wait for all of them.
+const GATHERS_PER_ROUND: usize = 4;
 
 /// How an order actor behaves.
 #[derive(Clone, Copy, Debug)]
@@ -150,6 +154,8 @@ pub(crate) struct OrderActor {
     pub(super) more_to_leave: bool,
     /// Sum of the hashes of everything that has left memory (R7).
     pub(super) left_sum: u64,
+    /// Questions of the store that wait for a round.
+    pub(super) gathers: VecDeque<Gather>,
     /// What waits for its order to come from the store.
     pub(super) loading_orders: HashMap<OrderNo, Vec<OrderItem>>,
     /// What waits for its payment to come from the store.
@@ -191,6 +197,7 @@ impl OrderActor {
             done_payments: VecDeque::new(),
             more_to_leave: false,
             left_sum: 0,
+            gathers: VecDeque::new(),
             loading_orders: HashMap::new(),
             loading_payments: HashMap::new(),
             loading_limits: HashMap::new(),
@@ -211,11 +218,16 @@ impl OrderActor {
         effects: &mut OrderEffects,
     ) {
         // First of all: every position in memory is final at this moment, and none is once the round has begun.
-        for gather in items.extract_if(.., |item| matches!(item, OrderItem::Gather(_))) {
-            if let OrderItem::Gather(gather) = gather
-                && !self.poisoned
-            {
-                self.gather(gather);
+        for item in items.extract_if(.., |item| matches!(item, OrderItem::Gather(_))) {
+            if let OrderItem::Gather(gather) = item {
+                self.gathers.push_back(gather);
+            }
+        }
+        for _ in 0..GATHERS_PER_ROUND {
+            match self.gathers.pop_front() {
+                Some(gather) if !self.poisoned => self.gather(gather),
+                Some(_) => {}
+                None => break,
             }
         }
         for item in items.drain(..) {

@@ -48,9 +48,9 @@ impl OrderActor {
         }
     }
 
-    /// Whether more could leave than one round lets.
-    pub(crate) fn has_more_to_leave(&self) -> bool {
-        self.more_to_leave
+    /// Whether there is more to do than one round does: orders that could leave, questions of the store.
+    pub(crate) fn has_more_to_do(&self) -> bool {
+        self.more_to_leave || !self.gathers.is_empty()
     }
 
     /// Lets go of what the store has and has been closed for long enough.

@@ -340,15 +340,15 @@ impl Actor for OrderShell {
         // Timers that are due beyond this round's share: the next round takes more, after the items that came
         // meanwhile. Held back by their bound, they wait for the ticker.
         let more_is_due = next_deadline_ms <= now_ms && state.actor.may_expire();
-        let more_to_leave = state.actor.has_more_to_leave();
+        let more_to_do = state.actor.has_more_to_do();
         if let Some(failure) = state.effects.failure.take() {
             return Err(failure.into());
         }
         let rung_again = self.inbox().finish(drained);
-        if !rung_again && (more_is_due || more_to_leave) {
+        if !rung_again && (more_is_due || more_to_do) {
             let _ = self.inbox().push(OrderItem::Tick);
         }
-        if rung_again || more_is_due || more_to_leave {
+        if rung_again || more_is_due || more_to_do {
             // Without this a busy actor keeps its thread for the 128 messages of tokio's task budget, each of them a
             // whole round, while stock actors and callers wait.
             tokio::task::yield_now().await;

@@ -151,13 +151,13 @@ impl World {
                 let OrderEffects { routed, answers, loads, failure, .. } = std::mem::take(&mut seat.effects);
                 assert_eq!(failure, None, "R13: nothing fails here");
                 seat.stage = Stage::Idle;
-                let more_to_leave = seat.actor.has_more_to_leave();
+                let more_to_do = seat.actor.has_more_to_do();
                 let more_is_due = seat.actor.next_deadline_ms().is_some_and(|due_ms| due_ms <= self.now_ms);
                 for (slot, item) in routed {
                     self.push_order(slot, item);
                 }
                 let seat = &mut self.process.orders[index];
-                if seat.inbox.is_empty() && ((more_is_due && seat.actor.may_expire()) || more_to_leave) {
+                if seat.inbox.is_empty() && ((more_is_due && seat.actor.may_expire()) || more_to_do) {
                     seat.inbox.push_back(OrderItem::Tick);
                 }
                 match &mut self.process.store {

@@ -25,9 +25,9 @@ use crate::runtime::inbox::Inbox;
 /// Orders that one question to an order actor names, so that new orders don't wait long behind it: about a tenth of a
 /// millisecond.
 const GATHER_ORDERS_MAX: usize = 256;
-/// Questions that an order actor has at a time. Under load an answer takes as long as a round or two, so one at a time
-/// would make the store slow and nothing else fast.
-const GATHERS_AHEAD: usize = 8;
+/// Questions that an order actor has at a time; it answers some in each of its rounds. Under load an answer takes as long
+/// as a round or two, so one at a time would make the store slow and nothing else fast.
+const GATHERS_AHEAD: usize = 64;
 /// Bytes of journal read at a time.
 const READ_BYTES: usize = 1 << 20;
 /// Records that one cold file takes, in bytes.
