@@ -246,12 +246,15 @@ pub(crate) enum SignalArg {
     Checkpoint,
     /// The journal has a new beginning, and what is before it goes.
     Trim,
+    /// A backup has copied something.
+    Backup,
 }
 
 impl SignalArg {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Checkpoint => "checkpoint",
+            Self::Backup => "backup",
             Self::Trim => "trim",
         }
     }

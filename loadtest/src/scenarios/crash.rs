@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use stockade::OrderNo;
+use stockade::audit::verify::{VerifyError, VerifyOptions, verify};
 
+use super::crash_child::backup_of;
 use super::crash_kills::{self, Class, From, Kill, Settings};
 use crate::Failure;
 use crate::acked::{Ack, Acknowledged, Fact, Problems};
@@ -63,6 +65,9 @@ pub(crate) fn run(args: &CrashArgs) -> Result<Report, Failure> {
             kills += 1;
             *crash.kills.entry(kill.class).or_default() += 1;
             bar.set_position(kills);
+            if kill.class == Class::Backup {
+                crash.look_at_backup(&backup_of(place.path()));
+            }
         }
         // On a copy, so that the next engine finds what the kill has left, and not what the audit made of it.
         let audited = audit(place.path(), false, &mut crash.acknowledged)?;
@@ -84,6 +89,8 @@ pub(crate) fn run(args: &CrashArgs) -> Result<Report, Failure> {
     for class in Class::ALL {
         report.set(class.field(), crash.kills.get(&class).copied().unwrap_or_default());
     }
+    report.set("backups_complete", crash.backups_complete);
+    report.set("backups_interrupted", crash.backups_interrupted);
     report.set_orders(&crash.tally, crash.serving);
     report.set("acknowledged_orders", crash.acknowledged.len());
     report.set("orders_shown_again", crash.shown);
@@ -161,6 +168,8 @@ struct Crash<'a> {
     retry: (u64, u64),
     tally: Tally,
     kills: HashMap<Class, u64>,
+    backups_complete: u64,
+    backups_interrupted: u64,
     ends: Vec<End>,
     /// Orders of long ago that were looked at.
     shown: u64,
@@ -188,6 +197,8 @@ impl<'a> Crash<'a> {
             retry: (0, 0),
             tally: Tally::default(),
             kills: HashMap::new(),
+            backups_complete: 0,
+            backups_interrupted: 0,
             ends: Vec::new(),
             shown: 0,
             starts_on_a_store: 0,
@@ -212,6 +223,32 @@ impl<'a> Crash<'a> {
         again.sort_unstable();
         again.dedup();
         again
+    }
+
+    /// A backup whose engine was killed is complete and sound, or says that it is not complete.
+    fn look_at_backup(&mut self, backup: &Path) {
+        if !backup.exists() {
+            return;
+        }
+        match verify(backup, VerifyOptions::new().in_place(true)) {
+            Ok(report) if report.passed() => self.backups_complete += 1,
+            Ok(report) => {
+                let first = report.violations.first();
+                self.problems.add(|| format!("a backup does not pass its audit: {first:?}"));
+            }
+            Err(VerifyError::InterruptedBackup { .. }) => self.backups_interrupted += 1,
+            Err(error) => {
+                // Killed between the folder and the first file in it.
+                let is_empty = std::fs::read_dir(backup).is_ok_and(|mut entries| entries.next().is_none());
+                if is_empty {
+                    self.backups_interrupted += 1;
+                } else {
+                    self.problems.add(|| format!("a backup can't be read: {error}"));
+                }
+            }
+        }
+        // Beside the data, which may be here to stay.
+        let _ = std::fs::remove_dir_all(backup);
     }
 
     /// Runs one engine until it is killed, or to its orderly end.

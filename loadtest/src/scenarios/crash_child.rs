@@ -9,6 +9,7 @@
 //! must not happen, `now` when what was asked for has begun, `end HASH CHECKPOINTS EVICTED READS STORED FIRST` before an
 //! orderly end, `done` after it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -70,8 +71,12 @@ pub(crate) async fn run(args: CrashChildArgs) -> Result<(), Failure> {
     let metrics = engine.metrics();
     let Metrics { recovered_events, recovery_ms, stored, journal_first, .. } = &metrics;
     say(&format!("ready {recovered_events} {recovery_ms} {stored} {journal_first}"));
-    if let Some(signal) = args.signal {
-        give_signal(engine.clone(), signal, args.signal_nth);
+    match args.signal {
+        Some(SignalArg::Backup) => {
+            tokio::spawn(make_backups(engine.clone(), backup_of(&args.data), args.signal_nth));
+        }
+        Some(signal) => give_signal(engine.clone(), signal, args.signal_nth),
+        None => {}
     }
 
     let child = Arc::new(Child {
@@ -126,6 +131,31 @@ pub(crate) async fn run(args: CrashChildArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where the backups of an engine go: beside its data directory.
+pub(crate) fn backup_of(data: &Path) -> PathBuf {
+    let mut name = data.file_name().unwrap_or_default().to_owned();
+    name.push("-backup");
+    data.with_file_name(name)
+}
+
+/// Makes one backup after the other, and says `now` when they have told of their progress for the `nth` time.
+async fn make_backups(engine: Engine, to: PathBuf, nth: u64) {
+    let told = Arc::new(AtomicU64::new(0));
+    loop {
+        // The engine's own copy is gone: a directory that is not empty is no target.
+        let _ = std::fs::remove_dir_all(&to);
+        let told = Arc::clone(&told);
+        let progress = move |_bytes| {
+            if told.fetch_add(1, Ordering::Relaxed) + 1 == nth {
+                say("now");
+            }
+        };
+        if let Err(error) = engine.backup_with(&to, progress).await {
+            return say(&format!("X a backup failed: {error}"));
+        }
+    }
+}
+
 /// Says `now` as soon as the engine shows that what is waited for has begun for the `nth` time.
 fn give_signal(engine: Engine, signal: SignalArg, nth: u64) {
     let seen = move || {
@@ -133,6 +163,7 @@ fn give_signal(engine: Engine, signal: SignalArg, nth: u64) {
         match signal {
             SignalArg::Checkpoint => checkpoints,
             SignalArg::Trim => journal_first.0,
+            SignalArg::Backup => 0,
         }
     };
     std::thread::spawn(move || {

@@ -27,10 +27,12 @@ pub(crate) enum Class {
     Checkpoint,
     /// While the journal is trimmed.
     Trim,
+    /// While a backup is made.
+    Backup,
 }
 
 impl Class {
-    pub(crate) const ALL: [Self; 4] = [Self::Random, Self::Start, Self::Checkpoint, Self::Trim];
+    pub(crate) const ALL: [Self; 5] = [Self::Random, Self::Start, Self::Checkpoint, Self::Trim, Self::Backup];
 
     /// The report's field.
     pub(crate) fn field(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Class {
             Self::Start => "kills_at_start",
             Self::Checkpoint => "kills_at_checkpoint",
             Self::Trim => "kills_at_trim",
+            Self::Backup => "kills_at_backup",
         }
     }
 }
@@ -99,6 +102,8 @@ pub(crate) fn kill(random: &mut Random, settings: Settings) -> Kill {
         Class::Checkpoint => (From::Signal(SignalArg::Checkpoint, nth), Duration::from_micros(signal_us)),
         // A trim takes less than a checkpoint.
         Class::Trim => (From::Signal(SignalArg::Trim, nth), Duration::from_micros(signal_us / 8)),
+        // A backup tells its progress, and takes some ms from the first to the last.
+        Class::Backup => (From::Signal(SignalArg::Backup, nth), Duration::from_micros(signal_us)),
     };
     Kill { class, from, delay }
 }
