@@ -37,7 +37,7 @@ use crate::domain::ids::Position;
 pub use codec::{CODEC_VERSION, CodecError, decode, encode};
 pub(crate) use codec::{decode_record, encode_record};
 pub use data_dir::{DataDir, layout};
-pub(crate) use data_dir::{format_of, sync_dir, sync_tree, written_by};
+pub(crate) use data_dir::{format_of, sync_dir, written_by};
 pub use entry::{ENTRY_BYTES_MAX, ENTRY_EVENTS_MAX, ENTRY_HEADER_BYTES, EntryBuffer, EntryView, Events};
 pub use error::{JournalError, Poisoned};
 pub use frame::{
@@ -49,6 +49,7 @@ pub use memory::{MemoryJournal, Operation};
 pub use pack::pack;
 pub use scan::{Scan, scan};
 pub use sled_backend::{OpenReport, SledJournal, SledJournalOptions};
+pub(crate) use sled_backend::{open_database, sync_database};
 
 /// A storage backend of the journal, driven by the one writer thread.
 ///

@@ -360,7 +360,7 @@ impl SledFrames {
 }
 
 /// Makes durable what opening a database has written. Gives a descriptor of our own on its file.
-fn sync_database(journal_path: &Path) -> Result<(File, PathBuf), JournalError> {
+pub(crate) fn sync_database(journal_path: &Path) -> Result<(File, PathBuf), JournalError> {
     data_dir::sync_tree(journal_path)?;
     let path = journal_path.join("db");
     let file = OpenOptions::new()
@@ -372,8 +372,9 @@ fn sync_database(journal_path: &Path) -> Result<(File, PathBuf), JournalError> {
     Ok((file, path))
 }
 
-/// Opens the database, trying again while a closing one in this process still holds its lock.
-fn open_database(path: &Path, data_dir: &Path, cache_bytes: u64) -> Result<sled::Db, JournalError> {
+/// Opens a database, trying again while a closing one in this process still holds its lock. `locked` is what is named as
+/// in use.
+pub(crate) fn open_database(path: &Path, locked: &Path, cache_bytes: u64) -> Result<sled::Db, JournalError> {
     let config = || {
         sled::Config::new()
             .path(path)
@@ -390,7 +391,7 @@ fn open_database(path: &Path, data_dir: &Path, cache_bytes: u64) -> Result<sled:
             opened => return opened.map_err(store("open")),
         }
     }
-    Err(JournalError::InUse { path: data_dir.to_path_buf() })
+    Err(JournalError::InUse { path: locked.to_path_buf() })
 }
 
 /// Compares the first and the last frame with the mark; returns the last position there is.

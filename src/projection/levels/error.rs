@@ -99,6 +99,8 @@ impl From<JournalError> for StoreError {
             JournalError::Io { doing, path, source } => Self::Io { doing, path, source },
             JournalError::DiskFull { doing, path } => Self::DiskFull { doing, path },
             JournalError::Panicked { doing, message } => Self::Panicked { doing, message },
+            JournalError::InUse { path } => Self::InUse { path },
+            error @ JournalError::Damaged { .. } => Self::damaged(error.to_string()),
             other => Self::Store { doing: "use its files", source: Box::new(other) },
         }
     }

@@ -8,23 +8,15 @@
 //! first makes room: it inserts new keys without pages, and takes the pages from keys that are about to go. The leaves
 //! are split and merged while they are small, and then each page is written about once.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
-use crate::journal::{JournalError, sync_dir, sync_tree};
+use crate::journal::{JournalError, open_database, sync_database, sync_dir};
 
 use super::StoreError;
 use super::pages::{KeyAndPage, PageBatch, PageBytes, PageRead, PageStore};
-
-/// Segment size of the database, in bytes. Fixed for the life of a store.
-const SEGMENT_BYTES: usize = 16 << 20;
-/// How often, and how long apart, open tries to get the lock that a closing database still holds.
-const LOCK_ATTEMPTS: u32 = 200;
-const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// What a key has that a commit makes room for, or is about to remove.
 const NO_PAGE: &[u8] = &[];
@@ -53,17 +45,10 @@ impl SledPages {
     /// [`StoreError::InUse`]; [`StoreError::Damaged`] or [`StoreError::Panicked`] over damaged files; what the file
     /// system answers.
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        let db = open_database(path, cache_bytes)?;
-        sync_tree(path)?;
+        let db = open_database(path, path, cache_bytes)?;
+        let (db_file, db_path) = sync_database(path)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         sync_dir(parent.unwrap_or(Path::new(".")))?;
-        let db_path = path.join("db");
-        let db_file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&db_path)
-            .and_then(|file| file.sync_data().map(|()| file))
-            .map_err(|error| StoreError::io("fdatasync", &db_path, error))?;
         Ok(Self { tree: Arc::new(SledTree { db, db_path }), db_file })
     }
 }
@@ -136,27 +121,6 @@ impl PageRead for SledTree {
 
 fn owned((key, page): (sled::IVec, sled::IVec)) -> KeyAndPage {
     (Box::from(key.as_ref()), PageBytes::new(page))
-}
-
-/// Opens the database, trying again while a closing one in this process still holds its lock.
-fn open_database(path: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
-    let config = || {
-        sled::Config::new()
-            .path(path)
-            .segment_size(SEGMENT_BYTES)
-            .cache_capacity(cache_bytes)
-            .mode(sled::Mode::HighThroughput)
-            .flush_every_ms(None)
-    };
-    for _ in 0..LOCK_ATTEMPTS {
-        match guarded("open the table store", || Ok(config().open()))? {
-            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
-                thread::sleep(LOCK_RETRY);
-            }
-            opened => return opened.map_err(store("open")),
-        }
-    }
-    Err(StoreError::InUse { path: path.to_path_buf() })
 }
 
 /// Runs what may panic over damaged files.
