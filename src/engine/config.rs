@@ -102,7 +102,7 @@ impl Config {
             tick_ms: 5,
             store: true,
             store_cache_bytes: 128 << 20,
-            checkpoint_interval_ms: 100,
+            checkpoint_interval_ms: 500,
             checkpoint_events_max: 1 << 17,
             retain_closed_ms: 60_000,
             idempotency_hot_max: 1_000_000,
@@ -159,7 +159,7 @@ impl Config {
         store: bool,
         /// Memory for the store's cache, in bytes. Default: 128 MiB.
         store_cache_bytes: u64,
-        /// How often the store takes in what has become durable, in ms, 1 to 3,600,000. Default: 100.
+        /// How often the store takes in what has become durable, in ms, 1 to 3,600,000. Default: 500.
         checkpoint_interval_ms: u64,
         /// Most events that one checkpoint takes in, which bounds its memory; while more are waiting, the next checkpoint
         /// follows at once. 1 to 1,048,576. Default: 131,072.

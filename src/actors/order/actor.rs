@@ -24,7 +24,7 @@ use crate::runtime::recent::RecentRefusals;
 use crate::timer::Wheel;
 
 /// Most questions of the store that one round answers, so that new orders don't wait for all of them.
-const GATHERS_PER_ROUND: usize = 1;
+const GATHERS_PER_ROUND: usize = 8;
 
 /// How an order actor behaves.
 #[derive(Clone, Copy, Debug)]

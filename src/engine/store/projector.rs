@@ -27,7 +27,7 @@ use crate::runtime::inbox::Inbox;
 const GATHER_ORDERS_MAX: usize = 256;
 /// Questions that an order actor has at a time; it answers some in each of its rounds. Under load an answer takes as long
 /// as a round or two, so one at a time would make the store slow and nothing else fast.
-const GATHERS_AHEAD: usize = 64;
+const GATHERS_AHEAD: usize = 8;
 /// Bytes of journal read at a time.
 const READ_BYTES: usize = 1 << 20;
 /// Records that one cold file takes, in bytes.
