@@ -33,7 +33,7 @@ fn order(seed: u64) -> Event {
             revision: 3,
             limit_per_member: 2,
         }),
-        text: None,
+        extra: Default::default(),
     }))
 }
 

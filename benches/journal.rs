@@ -109,7 +109,7 @@ fn order(seed: u64) -> Event {
             revision: 1,
             limit_per_member: 2,
         }),
-        text: None,
+        extra: Default::default(),
     }))
 }
 

@@ -90,12 +90,14 @@ pub use actors::reply::{ImportOutcome, Receipt};
 pub use domain::catalogue::Sku;
 pub use domain::event::Event;
 pub use domain::ids::{
-    ActivityId, AdjustmentId, ImportId, LocationId, MemberId, OrderNo, PaymentId, Pool, Position, ProductId,
-    RequestId, SkuId, Slot, StockKey,
+    ActivityId, AdjustmentId, CouponId, CouponTermsId, FreightId, ImportId, LocationId, MemberId, OrderNo,
+    PaymentId, Pool, Position, ProductId, RequestId, SkuId, Slot, StockKey, TeamId,
 };
 pub use domain::import::{ImportedLimit, ImportedLine, ImportedOrder};
 pub use domain::money::Money;
-pub use domain::order::{CloseReason, OrderStatus, RefundDue, RefundReason, TimelineEntry};
+pub use domain::order::{
+    CloseReason, CouponUse, OrderStatus, OrderTerms, RefundDue, RefundReason, TimelineEntry,
+};
 pub use domain::order_type::OrderType;
 pub use domain::reject::{Reject, Retry};
 pub use domain::request::{

@@ -326,7 +326,7 @@ mod tests {
                 revision: 1,
                 limit_per_member: 0,
             }),
-            text: None,
+            extra: Default::default(),
         }))
     }
 

@@ -352,7 +352,7 @@ impl Auditor {
 /// Lines that bring their own terms are an import's: all of the order's lines do, and its request is that of importing
 /// its external number. Nothing else may sell past the catalogue.
 fn check_import(created: &OrderCreated, findings: &mut Findings) {
-    let external_no = created.text.as_ref().and_then(|text| text.external_no.as_deref());
+    let external_no = created.extra.external_no();
     let is_import = created.order_type == OrderType::Normal
         && created.lines.iter().all(Line::is_imported)
         && external_no.is_some_and(|external_no| created.request_id == RequestId::of_import(external_no));

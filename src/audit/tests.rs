@@ -89,7 +89,7 @@ impl Buyer {
             auto_close_ms: AUTO_CLOSE_MS,
             pay_amount: self.amount(),
             lines: self.lines(),
-            text: None,
+            extra: Default::default(),
         }))
     }
 

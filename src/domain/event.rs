@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::Sku;
 use super::ids::{AdjustmentId, ImportId, MemberId, OrderNo, PaymentId, RequestId, Slot, StockKey};
 use super::money::Money;
-use super::order::{CloseReason, Lines, OrderText, RefundReason};
+use super::order::{CloseReason, Lines, OrderExtra, RefundReason};
 use super::order_type::OrderType;
 use super::request::{Shipment, StockChange};
 
@@ -54,8 +54,8 @@ pub struct OrderCreated {
     pub pay_amount: Money,
     /// What is reserved: distinct stock keys, ascending.
     pub lines: Lines,
-    /// What is carried along unread.
-    pub text: Option<Box<OrderText>>,
+    /// What only some orders have.
+    pub extra: OrderExtra,
 }
 
 /// A fact.

@@ -149,6 +149,23 @@ id!(
     ImportId(u128)
 );
 
+id!(
+    /// A coupon in a member's hands.
+    CouponId(u128)
+);
+id!(
+    /// A definition of coupons, as the shop numbers them.
+    CouponTermsId(u64)
+);
+id!(
+    /// A template of freight charges, as the shop numbers them.
+    FreightId(u64)
+);
+id!(
+    /// A team of a group-buy campaign: the number of the order that opened it; 0 stands for "none".
+    TeamId(u64)
+);
+
 /// A payment's identity: a frozen 128-bit hash of `(channel, merchant, transaction id)`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PaymentId([u64; 2]);
@@ -278,6 +295,10 @@ pub enum Pool {
     Seckill,
     /// The stock of one group-buy campaign.
     GroupBuy,
+    /// The seats of one team; the key's SKU is the team's number.
+    Seats,
+    /// The total issue of one kind of coupon; the key's SKU is the definition's number.
+    Coupons,
 }
 
 impl Pool {
@@ -287,6 +308,8 @@ impl Pool {
             0 => Some(Self::Normal),
             1 => Some(Self::Seckill),
             2 => Some(Self::GroupBuy),
+            3 => Some(Self::Seats),
+            4 => Some(Self::Coupons),
             _ => None,
         }
     }
@@ -311,6 +334,16 @@ impl StockKey {
         Self { pool: Pool::Normal, activity: ActivityId(0), sku, location: LocationId(0) }
     }
 
+    /// The seats of a campaign's team.
+    pub const fn seats(activity: ActivityId, team: TeamId) -> Self {
+        Self { pool: Pool::Seats, activity, sku: SkuId(team.0), location: LocationId(0) }
+    }
+
+    /// What may be issued of a kind of coupon.
+    pub const fn coupons(terms: CouponTermsId) -> Self {
+        Self { pool: Pool::Coupons, activity: ActivityId(0), sku: SkuId(terms.0), location: LocationId(0) }
+    }
+
     /// Folds the key into a record's hash.
     #[must_use]
     pub const fn fold_into(&self, hash: RecordHasher) -> RecordHasher {
@@ -330,6 +363,8 @@ impl fmt::Display for StockKey {
             Pool::Normal => "normal",
             Pool::Seckill => "seckill",
             Pool::GroupBuy => "group_buy",
+            Pool::Seats => "seats",
+            Pool::Coupons => "coupons",
         };
         write!(f, "{pool}/{}/{}/{}", self.activity, self.sku, self.location)
     }

@@ -9,7 +9,7 @@ use super::Inner;
 use crate::actors::order::submit::sticky_code;
 use crate::actors::order::{Admitted, Recall};
 use crate::actors::reply::SubmitReply;
-use crate::domain::order::Line;
+use crate::domain::order::{Line, OrderExtra};
 use crate::domain::reject::Reject;
 use crate::domain::request::{PricedOrder, SubmitOrder};
 
@@ -58,7 +58,7 @@ impl Checked {
             auto_close_ms: self.auto_close_ms,
             deadline_ms: self.deadline_ms,
             order_type: order.order_type,
-            text: order.take_text(),
+            extra: OrderExtra::of_text(order.take_text()),
             lines: self.priced.lines,
             reply,
         }

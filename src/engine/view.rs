@@ -110,9 +110,9 @@ impl OrderView {
     /// Shows an order; titles come from the revisions that it was placed under. An imported order was placed under none:
     /// it shows what is current at the position `shown`.
     pub(crate) fn new(order: Order, catalogue: &Catalogue, shown: Position) -> Self {
-        let Order { text, history, .. } = order;
+        let Order { extra, history, .. } = order;
         let OrderText { personal, remark, external_no, ext, line_ext } =
-            text.map(|text| *text).unwrap_or_default();
+            extra.text.map(|text| *text).unwrap_or_default();
         let OrderHistory { paid_by, refunds, shipment, timeline: later } =
             history.map(|history| *history).unwrap_or_default();
         let lines = order.lines.iter().map(|line| {

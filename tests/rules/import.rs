@@ -290,7 +290,7 @@ fn an_auditor_takes_no_terms_but_an_imports() {
         auto_close_ms: 1,
         pay_amount: line.price,
         lines: stockade::domain::order::Lines::one(line),
-        text: None,
+        extra: Default::default(),
     }));
     let mut auditor = stockade::audit::Auditor::new();
     auditor.entry(1.into(), &[Event::NumbersReserved { at_ms: 0, until_ms: 10 }]);

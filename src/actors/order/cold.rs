@@ -347,7 +347,7 @@ impl OrderActor {
         else {
             return false;
         };
-        let external_no = admitted.text.as_ref().and_then(|text| text.external_no.as_deref());
+        let external_no = admitted.extra.external_no();
         let external =
             external_no.filter(|external_no| store.may_have_external(external_no)).map(external_key);
         let needs_look = external.is_some() || store.may_have_request(admitted.request_hash);
@@ -549,7 +549,7 @@ impl OrderActor {
         };
         self.let_limits_leave(admitted.member_id, asked_limits);
         self.tables.end_request(admitted.request_hash, collect);
-        if let Some(external_no) = admitted.text.as_ref().and_then(|text| text.external_no.as_deref()) {
+        if let Some(external_no) = admitted.extra.external_no() {
             self.shared.external.give_back(external_no);
         }
         self.answer_again(&order, admitted.body_hash, admitted.reply, effects);

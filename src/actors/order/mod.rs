@@ -30,7 +30,7 @@ use crate::actors::reply::{Receipt, Reply, SubmitReply};
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId};
 use crate::domain::money::Money;
 pub use crate::domain::order::PaymentResult;
-use crate::domain::order::{CloseReason, Line, Lines, Order, OrderText};
+use crate::domain::order::{CloseReason, Line, Lines, Order, OrderExtra};
 use crate::domain::order_type::OrderType;
 use crate::domain::reject::Reject;
 use crate::domain::request::{Caller, Payment, Shipment};
@@ -57,8 +57,8 @@ pub(crate) struct Admitted {
     pub(crate) order_type: OrderType,
     /// What is wanted.
     pub(crate) lines: Lines,
-    /// What is carried along unread.
-    pub(crate) text: Option<Box<OrderText>>,
+    /// What only some orders have.
+    pub(crate) extra: OrderExtra,
     /// Where the answer goes.
     pub(crate) reply: SubmitReply,
 }

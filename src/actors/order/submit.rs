@@ -190,7 +190,7 @@ impl OrderActor {
             auto_close_ms,
             pay_amount: admitted.pay_amount,
             lines: admitted.lines,
-            text: admitted.text,
+            extra: admitted.extra,
         };
         let position = Position::provisional(effects.entries.event_count());
         effects.entries.push_created(&created);
@@ -229,8 +229,7 @@ impl OrderActor {
         match purpose {
             Purpose::Submit { admitted, retries } => {
                 self.tables.end_request(admitted.request_hash, index);
-                if let Some(external_no) = admitted.text.as_ref().and_then(|text| text.external_no.as_deref())
-                {
+                if let Some(external_no) = admitted.extra.external_no() {
                     self.shared.external.give_back(external_no);
                 }
                 self.count_refusal(&reject);
@@ -325,7 +324,7 @@ impl OrderActor {
     }
 
     fn claim_external(&self, admitted: &Admitted) -> Result<(), Reject> {
-        let Some(external_no) = admitted.text.as_ref().and_then(|text| text.external_no.as_deref()) else {
+        let Some(external_no) = admitted.extra.external_no() else {
             return Ok(());
         };
         match self.shared.external.claim(external_no) {

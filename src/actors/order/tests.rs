@@ -61,7 +61,7 @@ fn order() -> Order {
         auto_close_ms: 10,
         pay_amount: Money::ZERO,
         lines: lines(),
-        text: None,
+        extra: Default::default(),
     };
     Order::create(created, Position(1))
 }
@@ -98,7 +98,7 @@ fn a_retry_whose_external_number_is_busy_gets_its_first_answer_from_the_store() 
         deadline_ms: None,
         order_type: OrderType::Normal,
         lines: lines(),
-        text: text(),
+        extra: crate::domain::order::OrderExtra::of_text(text()),
         reply: SubmitReply::one(sender),
     };
     let mut effects = round(&mut actor, OrderItem::Submit(admitted));

@@ -122,7 +122,7 @@ impl Facts {
                     "R8: {request:?} is placed twice: {other:?} and {}",
                     created.order_no
                 );
-                if let Some(number) = created.text.as_ref().and_then(|text| text.external_no.clone()) {
+                if let Some(number) = created.extra.external_no().map(Box::from) {
                     let other = self.external.insert(number, created.order_no);
                     assert!(other.is_none(), "R8: an external number belongs to one order");
                 }

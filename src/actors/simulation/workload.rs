@@ -223,7 +223,7 @@ impl Workload {
             auto_close_ms: world.temper.auto_close_ms,
             deadline_ms: None,
             order_type: order.order_type,
-            text: order.take_text(),
+            extra: crate::domain::order::OrderExtra::of_text(order.take_text()),
             lines: priced.lines,
             reply,
         };

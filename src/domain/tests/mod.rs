@@ -39,7 +39,7 @@ fn created() -> OrderCreated {
         auto_close_ms: AUTO_CLOSE_MS,
         pay_amount: PAY_AMOUNT,
         lines: Lines::from_vec(vec![line(1, 2, 100), line(2, 1, 500)]),
-        text: None,
+        extra: Default::default(),
     }
 }
 

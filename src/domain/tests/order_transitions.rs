@@ -249,7 +249,10 @@ fn only_a_shipped_order_is_received() {
 #[test]
 fn the_state_hash_ignores_personal_data_and_nothing_else() {
     let hash = |text: Option<OrderText>| {
-        let created = OrderCreated { text: text.map(Box::new), ..created() };
+        let created = OrderCreated {
+            extra: crate::domain::order::OrderExtra::of_text(text.map(Box::new)),
+            ..created()
+        };
         Order::create(created, Position(1)).record_hash()
     };
     let personal = Some(Personal::Plain(b"name".as_slice().into()));

@@ -15,7 +15,7 @@ fn event() -> impl Strategy<Value = Event> {
                 order_no: order_no(slot, member % 4096),
                 member_id: MemberId(member),
                 request_id: RequestId::new(request),
-                text,
+                extra: crate::domain::order::OrderExtra::of_text(text),
                 ..one_line_order()
             })
         },
@@ -85,7 +85,10 @@ fn frames_are_closed_at_their_target() {
 #[test]
 fn large_entries_never_exceed_the_largest_frame() {
     let large = created(OrderCreated {
-        text: Some(Box::new(OrderText { ext: Some(vec![0xff; 31 * 1024].into()), ..OrderText::default() })),
+        extra: crate::domain::order::OrderExtra::of_text(Some(Box::new(OrderText {
+            ext: Some(vec![0xff; 31 * 1024].into()),
+            ..OrderText::default()
+        }))),
         ..one_line_order()
     });
     let mut buffer = EntryBuffer::new();

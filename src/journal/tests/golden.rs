@@ -79,13 +79,13 @@ fn the_largest_entry_stays_well_below_the_bound() {
     let order = OrderCreated {
         lines: Lines::from_vec(lines),
         pay_amount: Money::from_minor(i64::MAX),
-        text: Some(Box::new(OrderText {
+        extra: crate::domain::order::OrderExtra::of_text(Some(Box::new(OrderText {
             personal: Some(Personal::Plain(vec![0xff; 2048].into())),
             remark: Some("x".repeat(1024).into()),
             external_no: Some("x".repeat(64).into()),
             ext: Some(vec![0xff; 4096].into()),
             line_ext: (0..16).map(|sku| (SkuId(u64::MAX - sku), vec![0xff; 512].into())).collect(),
-        })),
+        }))),
         ..one_line_order()
     };
     let units = order.lines.units();

@@ -52,7 +52,7 @@ fn one_line_order() -> OrderCreated {
             revision: 300,
             limit_per_member: 2,
         }),
-        text: None,
+        extra: Default::default(),
     }
 }
 
@@ -80,13 +80,13 @@ fn one_of_each() -> Vec<Event> {
     };
     let full = OrderCreated {
         lines: Lines::from_vec(vec![line(1), line(2)]),
-        text: Some(Box::new(OrderText {
+        extra: crate::domain::order::OrderExtra::of_text(Some(Box::new(OrderText {
             personal: Some(Personal::Sealed { key_version: 1, ciphertext: b"xyz".as_slice().into() }),
             remark: Some("快".into()),
             external_no: Some("A-1".into()),
             ext: Some(b"{}".as_slice().into()),
             line_ext: vec![(SkuId(1), b"red".as_slice().into())],
-        })),
+        }))),
         ..one_line_order()
     };
     vec![

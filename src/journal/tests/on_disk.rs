@@ -200,7 +200,10 @@ fn no_blobs_appear_with_the_largest_frames() {
     let (mut journal, _) = open(dir.path()).unwrap();
     // 31 KiB a time: a stretch of 62 KiB, and then another, make 124 KiB.
     let large = created(OrderCreated {
-        text: Some(Box::new(OrderText { ext: Some(vec![0x5a; 31 * 1024].into()), ..OrderText::default() })),
+        extra: crate::domain::order::OrderExtra::of_text(Some(Box::new(OrderText {
+            ext: Some(vec![0x5a; 31 * 1024].into()),
+            ..OrderText::default()
+        }))),
         ..one_line_order()
     });
     let entries = buffer_of(&vec![large; 64]);

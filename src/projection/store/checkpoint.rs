@@ -280,8 +280,7 @@ impl Checkpointer {
                 let request = created.request_id.get().to_be_bytes();
                 let key = tables::member_key(created.member_id, created.order_no);
                 self.levels.put(tables::MEMBERS, &key, &request);
-                if let Some(external_no) = created.text.as_ref().and_then(|text| text.external_no.as_deref())
-                {
+                if let Some(external_no) = created.extra.external_no() {
                     let key = hash128(external_no.as_bytes()).to_be_bytes();
                     self.levels.put(tables::EXTERNAL, &key, &created.order_no.get().to_be_bytes());
                 }

@@ -41,7 +41,10 @@ fn created(sequence: u64) -> OrderCreated {
             revision: 1,
             limit_per_member: 3,
         }),
-        text: Some(Box::new(OrderText { external_no: Some("WEB-1".into()), ..OrderText::default() })),
+        extra: crate::domain::order::OrderExtra::of_text(Some(Box::new(OrderText {
+            external_no: Some("WEB-1".into()),
+            ..OrderText::default()
+        }))),
     }
 }
 

@@ -1,0 +1,87 @@
+//! Where an order stands, and why it was closed or its money must go back.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum OrderStatus {
+    /// Placed, units reserved, not paid.
+    #[default]
+    Pending,
+    /// Paid, units sold.
+    Paid,
+    /// On its way.
+    Shipped,
+    /// Received by the buyer.
+    Completed,
+    /// Closed without a sale; the close reason says why.
+    Cancelled,
+}
+
+impl OrderStatus {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Paid => "paid",
+            Self::Shipped => "shipped",
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for OrderStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why an order was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CloseReason {
+    /// It was not paid in time.
+    Timeout,
+    /// The member cancelled it.
+    Member,
+    /// The shop cancelled it.
+    Operator,
+}
+
+impl CloseReason {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Member => "member",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// Why a payment must go back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RefundReason {
+    /// The member or the shop had cancelled the order.
+    OrderCancelled,
+    /// The order had timed out and its units were gone.
+    SoldOut,
+    /// The order had timed out and the member's limit was used up since.
+    LimitExceeded,
+    /// Another payment had paid the order.
+    AlreadyPaid,
+}
+
+impl RefundReason {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OrderCancelled => "order_cancelled",
+            Self::SoldOut => "sold_out",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::AlreadyPaid => "already_paid",
+        }
+    }
+}
