@@ -87,6 +87,7 @@ pub mod timer;
 
 pub use actors::order::{PaymentOutcome, PaymentResult};
 pub use actors::reply::{ImportOutcome, Receipt};
+pub use domain::activity::{Activity, ActivityItem, ActivityKind, TeamTerms};
 pub use domain::catalogue::Sku;
 pub use domain::event::Event;
 pub use domain::ids::{
@@ -103,6 +104,7 @@ pub use domain::reject::{Reject, Retry};
 pub use domain::request::{
     Caller, OrderLine, OrderRef, Payment, Personal, Shipment, StockAdjustment, StockChange, SubmitOrder,
 };
+pub use domain::setting::{Origin, SaleControl};
 pub use domain::stock::StockCounters;
 pub use engine::ops;
 pub use engine::{

@@ -76,6 +76,8 @@ impl Fact {
             Event::OrderReceived { .. } => Some(Self::Received),
             Event::NumbersReserved { .. }
             | Event::SkuPut { .. }
+            | Event::SettingPut { .. }
+            | Event::StockTransferred { .. }
             | Event::StockAdjusted { .. }
             | Event::OrderRevived { .. }
             | Event::LimitImported { .. }

@@ -21,6 +21,7 @@ mod limits;
 mod orders;
 mod payments;
 mod report;
+mod settings;
 mod shape;
 mod stock;
 mod stored;
@@ -34,7 +35,7 @@ pub use report::{
 };
 
 use crate::domain::event::{Event, OrderCreated, StockUnits};
-use crate::domain::ids::{OrderNo, Position, RequestId};
+use crate::domain::ids::{AdjustmentId, OrderNo, Position, RequestId};
 use crate::domain::money::Money;
 use crate::domain::order::Line;
 use crate::domain::order_type::OrderType;
@@ -44,6 +45,7 @@ use limits::LimitBook;
 use orders::{LineRecord, LineRecords, OrderBook};
 use payments::{Outcome, PaymentBook};
 use report::Findings;
+use settings::SettingBook;
 use shape::Shape;
 use stock::{Account, StockLedger};
 use stored::{Ahead, Stored};
@@ -65,6 +67,7 @@ use stored::{Ahead, Stored};
 pub struct Auditor {
     findings: Findings,
     catalogue: CatalogueBook,
+    settings: SettingBook,
     stock: StockLedger,
     orders: OrderBook,
     limits: LimitBook,
@@ -97,6 +100,7 @@ impl Auditor {
         Self {
             findings: Findings::new(violations_kept),
             catalogue: CatalogueBook::default(),
+            settings: SettingBook::default(),
             stock: StockLedger::default(),
             orders: OrderBook::default(),
             limits: LimitBook::default(),
@@ -205,6 +209,10 @@ impl Auditor {
                 payments.get(*payment).is_some_and(|received| received.order_no == *order_no)
             }
             Event::SkuPut { revision, sku, .. } => self.catalogue.has(sku.id, *revision),
+            Event::SettingPut { revision, setting, .. } => self.settings.has(setting, *revision),
+            Event::StockTransferred { transfer_id, from, .. } => {
+                *transfer_id == AdjustmentId(0) || stock.knows_adjustment(from, *transfer_id)
+            }
             _ => event.order_version().is_none_or(|(order_no, version)| {
                 orders.get(order_no).is_some_and(|order| order.version >= version)
             }),
@@ -304,6 +312,12 @@ impl Auditor {
                 self.payments.settle(*payment, Outcome::Refund, step.order_no, Some(*amount), findings);
                 self.refunds_required += 1;
             }
+            Event::SettingPut { at_ms, revision, setting, .. } => {
+                self.settings.put(setting, *revision, *at_ms, findings);
+            }
+            Event::StockTransferred { transfer_id, from, to, units, .. } => {
+                self.stock.transfer(*transfer_id, *from, *to, *units, findings);
+            }
             Event::LimitImported { member_id, key, used, .. } => {
                 let key = self.stock.index_of(*key);
                 self.limits.set_elsewhere(*member_id, key, *used);
@@ -320,6 +334,7 @@ impl Auditor {
         }
         for line in created.lines.iter() {
             self.catalogue.check_line(line, created.order_type, findings);
+            self.settings.check_line(created, line, findings);
             let units = StockUnits { key: line.key, quantity: line.quantity };
             let key = self.stock.shift(units, Account::Available, Account::Reserved, findings);
             let (member, limit) = (created.member_id, line.limit_per_member);

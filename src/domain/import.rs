@@ -108,7 +108,7 @@ impl ImportedOrder {
             line.price.checked_mul(line.quantity).and_then(|amount| sum.checked_add(amount))
         });
         let pay_amount = pay_amount.ok_or(Reject::AmountOverflow)?;
-        Ok(PricedOrder { lines: Lines::from_vec(summed), pay_amount })
+        Ok(PricedOrder { lines: Lines::from_vec(summed), pay_amount, terms: None })
     }
 
     /// A hash of everything but the external number, over the lines in canonical form: an export that names the same

@@ -3,6 +3,7 @@
 //! Nothing here knows tokio, ractor, sled, a clock, randomness or I/O; a test checks it. Commands are decided by pure
 //! functions of state, command and time; events are applied by functions that can't fail.
 
+pub mod activity;
 pub mod catalogue;
 pub mod event;
 pub mod hash;
@@ -14,6 +15,7 @@ pub mod order_type;
 pub mod payment;
 pub mod reject;
 pub mod request;
+pub mod setting;
 pub mod stock;
 
 #[cfg(test)]

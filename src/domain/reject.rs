@@ -1,6 +1,6 @@
 //! Rejects: typed business answers with stable codes. A reject changes nothing.
 
-use super::ids::{OrderNo, SkuId};
+use super::ids::{ActivityId, OrderNo, SkuId};
 use super::money::Money;
 use super::order::OrderStatus;
 use super::order_type::OrderType;
@@ -69,12 +69,6 @@ pub enum Reject {
     NegativePrice {
         /// The SKU.
         sku: SkuId,
-    },
-    /// An order type that this engine doesn't sell.
-    #[error("order type {order_type:?} is not supported")]
-    UnsupportedOrderType {
-        /// The type.
-        order_type: OrderType,
     },
     /// An activity on an order type that has none.
     #[error("order type {order_type:?} takes no activity")]
@@ -203,6 +197,96 @@ pub enum Reject {
     /// The engine failed while the command was under way; after a restart the same request id tells the outcome.
     #[error("the outcome is unknown: ask again with the same request id after the restart")]
     OutcomeUnknown,
+    /// A type of order that doesn't exist.
+    #[error("there is no such order type: it is normal, seckill or group_buy")]
+    UnknownOrderType,
+    /// An order type that needs an activity, without one.
+    #[error("order type {order_type:?} needs an activity")]
+    ActivityRequired {
+        /// The type.
+        order_type: OrderType,
+    },
+    /// No such activity, or none of this order type.
+    #[error("activity {activity} does not exist for this order type")]
+    ActivityNotFound {
+        /// The activity.
+        activity: ActivityId,
+    },
+    /// An activity that has not started.
+    #[error("activity {activity} opens at {opens_at_ms}")]
+    NotOpenYet {
+        /// The activity.
+        activity: ActivityId,
+        /// When it takes orders, in ms since the Unix epoch.
+        opens_at_ms: u64,
+    },
+    /// An activity that is over.
+    #[error("activity {activity} is over")]
+    ActivityOver {
+        /// The activity.
+        activity: ActivityId,
+    },
+    /// A SKU that the activity doesn't sell.
+    #[error("sku {sku} is not part of activity {activity}")]
+    SkuNotInActivity {
+        /// The SKU.
+        sku: SkuId,
+        /// The activity.
+        activity: ActivityId,
+    },
+    /// An activity that can't be put.
+    #[error("activity {activity} can't be put: {what}")]
+    ActivityInvalid {
+        /// The activity.
+        activity: ActivityId,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A list that names a SKU twice.
+    #[error("sku {sku} is named twice")]
+    SkuTwice {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// The shop has paused all sales.
+    #[error("sales are paused: payments and questions go on")]
+    SalesPaused,
+    /// The shop has paused a SKU.
+    #[error("sales of sku {sku} are paused")]
+    SkuPaused {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// The shop has paused an activity.
+    #[error("activity {activity} is paused")]
+    ActivityPaused {
+        /// The activity.
+        activity: ActivityId,
+    },
+    /// The shop takes no orders of this member for a while.
+    #[error("this member can't order until {until_ms}")]
+    MemberBlocked {
+        /// The first instant at which orders are taken again, in ms since the Unix epoch.
+        until_ms: u64,
+    },
+    /// A transfer between stock keys that it can't go between.
+    #[error("units of sku {sku} can't be transferred that way: {what}")]
+    TransferInvalid {
+        /// The SKU.
+        sku: SkuId,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A position of the journal that is not kept any more, or not there yet.
+    #[error("position {position} is not in the journal: it begins at {first} and ends at {last}")]
+    PositionNotKept {
+        /// The position asked for.
+        position: u64,
+        /// The first that is kept.
+        first: u64,
+        /// The last one.
+        last: u64,
+    },
 }
 
 impl Reject {
@@ -217,7 +301,6 @@ impl Reject {
             Self::UnknownSku { .. } => "unknown_sku",
             Self::SkuOffSale { .. } => "sku_off_sale",
             Self::NegativePrice { .. } => "negative_price",
-            Self::UnsupportedOrderType { .. } => "unsupported_order_type",
             Self::UnexpectedActivity { .. } => "unexpected_activity",
             Self::FieldTooLong { .. } => "field_too_long",
             Self::FieldEmpty { .. } => "field_empty",
@@ -241,6 +324,20 @@ impl Reject {
             Self::DiskReserve => "disk_reserve",
             Self::Unavailable => "unavailable",
             Self::OutcomeUnknown => "outcome_unknown",
+            Self::UnknownOrderType => "unknown_order_type",
+            Self::ActivityRequired { .. } => "activity_required",
+            Self::ActivityNotFound { .. } => "activity_not_found",
+            Self::NotOpenYet { .. } => "not_open_yet",
+            Self::ActivityOver { .. } => "activity_over",
+            Self::SkuNotInActivity { .. } => "sku_not_in_activity",
+            Self::ActivityInvalid { .. } => "activity_invalid",
+            Self::SkuTwice { .. } => "sku_twice",
+            Self::SalesPaused => "sales_paused",
+            Self::SkuPaused { .. } => "sku_paused",
+            Self::ActivityPaused { .. } => "activity_paused",
+            Self::MemberBlocked { .. } => "member_blocked",
+            Self::TransferInvalid { .. } => "transfer_invalid",
+            Self::PositionNotKept { .. } => "position_not_kept",
         }
     }
 
@@ -249,7 +346,11 @@ impl Reject {
         match self {
             Self::Overloaded { retry_after_ms, .. } => Retry::After { wait_ms: *retry_after_ms },
             Self::ExternalNoBusy => Retry::After { wait_ms: 10 },
-            Self::DiskReserve => Retry::After { wait_ms: 1_000 },
+            Self::DiskReserve
+            | Self::SalesPaused
+            | Self::SkuPaused { .. }
+            | Self::ActivityPaused { .. }
+            | Self::NotOpenYet { .. } => Retry::After { wait_ms: 1_000 },
             Self::Unavailable | Self::OutcomeUnknown => Retry::AfterRestart,
             _ => Retry::Never,
         }

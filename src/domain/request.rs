@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::activity::Activity;
 use super::catalogue::Sku;
 use super::hash::RecordHasher;
-use super::ids::{ActivityId, AdjustmentId, MemberId, OrderNo, PaymentId, RequestId, SkuId, StockKey};
+use super::ids::{
+    ActivityId, AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey,
+};
 use super::money::Money;
-use super::order::{Line, Lines, OrderText};
+use super::order::{Line, Lines, OrderTerms, OrderText};
 use super::order_type::OrderType;
 use super::reject::Reject;
 
@@ -151,17 +154,22 @@ impl SubmitOrder {
     /// Checks every bound, prices the lines and brings them into canonical form: lines of one SKU summed,
     /// ascending stock key (R2, R3).
     ///
-    /// `catalogue` calls its second argument with the current revision of a SKU, and answers `None` where there is
+    /// `activity` is the session or campaign that the order names, as it stands, if there is one. `catalogue` calls its second argument with the current revision of a SKU, and answers `None` where there is
     /// none.
     ///
     /// # Errors
     /// The first reject found; nothing has changed.
-    pub fn price<F>(&self, mut catalogue: F) -> Result<PricedOrder, Reject>
+    pub fn price<F>(
+        &self,
+        activity: Option<&Activity>,
+        now_ms: u64,
+        mut catalogue: F,
+    ) -> Result<PricedOrder, Reject>
     where
         F: FnMut(SkuId, &mut dyn FnMut(u32, &Sku) -> Result<Line, Reject>) -> Option<Result<Line, Reject>>,
     {
-        let strategy = self.order_type.strategy()?;
-        strategy.check_activity(self.activity_id)?;
+        let strategy = self.order_type.strategy();
+        strategy.check_activity(self.order_type, self.activity_id, activity, now_ms)?;
         self.check_bounds()?;
 
         let mut priced = |wanted: &OrderLine| -> Result<Line, Reject> {
@@ -169,7 +177,7 @@ impl SubmitOrder {
                 return Err(Reject::QuantityTooSmall { sku: wanted.sku_id });
             }
             let mut price_line = |revision: u32, sku: &Sku| {
-                let terms = strategy.terms(sku, self.activity_id)?;
+                let terms = strategy.terms(sku, activity)?;
                 Ok(Line {
                     key: terms.key,
                     quantity: wanted.quantity,
@@ -206,7 +214,8 @@ impl SubmitOrder {
         let pay_amount = lines.iter().try_fold(Money::ZERO, |sum, line| {
             line.price.checked_mul(line.quantity).and_then(|amount| sum.checked_add(amount))
         });
-        Ok(PricedOrder { lines, pay_amount: pay_amount.ok_or(Reject::AmountOverflow)? })
+        let pay_amount = pay_amount.ok_or(Reject::AmountOverflow)?;
+        Ok(PricedOrder { lines, pay_amount, terms: None })
     }
 
     fn check_bounds(&self) -> Result<(), Reject> {
@@ -265,6 +274,8 @@ pub struct PricedOrder {
     pub lines: Lines,
     /// What is to be paid.
     pub pay_amount: Money,
+    /// What the price rests on beside the lines, where it rests on more.
+    pub terms: Option<Box<OrderTerms>>,
 }
 
 /// Names an order: by its number, or by the shop's own.
@@ -362,6 +373,20 @@ pub enum StockChange {
     Relative(i64),
     /// Sets the total; what is reserved and sold stays, so the total can't go below that.
     Absolute(u64),
+    /// Sets what was available at a position: what was ordered, closed or adjusted since then stays so.
+    AvailableAt {
+        /// Units that were available, as somebody counted them.
+        available: u64,
+        /// Up to which position of the journal.
+        as_of: Position,
+    },
+    /// Moves available units to another stock key.
+    Transfer {
+        /// Which.
+        to: StockKey,
+        /// How many.
+        units: u64,
+    },
 }
 
 /// An operator's change of a stock key's total, applied once per id and key.

@@ -12,6 +12,7 @@ use crate::actors::reply::SubmitReply;
 use crate::domain::order::{Line, OrderExtra};
 use crate::domain::reject::Reject;
 use crate::domain::request::{PricedOrder, SubmitOrder};
+use crate::domain::setting::Setting;
 
 /// How long a caller should wait before trying an overloaded engine again, in ms.
 const RETRY_AFTER_MS: u32 = 5;
@@ -44,6 +45,7 @@ pub(crate) struct Checked {
     request_hash: u64,
     auto_close_ms: u32,
     deadline_ms: Option<NonZeroU64>,
+    ends_at_ms: u64,
 }
 
 impl Checked {
@@ -57,8 +59,9 @@ impl Checked {
             pay_amount: self.priced.pay_amount,
             auto_close_ms: self.auto_close_ms,
             deadline_ms: self.deadline_ms,
+            ends_at_ms: self.ends_at_ms,
             order_type: order.order_type,
-            extra: OrderExtra::of_text(order.take_text()),
+            extra: OrderExtra { text: order.take_text(), terms: self.priced.terms },
             lines: self.priced.lines,
             reply,
         }
@@ -83,7 +86,20 @@ impl Inner {
     /// Checks a submission, prices it, and refuses it where that needs no actor.
     pub(crate) fn check_submission(&self, order: &SubmitOrder) -> Result<Passed, Reject> {
         let request_hash = self.shared.hasher.request(order.member_id, order.request_id);
-        let priced = match order.price(|sku, price| self.catalogue.price(sku, price)) {
+        let found = order.activity_id.and_then(|id| self.register.activity(id));
+        let activity = match found.as_deref() {
+            Some(Setting::Activity(activity)) => Some(activity),
+            _ => None,
+        };
+        // The clock is read only where it counts: an everyday order with no switch turned needs none.
+        let needs_clock = activity.is_some() || self.register.has_controls();
+        let now_ms = if needs_clock { self.clock.now_ms() } else { 0 };
+        let priced = order.price(activity, now_ms, |sku, price| self.catalogue.price(sku, price));
+        let priced = priced.and_then(|priced| {
+            self.register.check_controls(order.member_id, order.activity_id, &priced.lines, now_ms)?;
+            Ok(priced)
+        });
+        let priced = match priced {
             Ok(priced) => priced,
             // What is invalid now may have been placed before the catalogue changed: then its retry gets the first
             // answer (R8).
@@ -98,8 +114,11 @@ impl Inner {
         }
         Ok(Passed::Place(Checked {
             body_hash: order.body_hash(),
-            auto_close_ms: self.settings.auto_close_ms[order.order_type as usize],
+            auto_close_ms: activity
+                .and_then(|activity| activity.auto_close_ms)
+                .unwrap_or(self.settings.auto_close_ms[order.order_type as usize]),
             deadline_ms: None,
+            ends_at_ms: activity.map_or(u64::MAX, |activity| activity.end_ms),
             priced,
             request_hash,
         }))
@@ -125,7 +144,14 @@ impl Inner {
         }
         // Zero is overdue like any other instant of the past.
         let deadline_ms = NonZeroU64::new(deadline_ms.max(1));
-        Ok(Passed::Place(Checked { priced, body_hash, request_hash, auto_close_ms: 1, deadline_ms }))
+        Ok(Passed::Place(Checked {
+            priced,
+            body_hash,
+            request_hash,
+            auto_close_ms: 1,
+            deadline_ms,
+            ends_at_ms: u64::MAX,
+        }))
     }
 
     /// Refuses a submission, unless its request may have entered before: then its order actor looks.

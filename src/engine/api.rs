@@ -11,12 +11,14 @@ use super::{Engine, Inner, Metrics, ShutdownError};
 use crate::actors::order::shell::owner_of;
 use crate::actors::order::{Action, CommandRequest, OrderItem, PayRequest, PaymentOutcome, Query};
 use crate::actors::reply::{BatchReply, Receipt, Reply, SubmitReply};
-use crate::actors::stock::{Adjust, StockItem};
+use crate::actors::stock::StockItem;
 use crate::domain::catalogue::Sku;
 use crate::domain::ids::{MemberId, OrderNo, Position, SkuId, Slot, StockKey};
 use crate::domain::order::CloseReason;
 use crate::domain::reject::Reject;
-use crate::domain::request::{Caller, OrderRef, Payment, Shipment, StockAdjustment, SubmitOrder};
+use crate::domain::request::{
+    Caller, OrderRef, Payment, Shipment, StockAdjustment, StockChange, SubmitOrder,
+};
 use crate::domain::stock::{STOCK_TOTAL_MAX, StockCounters};
 use crate::runtime::inbox::Inbox;
 use crate::runtime::shutdown::GateState;
@@ -113,17 +115,18 @@ impl Engine {
         if self.inner.catalogue.current(key.sku, Position(u64::MAX)).is_none() {
             return Err(Reject::UnknownSku { sku: key.sku });
         }
-        if let crate::domain::request::StockChange::Absolute(total) = change
+        if let StockChange::Absolute(total) = change
             && total > STOCK_TOTAL_MAX
         {
             return Err(Reject::StockOverflow { total_max: STOCK_TOTAL_MAX });
         }
-        self.call(|inner, reply| {
-            let cell = inner.stock.get_or_create(key);
-            inner.stock.send(&cell, StockItem::Adjust(Box::new(Adjust { id, change, reply })));
-            Ok(())
-        })
-        .await
+        match change {
+            StockChange::Relative(_) | StockChange::Absolute(_) => self.adjust(id, key, change, 0).await,
+            StockChange::AvailableAt { available, as_of } => {
+                self.set_available_at(id, key, available, as_of).await
+            }
+            StockChange::Transfer { to, units } => self.transfer_stock(id, key, to, units).await,
+        }
     }
 
     /// Places an order: reserves every line or none, and answers once `OrderCreated` is durable.
@@ -612,10 +615,12 @@ impl Engine {
         for actor in &inner.actors {
             let _ = actor.stop_and_wait(None, None).await;
         }
+        let _ = inner.activity_actor.stop_and_wait(None, None).await;
         let _ = inner.supervisor.stop_children_and_wait(None, None).await;
         let _ = inner.supervisor.stop_and_wait(None, None).await;
         // Nobody drains the inboxes any more: whoever still waits is let go.
         inner.orders.iter().for_each(|inbox| inbox.close_and_clear());
+        inner.activities.inbox.close_and_clear();
         inner.stock.all().iter().for_each(|cell| cell.abandon());
         let tasks = std::mem::take(&mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
@@ -677,7 +682,10 @@ impl Engine {
     }
 
     /// Sends a command and waits for its answer.
-    async fn call<T>(&self, send: impl FnOnce(&Inner, Reply<T>) -> Result<(), Reject>) -> Result<T, Reject> {
+    pub(super) async fn call<T>(
+        &self,
+        send: impl FnOnce(&Inner, Reply<T>) -> Result<(), Reject>,
+    ) -> Result<T, Reject> {
         let answer = {
             let inner = &*self.inner;
             inner.check_open()?;
@@ -705,12 +713,16 @@ impl Engine {
         for inbox in &inner.orders {
             self.ask(inbox, |reply| Query::Flush { reply }).await?;
         }
-        let mut sum = inner.catalogue.state_hash();
+        let mut sum = inner.catalogue.state_hash().wrapping_add(inner.register.state_hash());
         // Orders first: what they have told the stock actors is then in the stock actors' inboxes, before the
         // question.
         for inbox in &inner.orders {
             let hash = self.ask(inbox, |reply| Query::Hash { reply }).await?;
             sum = sum.wrapping_add(hash);
+        }
+        // A transfer may be on its way from one key to another: once the first has answered, it is in the other's inbox.
+        for cell in inner.stock.all() {
+            self.read(|inner, reply| inner.stock.send(&cell, StockItem::Hash(reply))).await?;
         }
         for cell in inner.stock.all() {
             let hash = self.read(|inner, reply| inner.stock.send(&cell, StockItem::Hash(reply))).await?;

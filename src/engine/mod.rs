@@ -15,6 +15,7 @@ mod metrics;
 mod open;
 pub mod ops;
 pub(crate) mod recovery;
+mod sales;
 pub(crate) mod store;
 mod subscription;
 mod ticker;
@@ -30,9 +31,11 @@ use ractor::ActorRef;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::actors::activity::shell::ActivityWorld;
 use crate::actors::order::OrderItem;
 use crate::actors::order::actor::OrderShared;
 use crate::actors::order::shell::{OrderBoard, OrderWorld, owner_of};
+use crate::actors::register::Register;
 use crate::actors::stock::registry::StockRegistry;
 use crate::domain::ids::Slot;
 use crate::journal::JournalHandle;
@@ -87,6 +90,9 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) credits: Arc<Credits>,
     pub(crate) catalogue: catalogue::Catalogue,
+    pub(crate) register: Arc<Register>,
+    pub(crate) activities: Arc<ActivityWorld>,
+    pub(crate) activity_actor: ActorRef<Bell>,
     pub(crate) stock: Arc<StockRegistry>,
     pub(crate) shared: Arc<OrderShared>,
     pub(crate) filter: RotatingFilter,
@@ -129,6 +135,7 @@ impl Drop for Inner {
         for actor in &self.actors {
             actor.stop(None);
         }
+        self.activity_actor.stop(None);
         if let Some(store) = &self.store {
             store.projector.stop(None);
         }

@@ -15,8 +15,10 @@ use super::catalogue::Catalogue;
 use crate::actors::order::actor::{OrderActor, OrderSettings, OrderShared};
 use crate::actors::order::replay::{ColdError, ReplayError, Replayed, StockDelta};
 use crate::actors::order::shell::owner_of;
+use crate::actors::register::Register;
 use crate::actors::stock::actor::{Adjusted, StockActor};
 use crate::domain::ids::{AdjustmentId, Position, SLOTS, Slot, StockKey};
+use crate::domain::stock::StockCounters;
 use crate::journal::{Frame, JournalError, JournalRead, scan};
 use crate::projection::levels::StoreError;
 use crate::projection::store::{Head, StockEntry, StoreReader};
@@ -32,6 +34,8 @@ pub(crate) struct Recovered {
     pub(crate) stock: Vec<(StockKey, StockActor)>,
     /// The catalogue.
     pub(crate) catalogue: Catalogue,
+    /// What the shop has laid down.
+    pub(crate) register: Register,
     /// Exclusive end of the order numbers that were reserved.
     pub(crate) numbers_until_ms: u64,
     /// Time of the latest event, in ms since the Unix epoch.
@@ -247,7 +251,7 @@ fn merge(
     let mut deltas: HashMap<StockKey, StockDelta> = HashMap::new();
     let mut adjustments: HashMap<StockKey, HashMap<AdjustmentId, Adjusted>> = HashMap::new();
     let mut outcomes = Vec::new();
-    let catalogue = Catalogue::default();
+    let (catalogue, register) = (Catalogue::default(), Register::default());
     let (mut numbers_until_ms, mut latest_at_ms, mut events) = (head.numbers_until_ms, head.latest_at_ms, 0);
     if let Some(store) = store {
         store.load_stock(|key, StockEntry { total, reserved, sold }| {
@@ -257,6 +261,7 @@ fn merge(
             adjustments.entry(key).or_default().insert(id, Adjusted { change });
         })?;
         store.load_skus(|revision, sku| catalogue.restore(revision, sku))?;
+        store.load_settings(|revision, setting| register.restore(revision, setting))?;
     }
     for (actor, replayed) in results {
         orders.push(actor);
@@ -272,20 +277,28 @@ fn merge(
         for (revision, sku) in replayed.skus {
             catalogue.restore(revision, sku);
         }
+        for (revision, setting) in replayed.settings {
+            register.restore(revision, setting);
+        }
         outcomes.extend(replayed.outcomes);
     }
     for (payment, result) in outcomes {
         orders[owner_of(payment.slot(), order_actors)].restore_outcome(payment, result);
     }
-    let stock = deltas
+    let mut stock = deltas
         .into_iter()
         .map(|(key, delta)| {
             let counters = delta.counters().ok_or(OpenError::Unbalanced { key })?;
             let adjustments = adjustments.remove(&key).unwrap_or_default();
             Ok((key, StockActor::new(key, counters, adjustments)))
         })
-        .collect::<Result<_, OpenError>>()?;
-    Ok(Recovered { orders, stock, catalogue, numbers_until_ms, latest_at_ms, events })
+        .collect::<Result<HashMap<_, _>, OpenError>>()?;
+    for (key, units) in register.safety_stocks() {
+        let empty = || StockActor::new(key, StockCounters::default(), HashMap::new());
+        stock.entry(key).or_insert_with(empty).keep_back(units);
+    }
+    let stock = stock.into_iter().collect();
+    Ok(Recovered { orders, stock, catalogue, register, numbers_until_ms, latest_at_ms, events })
 }
 
 impl From<JournalError> for OpenError {

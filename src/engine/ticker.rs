@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Inner;
 use super::store::Call;
+use crate::actors::activity::ActivityWork;
 use crate::actors::numbers::{LEASE_AHEAD_MS, LEASE_RENEW_MS, NumberLease};
 use crate::actors::order::OrderItem;
 use crate::actors::stock::StockItem;
@@ -60,6 +61,9 @@ async fn tick(engine: Weak<Inner>, mut ticker: Ticker) {
             if board.next_deadline_ms.load(Ordering::Acquire) <= now_ms {
                 let _ = inbox.push(OrderItem::Tick);
             }
+        }
+        if inner.activities.next_end_ms.load(Ordering::Acquire) <= now_ms {
+            let _ = inner.activities.inbox.push(ActivityWork::Tick);
         }
         advance_store(&inner, now_ms, &mut store_at_ms);
         housekeeping.run(&inner, now_ms);

@@ -28,6 +28,8 @@ mod r6_one_entry;
 mod r7_replay;
 mod r8_once;
 mod r9_deadlines;
+mod sale_controls;
+mod sessions;
 mod store;
 mod support;
 mod upgrade;

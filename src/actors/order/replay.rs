@@ -16,6 +16,7 @@ use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, S
 use crate::domain::money::Money;
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::request::StockChange;
+use crate::domain::setting::Setting;
 use crate::domain::stock::StockCounters;
 
 /// What replayed events add to one stock key. Sums don't depend on the order of their parts, so every worker keeps
@@ -43,6 +44,8 @@ pub(crate) struct Replayed {
     pub(crate) outcomes: Vec<(PaymentId, PaymentResult)>,
     /// Catalogue revisions, in order.
     pub(crate) skus: Vec<(u32, Sku)>,
+    /// Settings, in order.
+    pub(crate) settings: Vec<(u32, Setting)>,
     /// Exclusive end of the reserved order numbers.
     pub(crate) numbers_until_ms: u64,
     /// Time of the latest event, in ms since the Unix epoch.
@@ -164,6 +167,19 @@ impl OrderActor {
             }
             Event::LimitImported { member_id, key, used, .. } => {
                 self.restore_elsewhere(*member_id, *key, *used);
+            }
+            Event::SettingPut { revision, setting, .. } => {
+                replayed.settings.push((*revision, Setting::clone(setting)));
+            }
+            Event::StockTransferred { transfer_id, from, to, units, .. } => {
+                // Bounded by what a key may hold, so the conversion can't fail.
+                let delta = i64::try_from(*units).unwrap_or(i64::MAX);
+                replayed.stock.entry(*from).or_default().total -= delta;
+                replayed.stock.entry(*to).or_default().total += delta;
+                if *transfer_id != AdjustmentId(0) {
+                    let change = StockChange::Transfer { to: *to, units: *units };
+                    replayed.adjustments.push((*from, *transfer_id, change));
+                }
             }
         }
         Ok(())

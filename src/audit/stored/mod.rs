@@ -138,6 +138,12 @@ impl StoreAudit {
                 findings.check(sku.id == id, Rule::Store, || format!("sku {} is stored as sku {id}", sku.id));
                 self.auditor.catalogue.put(&sku, revision, findings);
             }
+            Record::Setting { key, revision, setting } => {
+                findings.check(setting.key().to_bytes()[..] == key[..], Rule::Store, || {
+                    format!("a setting is stored under the key {key:02x?}, which is not its own")
+                });
+                self.auditor.settings.know(&setting, revision);
+            }
             Record::Stock { key, entry } => {
                 self.tally.stock_keys += 1;
                 self.auditor.stock.set_total(key, entry.total);
@@ -151,7 +157,10 @@ impl StoreAudit {
                 let sum = self.adjusted.entry(key).or_insert(Some(0));
                 *sum = match change {
                     StockChange::Relative(delta) => sum.map(|sum| sum + i128::from(delta)),
-                    StockChange::Absolute(_) => None,
+                    // What they came to, or what else came or went, the table doesn't say.
+                    StockChange::Absolute(_)
+                    | StockChange::AvailableAt { .. }
+                    | StockChange::Transfer { .. } => None,
                 };
             }
             Record::Order { shelf, slot, order_no, order } => self.order(shelf, slot, order_no, &order),

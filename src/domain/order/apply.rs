@@ -40,7 +40,9 @@ impl Order {
             | Event::StockAdjusted { .. }
             | Event::OrderCreated(_)
             | Event::PaymentReceived { .. }
-            | Event::LimitImported { .. } => return,
+            | Event::LimitImported { .. }
+            | Event::SettingPut { .. }
+            | Event::StockTransferred { .. } => return,
         }
         self.version += 1;
         self.last_position = position;

@@ -10,9 +10,12 @@ use super::reader::{StockEntry, StoreReader};
 use super::tables;
 use crate::domain::event::{Event, StockUnits};
 use crate::domain::hash::hash128;
-use crate::domain::ids::{MemberId, ORDER_NO_EPOCH_MS, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
+use crate::domain::ids::{
+    AdjustmentId, MemberId, ORDER_NO_EPOCH_MS, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey,
+};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, PaymentResult, SettledPayment, payment_hash};
+use crate::domain::request::StockChange;
 use crate::journal::{Frame, decode_record, encode_record};
 use crate::projection::levels::{
     CommitReport, Levels, LevelsOptions, MergeReport, PageStore, StoreError, TableId,
@@ -309,6 +312,22 @@ impl Checkpointer {
                     self.value.clear();
                     encode_record(used, &mut self.value);
                     self.levels.put(tables::ELSEWHERE, &key, &self.value);
+                }
+            }
+            Event::SettingPut { revision, setting, .. } => {
+                self.value.clear();
+                encode_record(&(*revision, setting.as_ref()), &mut self.value);
+                self.levels.put(tables::SETTINGS, &setting.key().to_bytes(), &self.value);
+            }
+            Event::StockTransferred { transfer_id, from, to, units, .. } => {
+                let delta = i64::try_from(*units).unwrap_or(i64::MAX);
+                self.stock_of(from).total -= delta;
+                self.stock_of(to).total += delta;
+                if *transfer_id != AdjustmentId(0) {
+                    self.value.clear();
+                    encode_record(&StockChange::Transfer { to: *to, units: *units }, &mut self.value);
+                    let key = tables::adjustment_key(from, *transfer_id);
+                    self.levels.put(tables::ADJUSTMENTS, &key, &self.value);
                 }
             }
             Event::PaymentStarted { .. } | Event::OrderShipped { .. } | Event::OrderReceived { .. } => {}

@@ -18,6 +18,7 @@ use crate::domain::catalogue::Sku;
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey};
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::request::StockChange;
+use crate::domain::setting::Setting;
 use crate::journal::decode_record;
 use crate::projection::levels::{Levels, LevelsOptions, SledPages, Snapshot, StoreError, TableId, TableSpec};
 
@@ -97,6 +98,15 @@ pub(crate) enum Record {
         /// What became of it.
         settled: SettledPayment,
     },
+    /// Something that the shop has laid down.
+    Setting {
+        /// The key's bytes.
+        key: Vec<u8>,
+        /// Its revision.
+        revision: u32,
+        /// The setting.
+        setting: Box<Setting>,
+    },
     /// A member's use of a purchase limit.
     Limit {
         /// The slot in its key.
@@ -113,7 +123,8 @@ pub(crate) enum Record {
 }
 
 /// In which order the tables are read: what others refer to comes first.
-const ORDER: [TableId; 9] = [
+const ORDER: [TableId; 10] = [
+    tables::SETTINGS,
     tables::SKUS,
     tables::STOCK,
     tables::ADJUSTMENTS,
@@ -162,7 +173,7 @@ impl Contents {
         self.snapshot.stats().iter().map(|table| table.bytes).sum()
     }
 
-    /// Calls `each` with every record, table by table: catalogue, stock, adjustments, open orders, closed orders, those
+    /// Calls `each` with every record, table by table: settings, catalogue, stock, adjustments, open orders, closed orders, those
     /// in cold files, entries by member, entries by external number, payments, limits; each table by ascending key. Reads and checks
     /// every page of every table.
     ///
@@ -246,6 +257,10 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
             payment: tables::payment_of_key(key).ok_or_else(malformed)?,
             settled: decode(name, value)?,
         },
+        tables::SETTINGS => {
+            let (revision, setting) = decode(name, value)?;
+            Record::Setting { key: key.to_vec(), revision, setting: Box::new(setting) }
+        }
         _ => {
             let (member, stock) = tables::limit_of_key(key).ok_or_else(malformed)?;
             let (used, as_of) = decode(name, value)?;

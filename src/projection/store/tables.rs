@@ -1,6 +1,7 @@
 //! The store's tables and their keys. Keys compare byte by byte in the order of what they stand for.
 
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, SkuId, Slot, StockKey};
+use crate::domain::setting::SETTING_KEY_BYTES;
 use crate::projection::levels::{TableId, TableSpec};
 
 /// Orders that a restart brings back into memory, by slot and number.
@@ -24,6 +25,9 @@ pub(crate) const SKUS: TableId = TableId(9);
 /// Units of purchase limits that members have used up in other systems, by slot, member and stock key.
 pub(crate) const ELSEWHERE: TableId = TableId(10);
 
+/// What the shop has laid down, by the setting's key.
+pub(crate) const SETTINGS: TableId = TableId(11);
+
 const STOCK_KEY_BYTES: usize = 21;
 
 /// All tables.
@@ -38,6 +42,7 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: ADJUSTMENTS, name: "stock adjustments", key_len: STOCK_KEY_BYTES + 16 },
     TableSpec { id: SKUS, name: "catalogue", key_len: 12 },
     TableSpec { id: ELSEWHERE, name: "limits used elsewhere", key_len: 10 + STOCK_KEY_BYTES },
+    TableSpec { id: SETTINGS, name: "settings", key_len: SETTING_KEY_BYTES },
 ];
 
 /// The first bytes of all keys of a slot.
