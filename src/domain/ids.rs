@@ -148,6 +148,18 @@ id!(
     /// The operator's name for one import from another system.
     ImportId(u128)
 );
+id!(
+    /// One coupon in a member's hands: it is issued once and used once.
+    CouponId(u128)
+);
+id!(
+    /// What the coupons of one kind grant, and on which conditions.
+    CouponTermsId(u64)
+);
+id!(
+    /// A freight template.
+    FreightId(u64)
+);
 
 /// A payment's identity: a frozen 128-bit hash of `(channel, merchant, transaction id)`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
