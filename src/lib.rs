@@ -90,13 +90,17 @@ pub use actors::reply::{ImportOutcome, Receipt};
 pub use domain::catalogue::Sku;
 pub use domain::event::Event;
 pub use domain::ids::{
-    ActivityId, AdjustmentId, ImportId, LocationId, MemberId, OrderNo, PaymentId, Pool, Position, ProductId,
-    RequestId, SkuId, Slot, StockKey,
+    ActivityId, AdjustmentId, CouponId, CouponTermsId, FreightId, ImportId, LocationId, MemberId, OrderNo,
+    PaymentId, Pool, Position, ProductId, RequestId, SkuId, Slot, StockKey,
 };
 pub use domain::import::{ImportedLimit, ImportedLine, ImportedOrder};
 pub use domain::money::Money;
 pub use domain::order::{CloseReason, OrderStatus, RefundDue, RefundReason, TimelineEntry};
 pub use domain::order_type::OrderType;
+pub use domain::pricing::{
+    BroughtLine, BroughtPrices, CouponBenefit, CouponScope, CouponTerms, CouponUse, FreightCharge,
+    FreightRule, FreightTemplate, LineRefund, OrderTypes, PriceChange, Quote, QuotedLine,
+};
 pub use domain::reject::{Reject, Retry};
 pub use domain::request::{
     Caller, OrderLine, OrderRef, Payment, Personal, Shipment, StockAdjustment, StockChange, SubmitOrder,
