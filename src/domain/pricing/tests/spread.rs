@@ -35,6 +35,8 @@ fn what_a_full_part_cannot_take_goes_to_the_others() {
         // The second round fills another part.
         (100, &[part(80, 10), part(15, 20), part(5, 90)], &[10, 20, 70]),
         (30, &[part(1, 10), part(1, 10), part(1, 10)], &[10, 10, 10]),
+        // A cap that is just reached binds nobody: without the first part, the last would get both.
+        (2, &[part(1, 0), part(2, 2), part(7, 2)], &[0, 1, 1]),
         // Parts of weight zero take only what nobody else can.
         (10, &[part(5, 4), part(0, 9), part(0, 9)], &[4, 3, 3]),
         (3, &[part(0, 0), part(0, 5)], &[0, 3]),
