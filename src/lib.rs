@@ -97,9 +97,13 @@ pub use domain::ids::{
 pub use domain::import::{ImportedLimit, ImportedLine, ImportedOrder};
 pub use domain::money::Money;
 pub use domain::order::{
-    CloseReason, CouponUse, OrderStatus, OrderTerms, RefundDue, RefundReason, TimelineEntry,
+    CloseReason, OrderStatus, OrderTerms, RefundDue, RefundReason, SpentCoupon, TimelineEntry,
 };
 pub use domain::order_type::OrderType;
+pub use domain::pricing::{
+    BroughtLine, BroughtPrices, CouponBenefit, CouponScope, CouponTerms, CouponUse, FreightCharge,
+    FreightRule, FreightTemplate, LineRefund, OrderTypes, PriceChange, Quote, QuotedLine,
+};
 pub use domain::reject::{Reject, Retry};
 pub use domain::request::{
     Caller, OrderLine, OrderRef, Payment, Personal, Shipment, StockAdjustment, StockChange, SubmitOrder,

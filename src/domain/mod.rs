@@ -13,6 +13,7 @@ pub mod money;
 pub mod order;
 pub mod order_type;
 pub mod payment;
+pub mod pricing;
 pub mod reject;
 pub mod request;
 pub mod setting;

@@ -1,6 +1,6 @@
 //! Rejects: typed business answers with stable codes. A reject changes nothing.
 
-use super::ids::{ActivityId, OrderNo, SkuId};
+use super::ids::{ActivityId, CouponId, FreightId, OrderNo, SkuId};
 use super::money::Money;
 use super::order::OrderStatus;
 use super::order_type::OrderType;
@@ -287,6 +287,130 @@ pub enum Reject {
         /// The last one.
         last: u64,
     },
+    /// A field whose value is outside its range.
+    #[error("{field} must be {expected}")]
+    InvalidField {
+        /// Which field.
+        field: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A freight template that is not known.
+    #[error("freight template {freight} does not exist")]
+    UnknownFreight {
+        /// The template.
+        freight: FreightId,
+    },
+    /// More coupons than an order may use.
+    #[error("the order has {coupons} coupons: at most {coupons_max} are allowed")]
+    TooManyCoupons {
+        /// Coupons in the request.
+        coupons: usize,
+        /// The bound.
+        coupons_max: usize,
+    },
+    /// A coupon that the order names twice.
+    #[error("coupon {coupon} is given twice")]
+    CouponRepeated {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon that must stand alone, beside another.
+    #[error("coupon {coupon} can't be used together with other coupons")]
+    CouponNotStackable {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon before its time.
+    #[error("coupon {coupon} is valid from {valid_from_ms} on")]
+    CouponNotYetValid {
+        /// The coupon.
+        coupon: CouponId,
+        /// The first instant at which it is valid, in ms since the Unix epoch.
+        valid_from_ms: u64,
+    },
+    /// A coupon after its time.
+    #[error("coupon {coupon} was valid until {valid_until_ms}")]
+    CouponExpired {
+        /// The coupon.
+        coupon: CouponId,
+        /// The first instant at which it is no longer valid, in ms since the Unix epoch.
+        valid_until_ms: u64,
+    },
+    /// A coupon that is not for orders of this type.
+    #[error("coupon {coupon} is not for orders of type {order_type:?}")]
+    CouponWrongOrderType {
+        /// The coupon.
+        coupon: CouponId,
+        /// The order's type.
+        order_type: OrderType,
+    },
+    /// A coupon for other products than those ordered.
+    #[error("coupon {coupon} is for none of the order's lines")]
+    CouponOutOfScope {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon that needs a larger order.
+    #[error("coupon {coupon} needs goods for {threshold}, and {amount} are in the order")]
+    CouponBelowThreshold {
+        /// The coupon.
+        coupon: CouponId,
+        /// The least amount of goods in the coupon's scope.
+        threshold: Money,
+        /// The amount of goods in the coupon's scope, before any coupon.
+        amount: Money,
+    },
+    /// A coupon that would be used up for nothing.
+    #[error("coupon {coupon} would take nothing off: leave it out")]
+    CouponWithoutEffect {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// An amount to be taken off that is more than what is there.
+    #[error("{discount} can't be taken off {amount}")]
+    DiscountAboveAmount {
+        /// What is to be taken off.
+        discount: Money,
+        /// What it is taken off from.
+        amount: Money,
+    },
+    /// A price change below the freight, which is kept apart from the goods.
+    #[error("the new total is {pay_amount}, less than the freight of {freight}: lower the freight too")]
+    TotalBelowFreight {
+        /// The total that was asked for.
+        pay_amount: Money,
+        /// The freight in it.
+        freight: Money,
+    },
+    /// A line without a price, where the caller brings the prices.
+    #[error("no price is given for sku {sku}")]
+    PriceMissing {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// A price for a SKU that is not ordered, or a second one for one that is.
+    #[error("the price for sku {sku} belongs to no line, or is given twice")]
+    PriceUnexpected {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// A total that is not the sum of the prices that came with it.
+    #[error("the total is said to be {stated}, and the prices add up to {computed}")]
+    TotalMismatch {
+        /// The total that the caller stated.
+        stated: Money,
+        /// The sum of lines, discounts and freight.
+        computed: Money,
+    },
+    /// A refund of more units than are left of a line.
+    #[error("{units} units are to be refunded, and {left} are left")]
+    RefundAboveQuantity {
+        /// Units to be refunded.
+        units: u32,
+        /// Units of the line that are not refunded yet.
+        left: u32,
+    },
 }
 
 impl Reject {
@@ -338,6 +462,23 @@ impl Reject {
             Self::MemberBlocked { .. } => "member_blocked",
             Self::TransferInvalid { .. } => "transfer_invalid",
             Self::PositionNotKept { .. } => "position_not_kept",
+            Self::InvalidField { .. } => "invalid_field",
+            Self::UnknownFreight { .. } => "unknown_freight",
+            Self::TooManyCoupons { .. } => "too_many_coupons",
+            Self::CouponRepeated { .. } => "coupon_repeated",
+            Self::CouponNotStackable { .. } => "coupon_not_stackable",
+            Self::CouponNotYetValid { .. } => "coupon_not_yet_valid",
+            Self::CouponExpired { .. } => "coupon_expired",
+            Self::CouponWrongOrderType { .. } => "coupon_wrong_order_type",
+            Self::CouponOutOfScope { .. } => "coupon_out_of_scope",
+            Self::CouponBelowThreshold { .. } => "coupon_below_threshold",
+            Self::CouponWithoutEffect { .. } => "coupon_without_effect",
+            Self::DiscountAboveAmount { .. } => "discount_above_amount",
+            Self::TotalBelowFreight { .. } => "total_below_freight",
+            Self::PriceMissing { .. } => "price_missing",
+            Self::PriceUnexpected { .. } => "price_unexpected",
+            Self::TotalMismatch { .. } => "total_mismatch",
+            Self::RefundAboveQuantity { .. } => "refund_above_quantity",
         }
     }
 

@@ -25,7 +25,7 @@ pub use extra::OrderExtra;
 pub use history::{OrderHistory, RefundDue, TimelineEntry};
 pub use lines::{Line, Lines};
 pub use status::{CloseReason, OrderStatus, RefundReason};
-pub use terms::{CouponUse, OrderTerms};
+pub use terms::{OrderTerms, SpentCoupon};
 pub use text::OrderText;
 
 /// Payments and refunds of one order from which on a further payment is refused, before its money is recorded. Payments

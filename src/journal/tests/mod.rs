@@ -17,7 +17,7 @@ use crate::domain::ids::{
     Pool, Position, ProductId, RequestId, SkuId, Slot, StockKey, TeamId,
 };
 use crate::domain::money::Money;
-use crate::domain::order::{CloseReason, CouponUse, Line, Lines, OrderTerms, OrderText, RefundReason};
+use crate::domain::order::{CloseReason, Line, Lines, OrderTerms, OrderText, RefundReason, SpentCoupon};
 use crate::domain::order_type::OrderType;
 use crate::domain::request::{Personal, Shipment, StockChange};
 use crate::domain::setting::{Origin, SaleControl, Setting};
@@ -188,8 +188,8 @@ fn one_of_each() -> Vec<Event> {
                     freight: Money::from_minor(800),
                     discounts: vec![Money::from_minor(100)],
                     adjustments: vec![Money::from_minor(-50)],
-                    coupons: vec![CouponUse {
-                        coupon: CouponId(1 << 100),
+                    coupons: vec![SpentCoupon {
+                        coupon: CouponId::new(1 << 100),
                         terms: CouponTermsId(7),
                         amount: Money::from_minor(100),
                         valid_until_ms: AT_MS,
