@@ -107,13 +107,14 @@ pub use domain::pricing::{
 pub use domain::reject::{Reject, Retry};
 pub use domain::request::{
     Caller, OrderLine, OrderRef, Payment, Personal, Shipment, StockAdjustment, StockChange, SubmitOrder,
+    TeamChoice,
 };
-pub use domain::setting::{Origin, SaleControl};
+pub use domain::setting::{Origin, SaleControl, SkuShipping};
 pub use domain::stock::StockCounters;
 pub use engine::ops;
 pub use engine::{
     BackupError, BackupReport, Config, ConfigError, Engine, EventStream, Health, ImportReceipt, LineView,
-    Metrics, ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent,
+    Metrics, ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, Page, Preview, RecordedEvent,
     ShutdownError, StateHash, SubscribeError,
 };
 pub use journal::Durability;

@@ -1,6 +1,6 @@
 //! Rejects: typed business answers with stable codes. A reject changes nothing.
 
-use super::ids::{ActivityId, CouponId, FreightId, OrderNo, SkuId};
+use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, SkuId};
 use super::money::Money;
 use super::order::OrderStatus;
 use super::order_type::OrderType;
@@ -403,6 +403,20 @@ pub enum Reject {
         /// The sum of lines, discounts and freight.
         computed: Money,
     },
+    /// The price is not what the caller expected.
+    #[error("the order costs {actual}, {expected} was expected: preview it again")]
+    PriceChanged {
+        /// What the caller expected.
+        expected: Money,
+        /// What it costs now.
+        actual: Money,
+    },
+    /// A kind of coupon that doesn't exist.
+    #[error("there are no coupons of kind {terms}")]
+    CouponTermsNotFound {
+        /// The kind.
+        terms: CouponTermsId,
+    },
     /// A refund of more units than are left of a line.
     #[error("{units} units are to be refunded, and {left} are left")]
     RefundAboveQuantity {
@@ -460,6 +474,8 @@ impl Reject {
             Self::SkuPaused { .. } => "sku_paused",
             Self::ActivityPaused { .. } => "activity_paused",
             Self::MemberBlocked { .. } => "member_blocked",
+            Self::PriceChanged { .. } => "price_changed",
+            Self::CouponTermsNotFound { .. } => "coupon_terms_not_found",
             Self::TransferInvalid { .. } => "transfer_invalid",
             Self::PositionNotKept { .. } => "position_not_kept",
             Self::InvalidField { .. } => "invalid_field",

@@ -14,6 +14,7 @@ mod import;
 mod metrics;
 mod open;
 pub mod ops;
+mod pricing;
 pub(crate) mod recovery;
 mod sales;
 pub(crate) mod store;
@@ -50,6 +51,7 @@ pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
 pub use error::{OpenError, ShutdownError};
 pub use import::ImportReceipt;
 pub use metrics::{Health, Metrics};
+pub use pricing::Preview;
 pub use subscription::{EventStream, RecordedEvent, SubscribeError};
 pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, Page, StateHash};
 

@@ -202,9 +202,10 @@ impl StoreAudit {
                 });
             }
         }
-        check_lines(order_no, order.pay_amount, &order.lines, findings);
+        check_lines(order_no, order.pay_amount, &order.lines, order.terms(), findings);
+        let brings_prices = order.terms().is_some_and(|terms| terms.price_source.is_some());
         for line in order.lines.iter() {
-            catalogue.check_line(line, order.order_type, findings);
+            catalogue.check_line(line, order.order_type, brings_prices, findings);
         }
         let lines = LineRecords::from_lines(order.lines.iter().map(|line| LineRecord {
             key: stock.index_of(line.key),
