@@ -79,6 +79,7 @@ impl Fact {
             | Event::StockAdjusted { .. }
             | Event::OrderRevived { .. }
             | Event::LimitImported { .. }
+            | Event::Task(_)
             | Event::PaymentReceived { .. } => None,
         }
     }

@@ -12,6 +12,7 @@ use super::money::Money;
 use super::order::{CloseReason, Lines, OrderText, RefundReason};
 use super::order_type::OrderType;
 use super::request::{Shipment, StockChange};
+use super::task::TaskEvent;
 
 /// Units of one stock key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,10 +179,13 @@ pub enum Event {
         /// Which import said so.
         import_id: ImportId,
     },
+    /// Something happened to tasks of the delay queue.
+    Task(Box<TaskEvent>),
 }
 
-/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted.
-pub const EVENT_NAMES: [&str; 13] = [
+/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted. Events of tasks have names
+/// of their own ([`TaskEvent::name`]) and stand in no order's timeline, so one place is kept for all of them.
+pub const EVENT_NAMES: [&str; 14] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -195,6 +199,7 @@ pub const EVENT_NAMES: [&str; 13] = [
     "OrderRevived",
     "RefundRequired",
     "LimitImported",
+    "Task",
 ];
 
 impl Event {
@@ -214,6 +219,7 @@ impl Event {
             Self::OrderRevived { .. } => "OrderRevived",
             Self::RefundRequired { .. } => "RefundRequired",
             Self::LimitImported { .. } => "LimitImported",
+            Self::Task(event) => event.name(),
         }
     }
 
@@ -225,6 +231,7 @@ impl Event {
             | Self::StockAdjusted { at_ms, .. }
             | Self::PaymentReceived { at_ms, .. }
             | Self::LimitImported { at_ms, .. } => *at_ms,
+            Self::Task(event) => event.at_ms(),
             Self::OrderCreated(created) => created.at_ms,
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }
@@ -251,7 +258,8 @@ impl Event {
             | Self::SkuPut { .. }
             | Self::StockAdjusted { .. }
             | Self::PaymentReceived { .. }
-            | Self::LimitImported { .. } => None,
+            | Self::LimitImported { .. }
+            | Self::Task(_) => None,
         }
     }
 
@@ -262,6 +270,7 @@ impl Event {
             Self::StockAdjusted { key, .. } => key.slot(),
             Self::PaymentReceived { payment, .. } => payment.slot(),
             Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
+            Self::Task(event) => event.slot(),
             Self::OrderCreated(created) => created.order_no.slot(),
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }

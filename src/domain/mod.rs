@@ -15,6 +15,7 @@ pub mod payment;
 pub mod reject;
 pub mod request;
 pub mod stock;
+pub mod task;
 
 #[cfg(test)]
 mod tests;

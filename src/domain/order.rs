@@ -502,7 +502,8 @@ impl Order {
             | Event::StockAdjusted { .. }
             | Event::OrderCreated(_)
             | Event::PaymentReceived { .. }
-            | Event::LimitImported { .. } => return,
+            | Event::LimitImported { .. }
+            | Event::Task(_) => return,
         }
         self.version += 1;
         self.last_position = position;

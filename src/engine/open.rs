@@ -10,6 +10,7 @@ use ractor::{Actor, ActorCell, ActorRef};
 use tokio::sync::{oneshot, watch};
 
 use super::config::Config;
+use super::delay::DelayHandle;
 use super::recovery::{Makings, Recovered, Sources, recover};
 use super::store::{Projector, ProjectorWorld, Readers, ReadersWorld, StoreBoard, StoreHandle, warm};
 use super::{Engine, Inner, OpenError, RecoveryReport, Settings, ops, ticker};
@@ -154,7 +155,7 @@ impl Engine {
         let gate = Arc::new(Gate::new());
         let journal = start_writer(&config, journal, &clock, &gate)?;
         let filter = RotatingFilter::new(config.request_filter_bits as u64);
-        let Recovered { mut orders, stock, catalogue, numbers_until_ms, events, .. } = recovered;
+        let Recovered { mut orders, stock, catalogue, tasks, numbers_until_ms, events, .. } = recovered;
         let now_ms = clock.now_ms();
         let grace_ms = config.recovery_grace_ms;
         let prepare = move || {
@@ -199,6 +200,9 @@ impl Engine {
         let boards: Vec<_> = orders.iter().map(|_| Arc::new(OrderBoard::new())).collect();
         let actors = spawn_order_actors(orders, &world, &boards, &supervisor.get_cell()).await?;
 
+        let around = (&journal, &clock, &credits);
+        let delay = DelayHandle::start(&config, tasks, around, supervisor.get_cell()).await?;
+
         let store = match (checkpointer, view, &loads) {
             (Some(checkpointer), Some(view), Some((_, loads))) => {
                 let parts = StoreParts { checkpointer, view, loads, inboxes: &inboxes, credits: &credits };
@@ -227,6 +231,7 @@ impl Engine {
             orders: inboxes,
             boards,
             journal,
+            delay,
             door: Default::default(),
             recovery,
             journal_disk_bytes: Default::default(),

