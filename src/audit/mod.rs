@@ -25,6 +25,7 @@ mod settings;
 mod shape;
 mod stock;
 mod stored;
+mod tasks;
 pub mod verify;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod tests;
 pub use report::{
     AuditReport, KeyTally, OrderTally, Rule, StockTally, StoreTally, VIOLATIONS_KEPT, Violation,
 };
+pub use tasks::TaskTally;
 
 use crate::domain::event::{Event, OrderCreated, StockUnits};
 use crate::domain::ids::{AdjustmentId, OrderNo, Position, RequestId};
@@ -49,6 +51,7 @@ use settings::SettingBook;
 use shape::Shape;
 use stock::{Account, StockLedger};
 use stored::{Ahead, Stored};
+use tasks::TaskLedger;
 
 /// Checks a journal entry by entry.
 ///
@@ -72,6 +75,7 @@ pub struct Auditor {
     orders: OrderBook,
     limits: LimitBook,
     payments: PaymentBook,
+    tasks: TaskLedger,
     first_position: Position,
     last_position: Position,
     entries: u64,
@@ -105,6 +109,7 @@ impl Auditor {
             orders: OrderBook::default(),
             limits: LimitBook::default(),
             payments: PaymentBook::default(),
+            tasks: TaskLedger::default(),
             first_position: Position(0),
             last_position: Position(0),
             entries: 0,
@@ -184,6 +189,7 @@ impl Auditor {
             payments_received: self.payments.len(),
             payments_unresolved: self.payments.unresolved(),
             refunds_required: self.refunds_required,
+            tasks: self.tasks.tally(),
             stock,
             stock_by_key,
             store: self.store,
@@ -322,6 +328,7 @@ impl Auditor {
                 let key = self.stock.index_of(*key);
                 self.limits.set_elsewhere(*member_id, key, *used);
             }
+            Event::Task(event) => self.tasks.event(event, findings),
         }
     }
 

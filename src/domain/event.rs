@@ -13,6 +13,7 @@ use super::order::{CloseReason, Lines, OrderExtra, RefundReason};
 use super::order_type::OrderType;
 use super::request::{Shipment, StockChange};
 use super::setting::{Origin, Setting};
+use super::task::TaskEvent;
 
 /// Units of one stock key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,10 +204,13 @@ pub enum Event {
         /// Units.
         units: u64,
     },
+    /// Something happened to tasks of the delay queue.
+    Task(Box<TaskEvent>),
 }
 
-/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted.
-pub const EVENT_NAMES: [&str; 15] = [
+/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted. Events of tasks have names
+/// of their own ([`TaskEvent::name`]) and stand in no order's timeline, so one place is kept for all of them.
+pub const EVENT_NAMES: [&str; 16] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -222,6 +226,7 @@ pub const EVENT_NAMES: [&str; 15] = [
     "LimitImported",
     "SettingPut",
     "StockTransferred",
+    "Task",
 ];
 
 impl Event {
@@ -243,6 +248,7 @@ impl Event {
             Self::LimitImported { .. } => "LimitImported",
             Self::SettingPut { setting, .. } => setting.event_name(),
             Self::StockTransferred { .. } => "StockTransferred",
+            Self::Task(event) => event.name(),
         }
     }
 
@@ -256,6 +262,7 @@ impl Event {
             | Self::LimitImported { at_ms, .. }
             | Self::SettingPut { at_ms, .. }
             | Self::StockTransferred { at_ms, .. } => *at_ms,
+            Self::Task(event) => event.at_ms(),
             Self::OrderCreated(created) => created.at_ms,
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }
@@ -284,7 +291,8 @@ impl Event {
             | Self::PaymentReceived { .. }
             | Self::LimitImported { .. }
             | Self::SettingPut { .. }
-            | Self::StockTransferred { .. } => None,
+            | Self::StockTransferred { .. }
+            | Self::Task(_) => None,
         }
     }
 
@@ -317,6 +325,7 @@ impl Event {
             Self::StockAdjusted { key, .. } => key.slot(),
             Self::PaymentReceived { payment, .. } => payment.slot(),
             Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
+            Self::Task(event) => event.slot(),
             Self::OrderCreated(created) => created.order_no.slot(),
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }

@@ -18,6 +18,7 @@ pub mod reject;
 pub mod request;
 pub mod setting;
 pub mod stock;
+pub mod task;
 
 #[cfg(test)]
 mod tests;

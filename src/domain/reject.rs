@@ -425,6 +425,28 @@ pub enum Reject {
         /// Units of the line that are not refunded yet.
         left: u32,
     },
+    /// A number outside its bounds.
+    #[error("{field} is {value}: it must be {min} to {max}")]
+    OutOfRange {
+        /// Which field.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least it may be.
+        min: u64,
+        /// The most it may be.
+        max: u64,
+    },
+    /// A batch over a bound.
+    #[error("the batch has {len} {unit}: at most {len_max} are allowed")]
+    BatchTooLong {
+        /// What is counted: tasks, or bytes.
+        unit: &'static str,
+        /// How many it has.
+        len: usize,
+        /// The bound.
+        len_max: usize,
+    },
 }
 
 impl Reject {
@@ -495,6 +517,8 @@ impl Reject {
             Self::PriceUnexpected { .. } => "price_unexpected",
             Self::TotalMismatch { .. } => "total_mismatch",
             Self::RefundAboveQuantity { .. } => "refund_above_quantity",
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::BatchTooLong { .. } => "batch_too_long",
         }
     }
 
@@ -519,6 +543,14 @@ impl Reject {
     /// [`Reject::FieldTooLong`].
     pub(crate) const fn check_len(field: &'static str, len: usize, len_max: usize) -> Result<(), Self> {
         if len > len_max { Err(Self::FieldTooLong { field, len, len_max }) } else { Ok(()) }
+    }
+
+    /// Checks a number against its bounds.
+    ///
+    /// # Errors
+    /// [`Reject::OutOfRange`].
+    pub(crate) const fn check_range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), Self> {
+        if min <= value && value <= max { Ok(()) } else { Err(Self::OutOfRange { field, value, min, max }) }
     }
 
     /// Checks a field that needs at least one and at most `len_max` bytes.

@@ -207,7 +207,7 @@ impl Inner {
     }
 
     /// Why no new order can be taken at this moment, if so.
-    fn bound_reached(&self) -> Option<Reject> {
+    pub(super) fn bound_reached(&self) -> Option<Reject> {
         if self.door.disk_is_low.load(Ordering::Relaxed) {
             Some(Reject::DiskReserve)
         } else if self.journal.is_full() {

@@ -9,6 +9,7 @@ mod backup;
 mod catalogue;
 mod closing;
 mod config;
+mod delay;
 mod error;
 mod import;
 mod metrics;
@@ -48,6 +49,7 @@ use crate::runtime::shutdown::Gate;
 
 pub use backup::{BackupError, BackupReport};
 pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
+pub use delay::{DEAD_LETTERS_PAGE_MAX, DelayQueue, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX};
 pub use error::{OpenError, ShutdownError};
 pub use import::ImportReceipt;
 pub use metrics::{Health, Metrics};
@@ -101,6 +103,7 @@ pub(crate) struct Inner {
     pub(crate) orders: Vec<Arc<Inbox<OrderItem>>>,
     pub(crate) boards: Vec<Arc<OrderBoard>>,
     pub(crate) journal: JournalHandle,
+    pub(crate) delay: delay::DelayHandle,
     pub(crate) door: admission::Door,
     pub(crate) recovery: RecoveryReport,
     /// Size of the journal on the disk when it was last looked at, in bytes.
@@ -138,6 +141,7 @@ impl Drop for Inner {
             actor.stop(None);
         }
         self.activity_actor.stop(None);
+        self.delay.actor.stop(None);
         if let Some(store) = &self.store {
             store.projector.stop(None);
         }
