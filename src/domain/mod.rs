@@ -19,6 +19,7 @@ pub mod request;
 pub mod setting;
 pub mod stock;
 pub mod task;
+pub mod team;
 
 #[cfg(test)]
 mod tests;
