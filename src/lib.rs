@@ -85,8 +85,8 @@ pub(crate) mod projection;
 pub mod runtime;
 pub mod timer;
 
-pub use actors::order::{PaymentOutcome, PaymentResult};
-pub use actors::reply::{ImportOutcome, Receipt};
+pub use actors::order::{PaymentOutcome, PaymentResult, RefundCursor};
+pub use actors::reply::{ImportOutcome, PaymentAttempt, Receipt, RefundReceipt};
 pub use domain::catalogue::Sku;
 pub use domain::event::Event;
 pub use domain::ids::{
@@ -96,9 +96,10 @@ pub use domain::ids::{
 pub use domain::import::{ImportedLimit, ImportedLine, ImportedOrder};
 pub use domain::money::Money;
 pub use domain::order::{
-    CloseReason, CouponUse, OrderStatus, OrderTerms, RefundDue, RefundReason, TimelineEntry,
+    Attempt, CloseReason, CouponUse, OrderEvent, OrderStatus, OrderTerms, PayNo, RefundReason, TimelineEntry,
 };
 pub use domain::order_type::OrderType;
+pub use domain::refund::{Refund, RefundBy, RefundCause, RefundLine, RefundNo, RefundState, RefundStep};
 pub use domain::reject::{Reject, Retry};
 pub use domain::request::{
     Caller, OrderLine, OrderRef, Payment, Personal, Shipment, StockAdjustment, StockChange, SubmitOrder,
@@ -107,7 +108,8 @@ pub use domain::stock::StockCounters;
 pub use engine::ops;
 pub use engine::{
     BackupError, BackupReport, Config, ConfigError, Engine, EventStream, Health, ImportReceipt, LineView,
-    Metrics, ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent,
-    ShutdownError, StateHash, SubscribeError,
+    Metrics, ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page,
+    REFUNDS_PAGE_LEN_MAX, RecordedEvent, RefundFilter, RefundPage, RefundRequest, ShipPackage, ShutdownError,
+    StateHash, SubscribeError,
 };
 pub use journal::Durability;

@@ -79,6 +79,9 @@ impl Fact {
             | Event::StockAdjusted { .. }
             | Event::OrderRevived { .. }
             | Event::LimitImported { .. }
+            | Event::Order { .. }
+            | Event::PaymentUnmatched { .. }
+            | Event::UnmatchedRefund { .. }
             | Event::PaymentReceived { .. } => None,
         }
     }

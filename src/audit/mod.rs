@@ -17,6 +17,7 @@
 //! Memory: about 160 bytes an order with one line; twice that while a store is compared with a replay. Time: well below a microsecond an event.
 
 mod catalogue;
+mod later;
 mod limits;
 mod orders;
 mod payments;
@@ -33,11 +34,14 @@ pub use report::{
     AuditReport, KeyTally, OrderTally, Rule, StockTally, StoreTally, VIOLATIONS_KEPT, Violation,
 };
 
-use crate::domain::event::{Event, OrderCreated, StockUnits};
-use crate::domain::ids::{OrderNo, Position, RequestId};
+use hashbrown::HashMap;
+
+use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
+use crate::domain::ids::{OrderNo, PaymentId, Position, RequestId, StockKey};
 use crate::domain::money::Money;
-use crate::domain::order::Line;
+use crate::domain::order::{CloseReason, Line, OrderEvent, OrderTerms};
 use crate::domain::order_type::OrderType;
+use crate::domain::refund::{RefundState, RefundStep};
 
 use catalogue::CatalogueBook;
 use limits::LimitBook;
@@ -74,6 +78,10 @@ pub struct Auditor {
     entries: u64,
     events: u64,
     refunds_required: u64,
+    refunds_applied: u64,
+    refunds_finished: u64,
+    /// Refunds of payments that are for no order.
+    unmatched: HashMap<PaymentId, RefundState>,
     /// Entries up to here are in the state that the audit began with.
     start: Position,
     ahead: Ahead,
@@ -106,6 +114,9 @@ impl Auditor {
             entries: 0,
             events: 0,
             refunds_required: 0,
+            refunds_applied: 0,
+            refunds_finished: 0,
+            unmatched: HashMap::new(),
             start: Position(0),
             ahead: Ahead::default(),
             store: None,
@@ -180,6 +191,9 @@ impl Auditor {
             payments_received: self.payments.len(),
             payments_unresolved: self.payments.unresolved(),
             refunds_required: self.refunds_required,
+            refunds_applied: self.refunds_applied,
+            refunds_finished: self.refunds_finished,
+            payments_unmatched: self.unmatched.len() as u64,
             stock,
             stock_by_key,
             store: self.store,
@@ -205,6 +219,9 @@ impl Auditor {
                 payments.get(*payment).is_some_and(|received| received.order_no == *order_no)
             }
             Event::SkuPut { revision, sku, .. } => self.catalogue.has(sku.id, *revision),
+            Event::PaymentUnmatched { payment, .. } | Event::UnmatchedRefund { payment, .. } => {
+                self.unmatched.contains_key(payment)
+            }
             _ => event.order_version().is_none_or(|(order_no, version)| {
                 orders.get(order_no).is_some_and(|order| order.version >= version)
             }),
@@ -250,7 +267,9 @@ impl Auditor {
                 }
             }
             Event::PaymentReceived { payment, order_no, amount, .. } => {
-                self.payment_received(*order_no);
+                if shape != Shape::Unmatched {
+                    self.payment_received(*order_no);
+                }
                 self.payments.receive(*payment, *order_no, *amount, &mut self.findings);
             }
             Event::OrderPaid { step, payment, units } => {
@@ -260,7 +279,13 @@ impl Auditor {
                     pay_amount = Some(order.pay_amount);
                     check_units(&self.stock, step.order_no, order.lines.as_slice(), units, findings);
                 }
-                self.payments.settle(*payment, Outcome::Paid, step.order_no, pay_amount, findings);
+                if *payment == PaymentId::of_nothing(step.order_no) {
+                    findings.check(pay_amount == Some(Money::ZERO), Rule::LateMoney, || {
+                        format!("order {} is paid without money, and costs something", step.order_no)
+                    });
+                } else {
+                    self.payments.settle(*payment, Outcome::Paid, step.order_no, pay_amount, findings);
+                }
                 self.shift(units, Account::Reserved, Account::Sold);
             }
             Event::OrderShipped { step, .. } => {
@@ -275,8 +300,12 @@ impl Auditor {
             }
             Event::OrderClosed { step, reason, units } => {
                 if let Some(order) = self.orders.step(step, findings) {
+                    if *reason == CloseReason::Refunded {
+                        order.close_refunded(step, units, findings);
+                    } else {
+                        check_units(&self.stock, step.order_no, order.lines.as_slice(), units, findings);
+                    }
                     order.close(step, *reason, findings);
-                    check_units(&self.stock, step.order_no, order.lines.as_slice(), units, findings);
                     for line in order.lines.as_slice() {
                         self.limits.give_back(order.member, line.key, line.quantity, line.limit_per_member);
                     }
@@ -299,11 +328,19 @@ impl Auditor {
             }
             Event::RefundRequired { step, payment, amount, reason } => {
                 if let Some(order) = self.orders.step(step, findings) {
-                    order.refund(step, *reason, findings);
+                    order.refund(step, *amount, *reason, findings);
                 }
                 self.payments.settle(*payment, Outcome::Refund, step.order_no, Some(*amount), findings);
                 self.refunds_required += 1;
             }
+            Event::Order { step, what } => self.later_event(step, what),
+            Event::PaymentUnmatched { payment, amount, .. } => {
+                let received = self.payments.get(*payment).map_or(OrderNo::default(), |known| known.order_no);
+                self.payments.settle(*payment, Outcome::Refund, received, Some(*amount), findings);
+                self.unmatched.insert(*payment, RefundState::Required);
+                self.refunds_required += 1;
+            }
+            Event::UnmatchedRefund { payment, what, .. } => self.unmatched_step(*payment, what),
             Event::LimitImported { member_id, key, used, .. } => {
                 let key = self.stock.index_of(*key);
                 self.limits.set_elsewhere(*member_id, key, *used);
@@ -311,9 +348,45 @@ impl Auditor {
         }
     }
 
+    fn later_event(&mut self, step: &OrderStep, what: &OrderEvent) {
+        let Self { findings, orders, stock, .. } = self;
+        self.refunds_applied += u64::from(matches!(what, OrderEvent::RefundApplied { .. }));
+        self.refunds_finished += u64::from(matches!(what, OrderEvent::RefundFinished { .. }));
+        if let Some(order) = orders.step(step, findings) {
+            let lines = order.lines.clone();
+            let ordered = |key: &StockKey| {
+                let mut lines = lines.as_slice().iter();
+                lines.find(|line| stock.key(line.key) == *key).map_or(0, |line| line.quantity)
+            };
+            order.live_on(step, what, &ordered, findings);
+        }
+        self.shift(what.restocked(), Account::Sold, Account::Available);
+    }
+
+    fn unmatched_step(&mut self, payment: PaymentId, what: &RefundStep) {
+        let Self { findings, unmatched, .. } = self;
+        let Some(state) = unmatched.get_mut(&payment) else {
+            return findings.add(Rule::AfterSale, || {
+                format!("payment {payment} is for an order, and refunded as for none")
+            });
+        };
+        let next = match what {
+            RefundStep::Requested => RefundState::Requested,
+            RefundStep::Failed { .. } => RefundState::Failed,
+            RefundStep::Finished { .. } => RefundState::Finished,
+        };
+        let fits = *state != RefundState::Finished && *state != next;
+        findings.check(fits, Rule::AfterSale, || {
+            format!("the refund of payment {payment} is {state} and becomes {next}")
+        });
+        *state = next;
+        self.refunds_finished += u64::from(next == RefundState::Finished);
+    }
+
     fn order_created(&mut self, created: &OrderCreated) {
         let findings = &mut self.findings;
-        check_lines(created.order_no, created.pay_amount, &created.lines, findings);
+        let terms = created.extra.terms.as_deref();
+        check_lines(created.order_no, created.pay_amount, &created.lines, terms, findings);
         let imported = created.lines.iter().any(Line::is_imported);
         if imported {
             check_import(created, findings);
@@ -362,7 +435,13 @@ fn check_import(created: &OrderCreated, findings: &mut Findings) {
 }
 
 /// R2: at least one line, keys distinct and ascending, quantities of at least one, and the amount is their sum.
-fn check_lines(order_no: OrderNo, pay_amount: Money, lines: &[Line], findings: &mut Findings) {
+fn check_lines(
+    order_no: OrderNo,
+    pay_amount: Money,
+    lines: &[Line],
+    terms: Option<&OrderTerms>,
+    findings: &mut Findings,
+) {
     findings.check(!lines.is_empty(), Rule::AllOrNothing, || format!("order {order_no} has no lines"));
     findings.check(lines.windows(2).all(|pair| pair[0].key < pair[1].key), Rule::AllOrNothing, || {
         format!("the lines of order {order_no} don't have distinct, ascending stock keys")
@@ -370,8 +449,12 @@ fn check_lines(order_no: OrderNo, pay_amount: Money, lines: &[Line], findings: &
     findings.check(lines.iter().all(|line| line.quantity >= 1), Rule::AllOrNothing, || {
         format!("order {order_no} has a line of no units")
     });
-    let sum =
+    let mut sum =
         lines.iter().map(|line| i128::from(line.price.minor()) * i128::from(line.quantity)).sum::<i128>();
+    if let Some(terms) = terms {
+        let total = |amounts: &[Money]| amounts.iter().map(|amount| i128::from(amount.minor())).sum::<i128>();
+        sum += total(&terms.adjustments) - total(&terms.discounts) + i128::from(terms.freight.minor());
+    }
     findings.check(sum == i128::from(pay_amount.minor()), Rule::AllOrNothing, || {
         let sum =
             i64::try_from(sum).map_or_else(|_| sum.to_string(), |sum| Money::from_minor(sum).to_string());

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::Sku;
 use super::ids::{AdjustmentId, ImportId, MemberId, OrderNo, PaymentId, RequestId, Slot, StockKey};
 use super::money::Money;
-use super::order::{CloseReason, Lines, OrderExtra, RefundReason};
+use super::order::{CloseReason, Lines, OrderEvent, OrderExtra, RefundReason};
 use super::order_type::OrderType;
+use super::refund::RefundStep;
 use super::request::{Shipment, StockChange};
 
 /// Units of one stock key.
@@ -178,10 +179,41 @@ pub enum Event {
         /// Which import said so.
         import_id: ImportId,
     },
+    /// Something in an order's later life.
+    Order {
+        /// Order, version, time.
+        step: OrderStep,
+        /// What.
+        what: Box<OrderEvent>,
+    },
+    /// Money arrived for no order that there is: it must go back. Stands behind its `PaymentReceived`, in one entry.
+    PaymentUnmatched {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// Which payment.
+        payment: PaymentId,
+        /// The number that it named, of no order; 0 where it named none.
+        order_no: OrderNo,
+        /// How much.
+        amount: Money,
+        /// What the notification named as its order, cut to the bound of external numbers.
+        order_ref: Box<str>,
+        /// Why.
+        reason: RefundReason,
+    },
+    /// The refund of such a payment went a step further.
+    UnmatchedRefund {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// Which payment.
+        payment: PaymentId,
+        /// What happened.
+        what: RefundStep,
+    },
 }
 
 /// The stable names of all events, in the order of [`Event`]'s variants, which is persisted.
-pub const EVENT_NAMES: [&str; 13] = [
+pub const EVENT_NAMES: [&str; 16] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -195,6 +227,10 @@ pub const EVENT_NAMES: [&str; 13] = [
     "OrderRevived",
     "RefundRequired",
     "LimitImported",
+    // Stands for the variant only: such an event has the name of what it says.
+    "Order",
+    "PaymentUnmatched",
+    "UnmatchedRefund",
 ];
 
 impl Event {
@@ -214,6 +250,9 @@ impl Event {
             Self::OrderRevived { .. } => "OrderRevived",
             Self::RefundRequired { .. } => "RefundRequired",
             Self::LimitImported { .. } => "LimitImported",
+            Self::Order { what, .. } => what.name(),
+            Self::PaymentUnmatched { .. } => "PaymentUnmatched",
+            Self::UnmatchedRefund { .. } => "UnmatchedRefund",
         }
     }
 
@@ -224,7 +263,9 @@ impl Event {
             | Self::SkuPut { at_ms, .. }
             | Self::StockAdjusted { at_ms, .. }
             | Self::PaymentReceived { at_ms, .. }
-            | Self::LimitImported { at_ms, .. } => *at_ms,
+            | Self::LimitImported { at_ms, .. }
+            | Self::PaymentUnmatched { at_ms, .. }
+            | Self::UnmatchedRefund { at_ms, .. } => *at_ms,
             Self::OrderCreated(created) => created.at_ms,
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }
@@ -232,7 +273,8 @@ impl Event {
             | Self::OrderReceived { step }
             | Self::OrderClosed { step, .. }
             | Self::OrderRevived { step, .. }
-            | Self::RefundRequired { step, .. } => step.at_ms,
+            | Self::RefundRequired { step, .. }
+            | Self::Order { step, .. } => step.at_ms,
         }
     }
 
@@ -246,12 +288,15 @@ impl Event {
             | Self::OrderReceived { step }
             | Self::OrderClosed { step, .. }
             | Self::OrderRevived { step, .. }
-            | Self::RefundRequired { step, .. } => Some((step.order_no, step.version)),
+            | Self::RefundRequired { step, .. }
+            | Self::Order { step, .. } => Some((step.order_no, step.version)),
             Self::NumbersReserved { .. }
             | Self::SkuPut { .. }
             | Self::StockAdjusted { .. }
             | Self::PaymentReceived { .. }
-            | Self::LimitImported { .. } => None,
+            | Self::LimitImported { .. }
+            | Self::PaymentUnmatched { .. }
+            | Self::UnmatchedRefund { .. } => None,
         }
     }
 
@@ -260,7 +305,9 @@ impl Event {
         match self {
             Self::NumbersReserved { .. } | Self::SkuPut { .. } => Slot::default(),
             Self::StockAdjusted { key, .. } => key.slot(),
-            Self::PaymentReceived { payment, .. } => payment.slot(),
+            Self::PaymentReceived { payment, .. }
+            | Self::PaymentUnmatched { payment, .. }
+            | Self::UnmatchedRefund { payment, .. } => payment.slot(),
             Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
             Self::OrderCreated(created) => created.order_no.slot(),
             Self::PaymentStarted { step, .. }
@@ -269,7 +316,8 @@ impl Event {
             | Self::OrderReceived { step }
             | Self::OrderClosed { step, .. }
             | Self::OrderRevived { step, .. }
-            | Self::RefundRequired { step, .. } => step.order_no.slot(),
+            | Self::RefundRequired { step, .. }
+            | Self::Order { step, .. } => step.order_no.slot(),
         }
     }
 }

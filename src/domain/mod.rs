@@ -12,6 +12,7 @@ pub mod money;
 pub mod order;
 pub mod order_type;
 pub mod payment;
+pub mod refund;
 pub mod reject;
 pub mod request;
 pub mod stock;

@@ -179,6 +179,11 @@ fn load(
         })?;
         store.load_elsewhere(slot, |member, key, used| actor.restore_elsewhere(member, key, used))?;
     }
+    store.load_unmatched(|refund| {
+        if owner_of(refund.payment.slot(), order_actors) == index {
+            actor.restore_unmatched(refund);
+        }
+    })?;
     for pending in &head.pending {
         if owner_of(pending.payment.slot(), order_actors) == index {
             actor.restore_payment(pending.payment, pending.order_no, pending.amount);

@@ -17,6 +17,7 @@ use super::tables;
 use crate::domain::catalogue::Sku;
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey};
 use crate::domain::order::{Order, SettledPayment};
+use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
 use crate::journal::decode_record;
 use crate::projection::levels::{Levels, LevelsOptions, SledPages, Snapshot, StoreError, TableId, TableSpec};
@@ -97,6 +98,13 @@ pub(crate) enum Record {
         /// What became of it.
         settled: SettledPayment,
     },
+    /// A refund of a payment that is for no order.
+    Unmatched {
+        /// The payment in its key.
+        payment: PaymentId,
+        /// The refund.
+        refund: Box<UnmatchedRefund>,
+    },
     /// A member's use of a purchase limit.
     Limit {
         /// The slot in its key.
@@ -113,7 +121,7 @@ pub(crate) enum Record {
 }
 
 /// In which order the tables are read: what others refer to comes first.
-const ORDER: [TableId; 9] = [
+const ORDER: [TableId; 10] = [
     tables::SKUS,
     tables::STOCK,
     tables::ADJUSTMENTS,
@@ -121,6 +129,7 @@ const ORDER: [TableId; 9] = [
     tables::CLOSED,
     tables::MEMBERS,
     tables::EXTERNAL,
+    tables::UNMATCHED,
     tables::PAYMENTS,
     tables::LIMITS,
 ];
@@ -163,7 +172,7 @@ impl Contents {
     }
 
     /// Calls `each` with every record, table by table: catalogue, stock, adjustments, open orders, closed orders, those
-    /// in cold files, entries by member, entries by external number, payments, limits; each table by ascending key. Reads and checks
+    /// in cold files, entries by member, entries by external number, refunds of unmatched payments, payments, limits; each table by ascending key. Reads and checks
     /// every page of every table.
     ///
     /// # Errors
@@ -242,6 +251,10 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
             let number = value.try_into().ok().and_then(|bytes| OrderNo::from_u64(u64::from_be_bytes(bytes)));
             Record::External { hash: u128::from_be_bytes(hash), order_no: number.ok_or_else(malformed)? }
         }
+        tables::UNMATCHED => Record::Unmatched {
+            payment: tables::payment_of_key(key).ok_or_else(malformed)?,
+            refund: Box::new(decode(name, value)?),
+        },
         tables::PAYMENTS => Record::Payment {
             payment: tables::payment_of_key(key).ok_or_else(malformed)?,
             settled: decode(name, value)?,

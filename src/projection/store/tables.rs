@@ -24,6 +24,9 @@ pub(crate) const SKUS: TableId = TableId(9);
 /// Units of purchase limits that members have used up in other systems, by slot, member and stock key.
 pub(crate) const ELSEWHERE: TableId = TableId(10);
 
+/// Refunds of payments that are for no order.
+pub(crate) const UNMATCHED: TableId = TableId(20);
+
 const STOCK_KEY_BYTES: usize = 21;
 
 /// All tables.
@@ -38,6 +41,7 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: ADJUSTMENTS, name: "stock adjustments", key_len: STOCK_KEY_BYTES + 16 },
     TableSpec { id: SKUS, name: "catalogue", key_len: 12 },
     TableSpec { id: ELSEWHERE, name: "limits used elsewhere", key_len: 10 + STOCK_KEY_BYTES },
+    TableSpec { id: UNMATCHED, name: "refunds of unmatched payments", key_len: 16 },
 ];
 
 /// The first bytes of all keys of a slot.
