@@ -32,6 +32,8 @@ pub(crate) const SETTINGS: TableId = TableId(11);
 pub(crate) const TASKS: TableId = TableId(20);
 /// Where tasks stand that don't stand as they were pushed.
 pub(crate) const TASK_STANDS: TableId = TableId(21);
+/// Refunds of payments that are for no order.
+pub(crate) const UNMATCHED: TableId = TableId(12);
 
 const STOCK_KEY_BYTES: usize = 21;
 const TASK_KEY_BYTES: usize = 26;
@@ -54,6 +56,7 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: SETTINGS, name: "settings", key_len: SETTING_KEY_BYTES },
     TableSpec { id: TASKS, name: "tasks", key_len: TASK_KEY_BYTES },
     TableSpec { id: TASK_STANDS, name: "where tasks stand", key_len: TASK_KEY_BYTES },
+    TableSpec { id: UNMATCHED, name: "refunds of unmatched payments", key_len: 16 },
 ];
 
 /// The first bytes of all keys of a slot.
