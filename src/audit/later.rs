@@ -166,6 +166,9 @@ impl OrderRecord {
             }
             OrderEvent::OrderRemarked { .. } => {}
             OrderEvent::TeamJoined {} => self.later_mut().team_formed = true,
+            OrderEvent::UnitsReturned { .. } => {
+                self.expect(self.standing == Standing::Paid, step, "returns its units", findings);
+            }
         }
     }
 

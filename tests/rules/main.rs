@@ -33,5 +33,6 @@ mod sale_controls;
 mod sessions;
 mod store;
 mod support;
+mod teams;
 mod upgrade;
 mod verify_command;

@@ -48,6 +48,7 @@ impl Order {
             | Event::SettingPut { .. }
             | Event::StockTransferred { .. }
             | Event::Task(_)
+            | Event::Team(_)
             | Event::PaymentUnmatched { .. }
             | Event::UnmatchedRefund { .. } => return,
         }
@@ -128,6 +129,7 @@ impl Order {
                     .for_each(|(_, known)| known.is_void = true);
             }
             OrderEvent::TeamJoined {} => self.later_mut().team_formed = true,
+            OrderEvent::UnitsReturned { .. } => {}
         }
     }
 

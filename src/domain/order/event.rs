@@ -117,10 +117,15 @@ pub enum OrderEvent {
     },
     /// The team that the order belongs to has formed.
     TeamJoined {},
+    /// Sold units are on sale again, because the sale came to nothing.
+    UnitsReturned {
+        /// The units, ascending by stock key.
+        units: Vec<StockUnits>,
+    },
 }
 
 /// The stable names of these events, in the order of the variants, which is persisted.
-pub const ORDER_EVENT_NAMES: [&str; 13] = [
+pub const ORDER_EVENT_NAMES: [&str; 14] = [
     "PaymentAttempted",
     "PriceChanged",
     "AddressChanged",
@@ -134,6 +139,7 @@ pub const ORDER_EVENT_NAMES: [&str; 13] = [
     "OrderRemarked",
     "TradeCloseRequired",
     "TeamJoined",
+    "UnitsReturned",
 ];
 
 impl OrderEvent {
@@ -153,6 +159,7 @@ impl OrderEvent {
             Self::OrderRemarked { .. } => "OrderRemarked",
             Self::TradeCloseRequired { .. } => "TradeCloseRequired",
             Self::TeamJoined {} => "TeamJoined",
+            Self::UnitsReturned { .. } => "UnitsReturned",
         }
     }
 
@@ -160,6 +167,7 @@ impl OrderEvent {
     pub fn restocked(&self) -> &[StockUnits] {
         match self {
             Self::RefundFinished { restocked, .. } => restocked,
+            Self::UnitsReturned { units } => units,
             _ => &[],
         }
     }
