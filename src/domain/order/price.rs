@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn the_payment_that_stands_for_nothing_is_frozen() {
         let order_no = OrderNo::compose(5, Slot::from_index(9).unwrap(), 3);
-        assert_eq!(PaymentId::of_nothing(order_no).to_string(), "GOLDEN");
+        assert_eq!(PaymentId::of_nothing(order_no).to_string(), "66b45b2fa96ee9a0d39ea57d2241b1f4");
     }
 
     #[test]
