@@ -76,9 +76,12 @@ impl Fact {
             Event::OrderReceived { .. } => Some(Self::Received),
             Event::NumbersReserved { .. }
             | Event::SkuPut { .. }
+            | Event::SettingPut { .. }
+            | Event::StockTransferred { .. }
             | Event::StockAdjusted { .. }
             | Event::OrderRevived { .. }
             | Event::LimitImported { .. }
+            | Event::Task(_)
             | Event::Order { .. }
             | Event::PaymentUnmatched { .. }
             | Event::UnmatchedRefund { .. }

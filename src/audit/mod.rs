@@ -22,9 +22,11 @@ mod limits;
 mod orders;
 mod payments;
 mod report;
+mod settings;
 mod shape;
 mod stock;
 mod stored;
+mod tasks;
 pub mod verify;
 
 #[cfg(test)]
@@ -33,11 +35,12 @@ mod tests;
 pub use report::{
     AuditReport, KeyTally, OrderTally, Rule, StockTally, StoreTally, VIOLATIONS_KEPT, Violation,
 };
+pub use tasks::TaskTally;
 
 use hashbrown::HashMap;
 
 use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
-use crate::domain::ids::{OrderNo, PaymentId, Position, RequestId, StockKey};
+use crate::domain::ids::{AdjustmentId, OrderNo, PaymentId, Position, RequestId, StockKey};
 use crate::domain::money::Money;
 use crate::domain::order::{CloseReason, Line, OrderEvent, OrderTerms};
 use crate::domain::order_type::OrderType;
@@ -48,9 +51,11 @@ use limits::LimitBook;
 use orders::{LineRecord, LineRecords, OrderBook};
 use payments::{Outcome, PaymentBook};
 use report::Findings;
+use settings::SettingBook;
 use shape::Shape;
 use stock::{Account, StockLedger};
 use stored::{Ahead, Stored};
+use tasks::TaskLedger;
 
 /// Checks a journal entry by entry.
 ///
@@ -69,10 +74,12 @@ use stored::{Ahead, Stored};
 pub struct Auditor {
     findings: Findings,
     catalogue: CatalogueBook,
+    settings: SettingBook,
     stock: StockLedger,
     orders: OrderBook,
     limits: LimitBook,
     payments: PaymentBook,
+    tasks: TaskLedger,
     first_position: Position,
     last_position: Position,
     entries: u64,
@@ -105,10 +112,12 @@ impl Auditor {
         Self {
             findings: Findings::new(violations_kept),
             catalogue: CatalogueBook::default(),
+            settings: SettingBook::default(),
             stock: StockLedger::default(),
             orders: OrderBook::default(),
             limits: LimitBook::default(),
             payments: PaymentBook::default(),
+            tasks: TaskLedger::default(),
             first_position: Position(0),
             last_position: Position(0),
             entries: 0,
@@ -191,6 +200,7 @@ impl Auditor {
             payments_received: self.payments.len(),
             payments_unresolved: self.payments.unresolved(),
             refunds_required: self.refunds_required,
+            tasks: self.tasks.tally(),
             refunds_applied: self.refunds_applied,
             refunds_finished: self.refunds_finished,
             payments_unmatched: self.unmatched.len() as u64,
@@ -219,6 +229,10 @@ impl Auditor {
                 payments.get(*payment).is_some_and(|received| received.order_no == *order_no)
             }
             Event::SkuPut { revision, sku, .. } => self.catalogue.has(sku.id, *revision),
+            Event::SettingPut { revision, setting, .. } => self.settings.has(setting, *revision),
+            Event::StockTransferred { transfer_id, from, .. } => {
+                *transfer_id == AdjustmentId(0) || stock.knows_adjustment(from, *transfer_id)
+            }
             Event::PaymentUnmatched { payment, .. } | Event::UnmatchedRefund { payment, .. } => {
                 self.unmatched.contains_key(payment)
             }
@@ -333,6 +347,12 @@ impl Auditor {
                 self.payments.settle(*payment, Outcome::Refund, step.order_no, Some(*amount), findings);
                 self.refunds_required += 1;
             }
+            Event::SettingPut { at_ms, revision, setting, .. } => {
+                self.settings.put(setting, *revision, *at_ms, findings);
+            }
+            Event::StockTransferred { transfer_id, from, to, units, .. } => {
+                self.stock.transfer(*transfer_id, *from, *to, *units, findings);
+            }
             Event::Order { step, what } => self.later_event(step, what),
             Event::PaymentUnmatched { payment, amount, .. } => {
                 let received = self.payments.get(*payment).map_or(OrderNo::default(), |known| known.order_no);
@@ -345,6 +365,7 @@ impl Auditor {
                 let key = self.stock.index_of(*key);
                 self.limits.set_elsewhere(*member_id, key, *used);
             }
+            Event::Task(event) => self.tasks.event(event, findings),
         }
     }
 
@@ -392,7 +413,9 @@ impl Auditor {
             check_import(created, findings);
         }
         for line in created.lines.iter() {
-            self.catalogue.check_line(line, created.order_type, findings);
+            let brings_prices = terms.is_some_and(|terms| terms.price_source.is_some());
+            self.catalogue.check_line(line, created.order_type, brings_prices, findings);
+            self.settings.check_line(created, line, brings_prices, findings);
             let units = StockUnits { key: line.key, quantity: line.quantity };
             let key = self.stock.shift(units, Account::Available, Account::Reserved, findings);
             let (member, limit) = (created.member_id, line.limit_per_member);
@@ -449,16 +472,40 @@ fn check_lines(
     findings.check(lines.iter().all(|line| line.quantity >= 1), Rule::AllOrNothing, || {
         format!("order {order_no} has a line of no units")
     });
-    let mut sum =
-        lines.iter().map(|line| i128::from(line.price.minor()) * i128::from(line.quantity)).sum::<i128>();
-    if let Some(terms) = terms {
-        let total = |amounts: &[Money]| amounts.iter().map(|amount| i128::from(amount.minor())).sum::<i128>();
-        sum += total(&terms.adjustments) - total(&terms.discounts) + i128::from(terms.freight.minor());
-    }
+    let amount = |line: &Line| i128::from(line.price.minor()) * i128::from(line.quantity);
+    let goods = lines.iter().map(amount).sum::<i128>();
+    let sum = match terms {
+        None => goods,
+        Some(terms) => {
+            check_terms(order_no, lines, terms, findings);
+            let reduced: i128 = (0..lines.len()).map(|line| terms.reduction_of(line)).sum();
+            goods - reduced + i128::from(terms.freight.minor())
+        }
+    };
     findings.check(sum == i128::from(pay_amount.minor()), Rule::AllOrNothing, || {
         let sum =
             i64::try_from(sum).map_or_else(|_| sum.to_string(), |sum| Money::from_minor(sum).to_string());
         format!("order {order_no} is to pay {pay_amount}, its lines cost {sum}")
+    });
+}
+
+/// What is off the lines leaves nothing negative, and coupons take off no more than there is off.
+fn check_terms(order_no: OrderNo, lines: &[Line], terms: &OrderTerms, findings: &mut Findings) {
+    let amount = |line: &Line| i128::from(line.price.minor()) * i128::from(line.quantity);
+    let shares = lines.iter().enumerate().map(|(nth, line)| amount(line) - terms.reduction_of(nth));
+    let fits = |len: usize| len == 0 || len == lines.len();
+    findings.check(
+        shares.min().unwrap_or(0) >= 0
+            && !terms.freight.is_negative()
+            && fits(terms.discounts.len())
+            && fits(terms.adjustments.len()),
+        Rule::AllOrNothing,
+        || format!("order {order_no} has a line that costs less than nothing"),
+    );
+    let coupons: i128 = terms.coupons.iter().map(|coupon| i128::from(coupon.amount.minor())).sum();
+    let discounts: i128 = terms.discounts.iter().map(|discount| i128::from(discount.minor())).sum();
+    findings.check(terms.coupons.is_empty() || coupons == discounts, Rule::AllOrNothing, || {
+        format!("the coupons of order {order_no} take off {coupons} minor units, its lines {discounts}")
     });
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::tasks::TaskTally;
 use crate::domain::ids::{Position, StockKey};
 
 /// How many violations a report lists unless told otherwise; all of them are counted.
@@ -42,6 +43,8 @@ pub enum Rule {
     Catalogue,
     /// The store agrees with itself and with the journal.
     Store,
+    /// Tasks of the delay queue live once per id, and are handed out and done only when they can be.
+    Tasks,
     /// Attempts, packages and refunds go their legal way, within what was paid and ordered.
     AfterSale,
 }
@@ -65,6 +68,7 @@ impl Rule {
             Self::Limits => "limits",
             Self::Catalogue => "catalogue",
             Self::Store => "store",
+            Self::Tasks => "tasks",
             Self::AfterSale => "after_sale",
         }
     }
@@ -196,6 +200,8 @@ pub struct StoreTally {
     pub limits: u64,
     /// Stock keys.
     pub stock_keys: u64,
+    /// Live tasks of the delay queue.
+    pub tasks: u64,
     /// Whether the journal still begins with the first event, so that the store was compared with a replay of it.
     pub compared_with_replay: bool,
 }
@@ -221,6 +227,8 @@ pub struct AuditReport {
     pub payments_unresolved: u64,
     /// Payments that must go back.
     pub refunds_required: u64,
+    /// Tasks of the delay queue by what has become of them.
+    pub tasks: TaskTally,
     /// Refunds that were applied for.
     pub refunds_applied: u64,
     /// Refunds of both kinds whose money has gone back.

@@ -96,8 +96,37 @@ impl StockLedger {
                     format!("adjustment {id} of {key} asked for a total of {asked} and made it {total}")
                 })
             }
+            // What was available at a position in the past would have to be remembered for every position.
+            StockChange::AvailableAt { .. } => {}
+            StockChange::Transfer { .. } => findings.add(Rule::NoOversell, || {
+                format!("adjustment {id} of {key} is a transfer, which has an event of its own")
+            }),
         }
         row.check(findings);
+    }
+
+    /// Moves available units from one key to another, once per id (R8).
+    pub(super) fn transfer(
+        &mut self,
+        id: AdjustmentId,
+        from: StockKey,
+        to: StockKey,
+        units: u64,
+        findings: &mut Findings,
+    ) {
+        let (from_index, to_index) = (self.index_of(from), self.index_of(to));
+        // The end of an activity needs no id: it moves what is there.
+        let is_first = id == AdjustmentId(0) || self.adjustments.insert((id, from_index));
+        findings.check(is_first, Rule::Once, || format!("transfer {id} from {from} happens a second time"));
+        findings.check(from != to && units > 0, Rule::NoOversell, || {
+            format!("transfer {id} moves {units} units from {from} to {to}")
+        });
+        for (index, units) in [(from_index, -i128::from(units)), (to_index, i128::from(units))] {
+            let row = &mut self.rows[index as usize];
+            row.total += units;
+            row.available += units;
+            row.check(findings);
+        }
     }
 
     /// Enters an adjustment that is known to have been applied.

@@ -13,6 +13,8 @@ use super::order::{CloseReason, Lines, OrderEvent, OrderExtra, RefundReason};
 use super::order_type::OrderType;
 use super::refund::RefundStep;
 use super::request::{Shipment, StockChange};
+use super::setting::{Origin, Setting};
+use super::task::TaskEvent;
 
 /// Units of one stock key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +181,32 @@ pub enum Event {
         /// Which import said so.
         import_id: ImportId,
     },
+    /// The shop has laid something down: an activity, a switch on its sales.
+    SettingPut {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// 1 for a new setting, then one more each time.
+        revision: u32,
+        /// The setting as of this revision.
+        setting: Box<Setting>,
+        /// Who put it, and why, where that was said.
+        origin: Option<Box<Origin>>,
+    },
+    /// Available units went from one stock key to another.
+    StockTransferred {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// The operator's name for the transfer; 0 where the end of an activity made it.
+        transfer_id: AdjustmentId,
+        /// Where from.
+        from: StockKey,
+        /// Where to.
+        to: StockKey,
+        /// Units.
+        units: u64,
+    },
+    /// Something happened to tasks of the delay queue.
+    Task(Box<TaskEvent>),
     /// Something in an order's later life.
     Order {
         /// Order, version, time.
@@ -212,8 +240,9 @@ pub enum Event {
     },
 }
 
-/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted.
-pub const EVENT_NAMES: [&str; 16] = [
+/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted. Events of tasks have names
+/// of their own ([`TaskEvent::name`]) and stand in no order's timeline, so one place is kept for all of them.
+pub const EVENT_NAMES: [&str; 19] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -227,6 +256,9 @@ pub const EVENT_NAMES: [&str; 16] = [
     "OrderRevived",
     "RefundRequired",
     "LimitImported",
+    "SettingPut",
+    "StockTransferred",
+    "Task",
     // Stands for the variant only: such an event has the name of what it says.
     "Order",
     "PaymentUnmatched",
@@ -250,6 +282,9 @@ impl Event {
             Self::OrderRevived { .. } => "OrderRevived",
             Self::RefundRequired { .. } => "RefundRequired",
             Self::LimitImported { .. } => "LimitImported",
+            Self::SettingPut { setting, .. } => setting.event_name(),
+            Self::StockTransferred { .. } => "StockTransferred",
+            Self::Task(event) => event.name(),
             Self::Order { what, .. } => what.name(),
             Self::PaymentUnmatched { .. } => "PaymentUnmatched",
             Self::UnmatchedRefund { .. } => "UnmatchedRefund",
@@ -264,8 +299,11 @@ impl Event {
             | Self::StockAdjusted { at_ms, .. }
             | Self::PaymentReceived { at_ms, .. }
             | Self::LimitImported { at_ms, .. }
+            | Self::SettingPut { at_ms, .. }
+            | Self::StockTransferred { at_ms, .. }
             | Self::PaymentUnmatched { at_ms, .. }
             | Self::UnmatchedRefund { at_ms, .. } => *at_ms,
+            Self::Task(event) => event.at_ms(),
             Self::OrderCreated(created) => created.at_ms,
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }
@@ -295,20 +333,47 @@ impl Event {
             | Self::StockAdjusted { .. }
             | Self::PaymentReceived { .. }
             | Self::LimitImported { .. }
+            | Self::SettingPut { .. }
+            | Self::StockTransferred { .. }
             | Self::PaymentUnmatched { .. }
-            | Self::UnmatchedRefund { .. } => None,
+            | Self::UnmatchedRefund { .. }
+            | Self::Task(_) => None,
+        }
+    }
+
+    /// What it adds to the available units of a stock key.
+    pub fn available_change(&self, key: &StockKey) -> i64 {
+        let sum = |units: &[StockUnits]| -> i64 {
+            units.iter().filter(|units| units.key == *key).map(|units| i64::from(units.quantity)).sum()
+        };
+        match self {
+            Self::StockAdjusted { key: adjusted, delta, .. } if adjusted == key => *delta,
+            Self::StockTransferred { from, to, units, .. } if from == key || to == key => {
+                let units = i64::try_from(*units).unwrap_or(i64::MAX);
+                if to == key { units } else { -units }
+            }
+            Self::OrderCreated(created) => {
+                let lines = created.lines.iter().filter(|line| line.key == *key);
+                -lines.map(|line| i64::from(line.quantity)).sum::<i64>()
+            }
+            Self::OrderClosed { units, .. } => sum(units),
+            Self::OrderRevived { units, .. } => -sum(units),
+            Self::Order { what, .. } => sum(what.restocked()),
+            _ => 0,
         }
     }
 
     /// The slot of the owner that decided it; replay spreads entries by it.
     pub fn slot(&self) -> Slot {
         match self {
-            Self::NumbersReserved { .. } | Self::SkuPut { .. } => Slot::default(),
+            Self::NumbersReserved { .. } | Self::SkuPut { .. } | Self::SettingPut { .. } => Slot::default(),
+            Self::StockTransferred { from, .. } => from.slot(),
             Self::StockAdjusted { key, .. } => key.slot(),
             Self::PaymentReceived { payment, .. }
             | Self::PaymentUnmatched { payment, .. }
             | Self::UnmatchedRefund { payment, .. } => payment.slot(),
             Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
+            Self::Task(event) => event.slot(),
             Self::OrderCreated(created) => created.order_no.slot(),
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }

@@ -148,23 +148,66 @@ id!(
     /// The operator's name for one import from another system.
     ImportId(u128)
 );
-
 id!(
-    /// A coupon in a member's hands.
-    CouponId(u128)
-);
-id!(
-    /// A definition of coupons, as the shop numbers them.
+    /// What the coupons of one kind grant, and on which conditions.
     CouponTermsId(u64)
 );
 id!(
-    /// A template of freight charges, as the shop numbers them.
+    /// A freight template.
     FreightId(u64)
 );
+
 id!(
     /// A team of a group-buy campaign: the number of the order that opened it; 0 stands for "none".
     TeamId(u64)
 );
+
+/// A coupon in a member's hands, 16 bytes: its definition, and a hash that tells it from others of that definition.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CouponId([u64; 2]);
+
+impl CouponId {
+    /// A coupon id from its 128-bit value.
+    pub const fn new(value: u128) -> Self {
+        // Kept as two words so that records holding an id need no 16-byte alignment.
+        Self([(value >> 64) as u64, value as u64])
+    }
+
+    /// The id of the coupon that a member gets of a definition by the request with this key. Frozen: it is what makes
+    /// an issue once-only.
+    pub fn of_issue(terms: CouponTermsId, member: MemberId, request: RequestId) -> Self {
+        let [high, low] = request.words();
+        let hash = RecordHasher::new(terms.0).word(member.0).word(high).word(low).finish();
+        Self([terms.0, hash])
+    }
+
+    /// The 128-bit value.
+    pub const fn get(self) -> u128 {
+        ((self.0[0] as u128) << 64) | self.0[1] as u128
+    }
+
+    /// Its definition.
+    pub const fn terms(self) -> CouponTermsId {
+        CouponTermsId(self.0[0])
+    }
+
+    /// The two 64-bit halves, high first.
+    pub const fn words(self) -> [u64; 2] {
+        self.0
+    }
+}
+
+impl fmt::Debug for CouponId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CouponId({:032x})", self.get())
+    }
+}
+
+impl fmt::Display for CouponId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.get())
+    }
+}
 
 /// A payment's identity: a frozen 128-bit hash of `(channel, merchant, transaction id)`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 //! Nothing here knows tokio, ractor, sled, a clock, randomness or I/O; a test checks it. Commands are decided by pure
 //! functions of state, command and time; events are applied by functions that can't fail.
 
+pub mod activity;
 pub mod catalogue;
 pub mod event;
 pub mod hash;
@@ -12,10 +13,14 @@ pub mod money;
 pub mod order;
 pub mod order_type;
 pub mod payment;
+pub mod pricing;
 pub mod refund;
 pub mod reject;
 pub mod request;
+pub mod setting;
 pub mod stock;
+pub mod task;
+pub mod team;
 
 #[cfg(test)]
 mod tests;

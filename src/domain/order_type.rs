@@ -1,9 +1,10 @@
-//! Order types, each a strategy: which stock a line draws on, what it costs, how long it may stay unpaid.
-//!
-//! Only everyday orders are sold so far; a session's or campaign's strategy plugs in at [`OrderType::strategy`].
+//! Order types, each a strategy: which stock a line draws on, what it costs, what the order must name.
 
 use serde::{Deserialize, Serialize};
 
+use std::str::FromStr;
+
+use super::activity::Activity;
 use super::catalogue::Sku;
 use super::ids::{ActivityId, StockKey};
 use super::money::Money;
@@ -25,15 +26,30 @@ impl OrderType {
     /// Every type, in the persisted order.
     pub const ALL: [Self; 3] = [Self::Normal, Self::Seckill, Self::GroupBuy];
 
-    /// The rules of this type.
-    ///
-    /// # Errors
-    /// [`Reject::UnsupportedOrderType`] where the engine has none.
-    pub fn strategy(self) -> Result<&'static dyn OrderTypeStrategy, Reject> {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Normal => Ok(&NormalOrder),
-            Self::Seckill | Self::GroupBuy => Err(Reject::UnsupportedOrderType { order_type: self }),
+            Self::Normal => "normal",
+            Self::Seckill => "seckill",
+            Self::GroupBuy => "group_buy",
         }
+    }
+
+    /// The rules of this type.
+    pub fn strategy(self) -> &'static dyn OrderTypeStrategy {
+        match self {
+            Self::Normal => &NormalOrder,
+            Self::Seckill | Self::GroupBuy => &ActivityOrder,
+        }
+    }
+}
+
+/// From the stable name; anything else is [`Reject::UnknownOrderType`].
+impl FromStr for OrderType {
+    type Err = Reject;
+
+    fn from_str(name: &str) -> Result<Self, Reject> {
+        Self::ALL.into_iter().find(|order_type| order_type.name() == name).ok_or(Reject::UnknownOrderType)
     }
 }
 
@@ -50,31 +66,44 @@ pub struct LineTerms {
 
 /// What distinguishes one order type from another.
 pub trait OrderTypeStrategy: Sync {
-    /// Checks the order's activity.
+    /// Checks what the order names: `wanted` is the activity it asks for, `found` that activity as it stands, if there is
+    /// one of this type.
     ///
     /// # Errors
-    /// A reject where the type needs an activity, takes none, or doesn't know this one.
-    fn check_activity(&self, activity: Option<ActivityId>) -> Result<(), Reject>;
+    /// A reject where the type needs an activity, takes none, or this one takes no orders now.
+    fn check_activity(
+        &self,
+        order_type: OrderType,
+        wanted: Option<ActivityId>,
+        found: Option<&Activity>,
+        now_ms: u64,
+    ) -> Result<(), Reject>;
 
     /// The terms for a line of `sku`.
     ///
     /// # Errors
     /// A reject where the SKU can't be ordered this way.
-    fn terms(&self, sku: &Sku, activity: Option<ActivityId>) -> Result<LineTerms, Reject>;
+    fn terms(&self, sku: &Sku, activity: Option<&Activity>) -> Result<LineTerms, Reject>;
 }
 
 /// Everyday orders: the SKU's own price, stock and limit.
 struct NormalOrder;
 
 impl OrderTypeStrategy for NormalOrder {
-    fn check_activity(&self, activity: Option<ActivityId>) -> Result<(), Reject> {
-        match activity {
+    fn check_activity(
+        &self,
+        order_type: OrderType,
+        wanted: Option<ActivityId>,
+        _found: Option<&Activity>,
+        _now_ms: u64,
+    ) -> Result<(), Reject> {
+        match wanted {
             None => Ok(()),
-            Some(_) => Err(Reject::UnexpectedActivity { order_type: OrderType::Normal }),
+            Some(_) => Err(Reject::UnexpectedActivity { order_type }),
         }
     }
 
-    fn terms(&self, sku: &Sku, _activity: Option<ActivityId>) -> Result<LineTerms, Reject> {
+    fn terms(&self, sku: &Sku, _activity: Option<&Activity>) -> Result<LineTerms, Reject> {
         if !sku.on_sale {
             return Err(Reject::SkuOffSale { sku: sku.id });
         }
@@ -83,5 +112,48 @@ impl OrderTypeStrategy for NormalOrder {
             price: sku.price,
             limit_per_member: sku.limit_per_member,
         })
+    }
+}
+
+/// Orders of a session or campaign: its price, stock and limit, within its window. A SKU that is sold in an activity need
+/// not be on everyday sale.
+struct ActivityOrder;
+
+impl OrderTypeStrategy for ActivityOrder {
+    fn check_activity(
+        &self,
+        order_type: OrderType,
+        wanted: Option<ActivityId>,
+        found: Option<&Activity>,
+        now_ms: u64,
+    ) -> Result<(), Reject> {
+        let activity = wanted.ok_or(Reject::ActivityRequired { order_type })?;
+        let found = found.filter(|found| found.kind.order_type() == order_type);
+        found.ok_or(Reject::ActivityNotFound { activity })?.check_open(now_ms)
+    }
+
+    fn terms(&self, sku: &Sku, activity: Option<&Activity>) -> Result<LineTerms, Reject> {
+        // Checked before; without one there is nothing that sells the SKU.
+        let activity = activity.ok_or(Reject::UnknownSku { sku: sku.id })?;
+        let item =
+            activity.item(sku.id).ok_or(Reject::SkuNotInActivity { sku: sku.id, activity: activity.id })?;
+        Ok(LineTerms {
+            key: activity.stock_key(sku.id),
+            price: item.price,
+            limit_per_member: item.limit_per_member,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_others_are_refused() {
+        for order_type in OrderType::ALL {
+            assert_eq!(order_type.name().parse(), Ok(order_type));
+        }
+        assert_eq!("auction".parse::<OrderType>(), Err(Reject::UnknownOrderType));
     }
 }

@@ -1,6 +1,6 @@
 //! Rejects: typed business answers with stable codes. A reject changes nothing.
 
-use super::ids::{OrderNo, SkuId};
+use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, SkuId};
 use super::money::Money;
 use super::order::OrderStatus;
 use super::order_type::OrderType;
@@ -70,12 +70,6 @@ pub enum Reject {
     NegativePrice {
         /// The SKU.
         sku: SkuId,
-    },
-    /// An order type that this engine doesn't sell.
-    #[error("order type {order_type:?} is not supported")]
-    UnsupportedOrderType {
-        /// The type.
-        order_type: OrderType,
     },
     /// An activity on an order type that has none.
     #[error("order type {order_type:?} takes no activity")]
@@ -204,6 +198,256 @@ pub enum Reject {
     /// The engine failed while the command was under way; after a restart the same request id tells the outcome.
     #[error("the outcome is unknown: ask again with the same request id after the restart")]
     OutcomeUnknown,
+    /// A type of order that doesn't exist.
+    #[error("there is no such order type: it is normal, seckill or group_buy")]
+    UnknownOrderType,
+    /// An order type that needs an activity, without one.
+    #[error("order type {order_type:?} needs an activity")]
+    ActivityRequired {
+        /// The type.
+        order_type: OrderType,
+    },
+    /// No such activity, or none of this order type.
+    #[error("activity {activity} does not exist for this order type")]
+    ActivityNotFound {
+        /// The activity.
+        activity: ActivityId,
+    },
+    /// An activity that has not started.
+    #[error("activity {activity} opens at {opens_at_ms}")]
+    NotOpenYet {
+        /// The activity.
+        activity: ActivityId,
+        /// When it takes orders, in ms since the Unix epoch.
+        opens_at_ms: u64,
+    },
+    /// An activity that is over.
+    #[error("activity {activity} is over")]
+    ActivityOver {
+        /// The activity.
+        activity: ActivityId,
+    },
+    /// A SKU that the activity doesn't sell.
+    #[error("sku {sku} is not part of activity {activity}")]
+    SkuNotInActivity {
+        /// The SKU.
+        sku: SkuId,
+        /// The activity.
+        activity: ActivityId,
+    },
+    /// An activity that can't be put.
+    #[error("activity {activity} can't be put: {what}")]
+    ActivityInvalid {
+        /// The activity.
+        activity: ActivityId,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A list that names a SKU twice.
+    #[error("sku {sku} is named twice")]
+    SkuTwice {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// The shop has paused all sales.
+    #[error("sales are paused: payments and questions go on")]
+    SalesPaused,
+    /// The shop has paused a SKU.
+    #[error("sales of sku {sku} are paused")]
+    SkuPaused {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// The shop has paused an activity.
+    #[error("activity {activity} is paused")]
+    ActivityPaused {
+        /// The activity.
+        activity: ActivityId,
+    },
+    /// The shop takes no orders of this member for a while.
+    #[error("this member can't order until {until_ms}")]
+    MemberBlocked {
+        /// The first instant at which orders are taken again, in ms since the Unix epoch.
+        until_ms: u64,
+    },
+    /// A transfer between stock keys that it can't go between.
+    #[error("units of sku {sku} can't be transferred that way: {what}")]
+    TransferInvalid {
+        /// The SKU.
+        sku: SkuId,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A position of the journal that is not kept any more, or not there yet.
+    #[error("position {position} is not in the journal: it begins at {first} and ends at {last}")]
+    PositionNotKept {
+        /// The position asked for.
+        position: u64,
+        /// The first that is kept.
+        first: u64,
+        /// The last one.
+        last: u64,
+    },
+    /// A field whose value is outside its range.
+    #[error("{field} must be {expected}")]
+    InvalidField {
+        /// Which field.
+        field: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A freight template that is not known.
+    #[error("freight template {freight} does not exist")]
+    UnknownFreight {
+        /// The template.
+        freight: FreightId,
+    },
+    /// More coupons than an order may use.
+    #[error("the order has {coupons} coupons: at most {coupons_max} are allowed")]
+    TooManyCoupons {
+        /// Coupons in the request.
+        coupons: usize,
+        /// The bound.
+        coupons_max: usize,
+    },
+    /// A coupon that the order names twice.
+    #[error("coupon {coupon} is given twice")]
+    CouponRepeated {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon that must stand alone, beside another.
+    #[error("coupon {coupon} can't be used together with other coupons")]
+    CouponNotStackable {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon before its time.
+    #[error("coupon {coupon} is valid from {valid_from_ms} on")]
+    CouponNotYetValid {
+        /// The coupon.
+        coupon: CouponId,
+        /// The first instant at which it is valid, in ms since the Unix epoch.
+        valid_from_ms: u64,
+    },
+    /// A coupon after its time.
+    #[error("coupon {coupon} was valid until {valid_until_ms}")]
+    CouponExpired {
+        /// The coupon.
+        coupon: CouponId,
+        /// The first instant at which it is no longer valid, in ms since the Unix epoch.
+        valid_until_ms: u64,
+    },
+    /// A coupon that is not for orders of this type.
+    #[error("coupon {coupon} is not for orders of type {order_type:?}")]
+    CouponWrongOrderType {
+        /// The coupon.
+        coupon: CouponId,
+        /// The order's type.
+        order_type: OrderType,
+    },
+    /// A coupon for other products than those ordered.
+    #[error("coupon {coupon} is for none of the order's lines")]
+    CouponOutOfScope {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon that needs a larger order.
+    #[error("coupon {coupon} needs goods for {threshold}, and {amount} are in the order")]
+    CouponBelowThreshold {
+        /// The coupon.
+        coupon: CouponId,
+        /// The least amount of goods in the coupon's scope.
+        threshold: Money,
+        /// The amount of goods in the coupon's scope, before any coupon.
+        amount: Money,
+    },
+    /// A coupon that would be used up for nothing.
+    #[error("coupon {coupon} would take nothing off: leave it out")]
+    CouponWithoutEffect {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// An amount to be taken off that is more than what is there.
+    #[error("{discount} can't be taken off {amount}")]
+    DiscountAboveAmount {
+        /// What is to be taken off.
+        discount: Money,
+        /// What it is taken off from.
+        amount: Money,
+    },
+    /// A price change below the freight, which is kept apart from the goods.
+    #[error("the new total is {pay_amount}, less than the freight of {freight}: lower the freight too")]
+    TotalBelowFreight {
+        /// The total that was asked for.
+        pay_amount: Money,
+        /// The freight in it.
+        freight: Money,
+    },
+    /// A line without a price, where the caller brings the prices.
+    #[error("no price is given for sku {sku}")]
+    PriceMissing {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// A price for a SKU that is not ordered, or a second one for one that is.
+    #[error("the price for sku {sku} belongs to no line, or is given twice")]
+    PriceUnexpected {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// A total that is not the sum of the prices that came with it.
+    #[error("the total is said to be {stated}, and the prices add up to {computed}")]
+    TotalMismatch {
+        /// The total that the caller stated.
+        stated: Money,
+        /// The sum of lines, discounts and freight.
+        computed: Money,
+    },
+    /// The price is not what the caller expected.
+    #[error("the order costs {actual}, {expected} was expected: preview it again")]
+    PriceChanged {
+        /// What the caller expected.
+        expected: Money,
+        /// What it costs now.
+        actual: Money,
+    },
+    /// A kind of coupon that doesn't exist.
+    #[error("there are no coupons of kind {terms}")]
+    CouponTermsNotFound {
+        /// The kind.
+        terms: CouponTermsId,
+    },
+    /// A refund of more units than are left of a line.
+    #[error("{units} units are to be refunded, and {left} are left")]
+    RefundAboveQuantity {
+        /// Units to be refunded.
+        units: u32,
+        /// Units of the line that are not refunded yet.
+        left: u32,
+    },
+    /// A number outside its bounds.
+    #[error("{field} is {value}: it must be {min} to {max}")]
+    OutOfRange {
+        /// Which field.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least it may be.
+        min: u64,
+        /// The most it may be.
+        max: u64,
+    },
+    /// A batch over a bound.
+    #[error("the batch has {len} {unit}: at most {len_max} are allowed")]
+    BatchTooLong {
+        /// What is counted: tasks, or bytes.
+        unit: &'static str,
+        /// How many it has.
+        len: usize,
+        /// The bound.
+        len_max: usize,
+    },
     /// More of something than one order may have.
     #[error("an order may have at most {len_max} {what}")]
     TooManyOfOneOrder {
@@ -286,7 +530,6 @@ impl Reject {
             Self::UnknownSku { .. } => "unknown_sku",
             Self::SkuOffSale { .. } => "sku_off_sale",
             Self::NegativePrice { .. } => "negative_price",
-            Self::UnsupportedOrderType { .. } => "unsupported_order_type",
             Self::UnexpectedActivity { .. } => "unexpected_activity",
             Self::FieldTooLong { .. } => "field_too_long",
             Self::FieldEmpty { .. } => "field_empty",
@@ -310,6 +553,41 @@ impl Reject {
             Self::DiskReserve => "disk_reserve",
             Self::Unavailable => "unavailable",
             Self::OutcomeUnknown => "outcome_unknown",
+            Self::UnknownOrderType => "unknown_order_type",
+            Self::ActivityRequired { .. } => "activity_required",
+            Self::ActivityNotFound { .. } => "activity_not_found",
+            Self::NotOpenYet { .. } => "not_open_yet",
+            Self::ActivityOver { .. } => "activity_over",
+            Self::SkuNotInActivity { .. } => "sku_not_in_activity",
+            Self::ActivityInvalid { .. } => "activity_invalid",
+            Self::SkuTwice { .. } => "sku_twice",
+            Self::SalesPaused => "sales_paused",
+            Self::SkuPaused { .. } => "sku_paused",
+            Self::ActivityPaused { .. } => "activity_paused",
+            Self::MemberBlocked { .. } => "member_blocked",
+            Self::PriceChanged { .. } => "price_changed",
+            Self::CouponTermsNotFound { .. } => "coupon_terms_not_found",
+            Self::TransferInvalid { .. } => "transfer_invalid",
+            Self::PositionNotKept { .. } => "position_not_kept",
+            Self::InvalidField { .. } => "invalid_field",
+            Self::UnknownFreight { .. } => "unknown_freight",
+            Self::TooManyCoupons { .. } => "too_many_coupons",
+            Self::CouponRepeated { .. } => "coupon_repeated",
+            Self::CouponNotStackable { .. } => "coupon_not_stackable",
+            Self::CouponNotYetValid { .. } => "coupon_not_yet_valid",
+            Self::CouponExpired { .. } => "coupon_expired",
+            Self::CouponWrongOrderType { .. } => "coupon_wrong_order_type",
+            Self::CouponOutOfScope { .. } => "coupon_out_of_scope",
+            Self::CouponBelowThreshold { .. } => "coupon_below_threshold",
+            Self::CouponWithoutEffect { .. } => "coupon_without_effect",
+            Self::DiscountAboveAmount { .. } => "discount_above_amount",
+            Self::TotalBelowFreight { .. } => "total_below_freight",
+            Self::PriceMissing { .. } => "price_missing",
+            Self::PriceUnexpected { .. } => "price_unexpected",
+            Self::TotalMismatch { .. } => "total_mismatch",
+            Self::RefundAboveQuantity { .. } => "refund_above_quantity",
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::BatchTooLong { .. } => "batch_too_long",
             Self::TooManyOfOneOrder { .. } => "too_many_of_one_order",
             Self::AmountOutOfRange { .. } => "amount_out_of_range",
             Self::SkuNotInOrder { .. } => "sku_not_in_order",
@@ -330,7 +608,11 @@ impl Reject {
         match self {
             Self::Overloaded { retry_after_ms, .. } => Retry::After { wait_ms: *retry_after_ms },
             Self::ExternalNoBusy => Retry::After { wait_ms: 10 },
-            Self::DiskReserve => Retry::After { wait_ms: 1_000 },
+            Self::DiskReserve
+            | Self::SalesPaused
+            | Self::SkuPaused { .. }
+            | Self::ActivityPaused { .. }
+            | Self::NotOpenYet { .. } => Retry::After { wait_ms: 1_000 },
             Self::Unavailable | Self::OutcomeUnknown => Retry::AfterRestart,
             _ => Retry::Never,
         }
@@ -342,6 +624,14 @@ impl Reject {
     /// [`Reject::FieldTooLong`].
     pub(crate) const fn check_len(field: &'static str, len: usize, len_max: usize) -> Result<(), Self> {
         if len > len_max { Err(Self::FieldTooLong { field, len, len_max }) } else { Ok(()) }
+    }
+
+    /// Checks a number against its bounds.
+    ///
+    /// # Errors
+    /// [`Reject::OutOfRange`].
+    pub(crate) const fn check_range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), Self> {
+        if min <= value && value <= max { Ok(()) } else { Err(Self::OutOfRange { field, value, min, max }) }
     }
 
     /// Checks a field that needs at least one and at most `len_max` bytes.

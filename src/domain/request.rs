@@ -2,12 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::activity::Activity;
 use super::catalogue::Sku;
 use super::hash::RecordHasher;
-use super::ids::{ActivityId, AdjustmentId, MemberId, OrderNo, PaymentId, RequestId, SkuId, StockKey};
+use super::ids::{
+    ActivityId, AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey,
+    TeamId,
+};
 use super::money::Money;
-use super::order::{Line, Lines, OrderText};
+use super::order::{Line, Lines, OrderTerms, OrderText};
 use super::order_type::OrderType;
+use super::pricing::BroughtPrices;
 use super::reject::Reject;
 
 /// Most lines of one order.
@@ -94,6 +99,27 @@ pub struct SubmitOrder {
     pub external_no: Option<Box<str>>,
     /// The shop's own fields; at most [`ORDER_EXT_BYTES_MAX`] bytes.
     pub ext: Option<Box<[u8]>>,
+    /// Coupons to be used, at most [`super::pricing::COUPONS_PER_ORDER_MAX`]; the member's own.
+    pub coupons: Vec<CouponId>,
+    /// The team to open or to join, in a group-buy campaign.
+    pub team: TeamChoice,
+    /// What a preview said is to be paid: if that is not so any more, the order is refused. No part of the body by which
+    /// a retry is known.
+    pub expected_pay_amount: Option<Money>,
+    /// The prices, where a trusted caller brings its own; then without coupons.
+    pub prices: Option<Box<BroughtPrices>>,
+}
+
+/// What a member wants of a campaign's teams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TeamChoice {
+    /// No team: for every other type of order.
+    #[default]
+    None,
+    /// To open one.
+    Open,
+    /// To join this one.
+    Join(TeamId),
 }
 
 impl SubmitOrder {
@@ -146,23 +172,54 @@ impl SubmitOrder {
                 .optional_bytes(self.external_no.as_deref().map(str::as_bytes))
                 .optional_bytes(self.ext.as_deref());
         }
+        // Later additions count only where they are given, so that the bodies of before keep their hashes.
+        if !self.coupons.is_empty() {
+            hash = hash.word(1).word(self.coupons.len() as u64);
+            for coupon in &self.coupons {
+                let [high, low] = coupon.words();
+                hash = hash.word(high).word(low);
+            }
+        }
+        match self.team {
+            TeamChoice::None => {}
+            TeamChoice::Open => hash = hash.word(2).word(0),
+            TeamChoice::Join(team) => hash = hash.word(2).word(1).word(team.0),
+        }
+        if let Some(prices) = &self.prices {
+            hash = hash.word(3).bytes(prices.source.as_bytes()).word(prices.freight.minor() as u64);
+            hash = hash.word(prices.pay_amount.minor() as u64).word(prices.lines.len() as u64);
+            for line in &prices.lines {
+                hash = hash.word(line.sku.0).word(line.unit_price.minor() as u64);
+                hash = hash.word(line.discount.minor() as u64);
+            }
+        }
         hash.finish()
+    }
+
+    /// Whether its price is that of its lines and nothing else, as far as the order itself says.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.coupons.is_empty() && self.prices.is_none()
     }
 
     /// Checks every bound, prices the lines and brings them into canonical form: lines of one SKU summed,
     /// ascending stock key (R2, R3).
     ///
-    /// `catalogue` calls its second argument with the current revision of a SKU, and answers `None` where there is
+    /// `activity` is the session or campaign that the order names, as it stands, if there is one. `catalogue` calls its second argument with the current revision of a SKU, and answers `None` where there is
     /// none.
     ///
     /// # Errors
     /// The first reject found; nothing has changed.
-    pub fn price<F>(&self, mut catalogue: F) -> Result<PricedOrder, Reject>
+    pub fn price<F>(
+        &self,
+        activity: Option<&Activity>,
+        now_ms: u64,
+        mut catalogue: F,
+    ) -> Result<PricedOrder, Reject>
     where
         F: FnMut(SkuId, &mut dyn FnMut(u32, &Sku) -> Result<Line, Reject>) -> Option<Result<Line, Reject>>,
     {
-        let strategy = self.order_type.strategy()?;
-        strategy.check_activity(self.activity_id)?;
+        let strategy = self.order_type.strategy();
+        strategy.check_activity(self.order_type, self.activity_id, activity, now_ms)?;
         self.check_bounds()?;
 
         let mut priced = |wanted: &OrderLine| -> Result<Line, Reject> {
@@ -170,7 +227,7 @@ impl SubmitOrder {
                 return Err(Reject::QuantityTooSmall { sku: wanted.sku_id });
             }
             let mut price_line = |revision: u32, sku: &Sku| {
-                let terms = strategy.terms(sku, self.activity_id)?;
+                let terms = strategy.terms(sku, activity)?;
                 Ok(Line {
                     key: terms.key,
                     quantity: wanted.quantity,
@@ -207,7 +264,8 @@ impl SubmitOrder {
         let pay_amount = lines.iter().try_fold(Money::ZERO, |sum, line| {
             line.price.checked_mul(line.quantity).and_then(|amount| sum.checked_add(amount))
         });
-        Ok(PricedOrder { lines, pay_amount: pay_amount.ok_or(Reject::AmountOverflow)? })
+        let pay_amount = pay_amount.ok_or(Reject::AmountOverflow)?;
+        Ok(PricedOrder { lines, pay_amount, terms: None })
     }
 
     fn check_bounds(&self) -> Result<(), Reject> {
@@ -266,6 +324,8 @@ pub struct PricedOrder {
     pub lines: Lines,
     /// What is to be paid.
     pub pay_amount: Money,
+    /// What the price rests on beside the lines, where it rests on more.
+    pub terms: Option<Box<OrderTerms>>,
 }
 
 /// Names an order: by its number, or by the shop's own.
@@ -363,6 +423,20 @@ pub enum StockChange {
     Relative(i64),
     /// Sets the total; what is reserved and sold stays, so the total can't go below that.
     Absolute(u64),
+    /// Sets what was available at a position: what was ordered, closed or adjusted since then stays so.
+    AvailableAt {
+        /// Units that were available, as somebody counted them.
+        available: u64,
+        /// Up to which position of the journal.
+        as_of: Position,
+    },
+    /// Moves available units to another stock key.
+    Transfer {
+        /// Which.
+        to: StockKey,
+        /// How many.
+        units: u64,
+    },
 }
 
 /// An operator's change of a stock key's total, applied once per id and key.

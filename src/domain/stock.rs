@@ -78,6 +78,8 @@ struct Parked<W> {
 #[derive(Clone, Debug)]
 pub struct HoldBook<W> {
     counters: StockCounters,
+    /// Available units that are kept back from sale.
+    safety: u64,
     parked: VecDeque<Parked<W>>,
 }
 
@@ -94,12 +96,22 @@ impl<W> HoldBook<W> {
     /// If the counters break R1.
     pub fn new(counters: StockCounters) -> Self {
         assert!(counters.balanced(), "R1: {counters:?} don't add up");
-        Self { counters, parked: VecDeque::new() }
+        Self { counters, safety: 0, parked: VecDeque::new() }
     }
 
     /// The counters as they stand.
     pub fn counters(&self) -> StockCounters {
         self.counters
+    }
+
+    /// Keeps so many available units back from sale, from now on.
+    pub fn keep_back(&mut self, units: u64) {
+        self.safety = units;
+    }
+
+    /// Available units that are for sale.
+    pub fn for_sale(&self) -> u64 {
+        self.counters.available.saturating_sub(self.safety)
     }
 
     /// How many requests are parked.
@@ -117,7 +129,7 @@ impl<W> HoldBook<W> {
     /// Granted only if nobody is waiting already; refused only if even all units that may come back would not do.
     pub fn hold(&mut self, waiter: W, quantity: u32, returning: u64) -> HoldAnswer {
         let quantity = u64::from(quantity);
-        if self.parked.is_empty() && quantity <= self.counters.available {
+        if self.parked.is_empty() && quantity <= self.for_sale() {
             self.grant(quantity);
             return HoldAnswer::Granted;
         }
@@ -135,7 +147,7 @@ impl<W> HoldBook<W> {
     pub fn resolve_parked(&mut self, returning: u64, mut answer: impl FnMut(W, bool)) {
         while let Some(first) = self.parked.front() {
             let quantity = first.quantity;
-            let granted = quantity <= self.counters.available;
+            let granted = quantity <= self.for_sale();
             if !granted && quantity <= self.within_reach(returning) {
                 return;
             }
@@ -178,35 +190,30 @@ impl<W> HoldBook<W> {
         Self::shift(&mut counters.sold, &mut counters.available, units);
     }
 
-    /// What `change` would add to the total (negative: take away), without doing it.
+    /// What `change` would add to the total (negative: take away), without doing it. What a count at an earlier position
+    /// comes to is no question of the counters as they are: its caller says so in `counted`.
     ///
     /// # Errors
     /// [`Reject::StockOverflow`] above [`STOCK_TOTAL_MAX`]; [`Reject::StockBelowZero`] where it would need more
     /// units than are available.
-    pub fn check_adjustment(&self, change: StockChange) -> Result<i64, Reject> {
-        let total = self.counters.total;
+    pub fn check_adjustment(&self, change: StockChange, counted: i64) -> Result<i64, Reject> {
+        let StockCounters { total, available, .. } = self.counters;
+        let total = i128::from(total);
         let target = match change {
-            StockChange::Absolute(target) => Some(target),
-            StockChange::Relative(delta) if delta >= 0 => total.checked_add(delta.unsigned_abs()),
-            StockChange::Relative(delta) => {
-                let needed = delta.unsigned_abs();
-                if needed > self.counters.available {
-                    return Err(Reject::StockBelowZero { needed, available: self.counters.available });
-                }
-                Some(total - needed)
-            }
+            StockChange::Absolute(target) => i128::from(target),
+            StockChange::Relative(delta) => total + i128::from(delta),
+            StockChange::AvailableAt { .. } => total + i128::from(counted),
+            StockChange::Transfer { units, .. } => total - i128::from(units),
         };
-        let target = target
-            .filter(|target| *target <= STOCK_TOTAL_MAX)
-            .ok_or(Reject::StockOverflow { total_max: STOCK_TOTAL_MAX })?;
-        if total.saturating_sub(target) > self.counters.available {
-            return Err(Reject::StockBelowZero {
-                needed: total - target,
-                available: self.counters.available,
-            });
+        if target > i128::from(STOCK_TOTAL_MAX) {
+            return Err(Reject::StockOverflow { total_max: STOCK_TOTAL_MAX });
         }
-        // Both are at most 2^40, so the difference fits.
-        Ok(target as i64 - total as i64)
+        let needed = u64::try_from((total - target).max(0)).unwrap_or(u64::MAX);
+        if needed > available {
+            return Err(Reject::StockBelowZero { needed, available });
+        }
+        // Nothing goes below zero or above 2^40 here, so the difference fits.
+        Ok((target - total) as i64)
     }
 
     /// Changes the total by a delta that [`HoldBook::check_adjustment`] allowed.
@@ -226,9 +233,28 @@ impl<W> HoldBook<W> {
         }
     }
 
+    /// Takes available units out: they go to another key.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn send(&mut self, units: u64) {
+        let Self { counters, .. } = self;
+        assert!(units <= counters.available, "R1: {units} units sent from {counters:?}");
+        counters.total -= units;
+        counters.available -= units;
+    }
+
+    /// Puts in units that come from another key.
+    pub fn receive(&mut self, units: u64) {
+        let Self { counters, .. } = self;
+        counters.total += units;
+        counters.available += units;
+    }
+
     /// Units that a request may still get without a new supply.
     fn within_reach(&self, returning: u64) -> u64 {
-        self.counters.available.saturating_add(self.counters.held).saturating_add(returning)
+        let all = self.counters.available.saturating_add(self.counters.held).saturating_add(returning);
+        all.saturating_sub(self.safety)
     }
 
     fn grant(&mut self, quantity: u64) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crossbeam::utils::CachePadded;
 
 use super::Inner;
+use super::pricing::as_activity;
 use crate::actors::order::submit::sticky_code;
 use crate::actors::order::{Admitted, Recall};
 use crate::actors::reply::SubmitReply;
@@ -44,6 +45,7 @@ pub(crate) struct Checked {
     request_hash: u64,
     auto_close_ms: u32,
     deadline_ms: Option<NonZeroU64>,
+    ends_at_ms: u64,
 }
 
 impl Checked {
@@ -57,8 +59,9 @@ impl Checked {
             pay_amount: self.priced.pay_amount,
             auto_close_ms: self.auto_close_ms,
             deadline_ms: self.deadline_ms,
+            ends_at_ms: self.ends_at_ms,
             order_type: order.order_type,
-            extra: OrderExtra::of_text(order.take_text()),
+            extra: OrderExtra { text: order.take_text(), terms: self.priced.terms },
             lines: self.priced.lines,
             reply,
         }
@@ -83,7 +86,13 @@ impl Inner {
     /// Checks a submission, prices it, and refuses it where that needs no actor.
     pub(crate) fn check_submission(&self, order: &SubmitOrder) -> Result<Passed, Reject> {
         let request_hash = self.shared.hasher.request(order.member_id, order.request_id);
-        let priced = match order.price(|sku, price| self.catalogue.price(sku, price)) {
+        let found = order.activity_id.and_then(|id| self.register.activity(id));
+        let activity = found.as_deref().and_then(as_activity);
+        // The clock is read only where it counts: an everyday order with no switch turned needs none.
+        let needs_clock = activity.is_some() || self.register.has_controls() || !order.is_plain();
+        let now_ms = if needs_clock { self.clock.now_ms() } else { 0 };
+        let priced = self.price(order, activity, now_ms);
+        let priced = match priced {
             Ok(priced) => priced,
             // What is invalid now may have been placed before the catalogue changed: then its retry gets the first
             // answer (R8).
@@ -98,8 +107,11 @@ impl Inner {
         }
         Ok(Passed::Place(Checked {
             body_hash: order.body_hash(),
-            auto_close_ms: self.settings.auto_close_ms[order.order_type as usize],
+            auto_close_ms: activity
+                .and_then(|activity| activity.auto_close_ms)
+                .unwrap_or(self.settings.auto_close_ms[order.order_type as usize]),
             deadline_ms: None,
+            ends_at_ms: activity.map_or(u64::MAX, |activity| activity.end_ms),
             priced,
             request_hash,
         }))
@@ -125,7 +137,14 @@ impl Inner {
         }
         // Zero is overdue like any other instant of the past.
         let deadline_ms = NonZeroU64::new(deadline_ms.max(1));
-        Ok(Passed::Place(Checked { priced, body_hash, request_hash, auto_close_ms: 1, deadline_ms }))
+        Ok(Passed::Place(Checked {
+            priced,
+            body_hash,
+            request_hash,
+            auto_close_ms: 1,
+            deadline_ms,
+            ends_at_ms: u64::MAX,
+        }))
     }
 
     /// Refuses a submission, unless its request may have entered before: then its order actor looks.
@@ -188,7 +207,7 @@ impl Inner {
     }
 
     /// Why no new order can be taken at this moment, if so.
-    fn bound_reached(&self) -> Option<Reject> {
+    pub(super) fn bound_reached(&self) -> Option<Reject> {
         if self.door.disk_is_low.load(Ordering::Relaxed) {
             Some(Reject::DiskReserve)
         } else if self.journal.is_full() {

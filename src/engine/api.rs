@@ -13,13 +13,15 @@ use crate::actors::order::{
     Action, CommandReply, CommandRequest, OrderItem, PayRequest, PaymentOutcome, Query,
 };
 use crate::actors::reply::{BatchReply, Receipt, Reply, SubmitReply};
-use crate::actors::stock::{Adjust, StockItem};
+use crate::actors::stock::StockItem;
 use crate::domain::catalogue::Sku;
 use crate::domain::ids::{MemberId, OrderNo, Position, SkuId, Slot, StockKey};
 use crate::domain::money::Money;
 use crate::domain::order::CloseReason;
 use crate::domain::reject::Reject;
-use crate::domain::request::{Caller, OrderRef, Payment, Shipment, StockAdjustment, SubmitOrder};
+use crate::domain::request::{
+    Caller, OrderRef, Payment, Shipment, StockAdjustment, StockChange, SubmitOrder,
+};
 use crate::domain::stock::{STOCK_TOTAL_MAX, StockCounters};
 use crate::runtime::inbox::Inbox;
 use crate::runtime::shutdown::GateState;
@@ -116,17 +118,18 @@ impl Engine {
         if self.inner.catalogue.current(key.sku, Position(u64::MAX)).is_none() {
             return Err(Reject::UnknownSku { sku: key.sku });
         }
-        if let crate::domain::request::StockChange::Absolute(total) = change
+        if let StockChange::Absolute(total) = change
             && total > STOCK_TOTAL_MAX
         {
             return Err(Reject::StockOverflow { total_max: STOCK_TOTAL_MAX });
         }
-        self.call(|inner, reply| {
-            let cell = inner.stock.get_or_create(key);
-            inner.stock.send(&cell, StockItem::Adjust(Box::new(Adjust { id, change, reply })));
-            Ok(())
-        })
-        .await
+        match change {
+            StockChange::Relative(_) | StockChange::Absolute(_) => self.adjust(id, key, change, 0).await,
+            StockChange::AvailableAt { available, as_of } => {
+                self.set_available_at(id, key, available, as_of).await
+            }
+            StockChange::Transfer { to, units } => self.transfer_stock(id, key, to, units).await,
+        }
     }
 
     /// Places an order: reserves every line or none, and answers once `OrderCreated` is durable.
@@ -497,8 +500,8 @@ impl Engine {
         self.read(|inner, reply| inner.stock.send(&cell, StockItem::Read(reply))).await
     }
 
-    /// A hash over everything that events have said so far about catalogue, stock, orders, limits and payments, at one
-    /// position. Replaying the journal up to that position gives the same hash, whatever the number of order actors
+    /// A hash over everything that events have said so far about catalogue, stock, orders, limits, payments and tasks, at
+    /// one position. Replaying the journal up to that position gives the same hash, whatever the number of order actors
     /// (R7). Reservations of order numbers stay out of it: every opening makes one.
     ///
     /// Takes time in proportion to the number of orders, during which order actors do nothing else: a tool for
@@ -617,6 +620,7 @@ impl Engine {
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         let inner = &self.inner;
         inner.gate.begin_drain();
+        inner.delay.drain();
         // Every command under way has a credit. A poisoned engine has let go of them, not answered them.
         tokio::select! {
             () = inner.credits.wait_idle() => {}
@@ -626,10 +630,14 @@ impl Engine {
         for actor in &inner.actors {
             let _ = actor.stop_and_wait(None, None).await;
         }
+        let _ = inner.activity_actor.stop_and_wait(None, None).await;
+        let _ = inner.delay.actor.stop_and_wait(None, None).await;
         let _ = inner.supervisor.stop_children_and_wait(None, None).await;
         let _ = inner.supervisor.stop_and_wait(None, None).await;
         // Nobody drains the inboxes any more: whoever still waits is let go.
         inner.orders.iter().for_each(|inbox| inbox.close_and_clear());
+        inner.activities.inbox.close_and_clear();
+        inner.delay.abandon();
         inner.stock.all().iter().for_each(|cell| cell.abandon());
         let tasks = std::mem::take(&mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
@@ -742,12 +750,17 @@ impl Engine {
         for inbox in &inner.orders {
             self.ask(inbox, |reply| Query::Flush { reply }).await?;
         }
-        let mut sum = inner.catalogue.state_hash();
+        let mut sum = inner.catalogue.state_hash().wrapping_add(inner.register.state_hash());
+        sum = sum.wrapping_add(inner.delay_hash().await?);
         // Orders first: what they have told the stock actors is then in the stock actors' inboxes, before the
         // question.
         for inbox in &inner.orders {
             let hash = self.ask(inbox, |reply| Query::Hash { reply }).await?;
             sum = sum.wrapping_add(hash);
+        }
+        // A transfer may be on its way from one key to another: once the first has answered, it is in the other's inbox.
+        for cell in inner.stock.all() {
+            self.read(|inner, reply| inner.stock.send(&cell, StockItem::Hash(reply))).await?;
         }
         for cell in inner.stock.all() {
             let hash = self.read(|inner, reply| inner.stock.send(&cell, StockItem::Hash(reply))).await?;
@@ -759,7 +772,7 @@ impl Engine {
 
 impl Inner {
     /// Whether questions are answered: also while draining, and after a failure for what is durable (R13).
-    fn check_readable(&self) -> Result<(), Reject> {
+    pub(super) fn check_readable(&self) -> Result<(), Reject> {
         match self.gate.state() {
             GateState::Open | GateState::Draining | GateState::Poisoned if !*self.ended.borrow() => Ok(()),
             _ => Err(Reject::Unavailable),
@@ -768,7 +781,7 @@ impl Inner {
 
     /// Looks at the gate again once the credits are taken: a shutdown either sees the credits and waits for them, or is
     /// seen here.
-    fn check_still_open(&self, credits: u64) -> Result<(), Reject> {
+    pub(super) fn check_still_open(&self, credits: u64) -> Result<(), Reject> {
         self.check_open().inspect_err(|_closed| self.credits.give_back(credits))
     }
 }

@@ -10,13 +10,16 @@ mod backup;
 mod catalogue;
 mod closing;
 mod config;
+mod delay;
 mod error;
 mod import;
 mod metrics;
 mod open;
 pub mod ops;
 mod payments;
+mod pricing;
 pub(crate) mod recovery;
+mod sales;
 mod shipping;
 pub(crate) mod store;
 mod subscription;
@@ -33,9 +36,11 @@ use ractor::ActorRef;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::actors::activity::shell::ActivityWorld;
 use crate::actors::order::OrderItem;
 use crate::actors::order::actor::OrderShared;
 use crate::actors::order::shell::{OrderBoard, OrderWorld, owner_of};
+use crate::actors::register::Register;
 use crate::actors::stock::registry::StockRegistry;
 use crate::domain::ids::Slot;
 use crate::journal::JournalHandle;
@@ -48,9 +53,11 @@ use crate::runtime::shutdown::Gate;
 pub use after_sale::{REFUNDS_PAGE_LEN_MAX, RefundFilter, RefundPage, RefundRequest};
 pub use backup::{BackupError, BackupReport};
 pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
+pub use delay::{DEAD_LETTERS_PAGE_MAX, DelayQueue, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX};
 pub use error::{OpenError, ShutdownError};
 pub use import::ImportReceipt;
 pub use metrics::{Health, Metrics};
+pub use pricing::Preview;
 pub use shipping::ShipPackage;
 pub use subscription::{EventStream, RecordedEvent, SubscribeError};
 pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, StateHash};
@@ -94,12 +101,16 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) credits: Arc<Credits>,
     pub(crate) catalogue: catalogue::Catalogue,
+    pub(crate) register: Arc<Register>,
+    pub(crate) activities: Arc<ActivityWorld>,
+    pub(crate) activity_actor: ActorRef<Bell>,
     pub(crate) stock: Arc<StockRegistry>,
     pub(crate) shared: Arc<OrderShared>,
     pub(crate) filter: RotatingFilter,
     pub(crate) orders: Vec<Arc<Inbox<OrderItem>>>,
     pub(crate) boards: Vec<Arc<OrderBoard>>,
     pub(crate) journal: JournalHandle,
+    pub(crate) delay: delay::DelayHandle,
     pub(crate) door: admission::Door,
     pub(crate) recovery: RecoveryReport,
     /// Size of the journal on the disk when it was last looked at, in bytes.
@@ -136,6 +147,8 @@ impl Drop for Inner {
         for actor in &self.actors {
             actor.stop(None);
         }
+        self.activity_actor.stop(None);
+        self.delay.actor.stop(None);
         if let Some(store) = &self.store {
             store.projector.stop(None);
         }

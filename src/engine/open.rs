@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crossbeam::channel::Receiver;
@@ -10,14 +10,17 @@ use ractor::{Actor, ActorCell, ActorRef};
 use tokio::sync::{oneshot, watch};
 
 use super::config::Config;
+use super::delay::DelayHandle;
 use super::recovery::{Makings, Recovered, Sources, recover};
 use super::store::{Projector, ProjectorWorld, Readers, ReadersWorld, StoreBoard, StoreHandle, warm};
 use super::{Engine, Inner, OpenError, RecoveryReport, Settings, ops, ticker};
+use crate::actors::activity::ActivityWork;
+use crate::actors::activity::shell::{ActivityShell, ActivityWorld};
 use crate::actors::external::ExternalIndex;
 use crate::actors::numbers::{LEASE_AHEAD_MS, NumberLease};
 use crate::actors::order::actor::{OrderActor, OrderSettings, OrderShared};
 use crate::actors::order::cold::{Load, StoreView};
-use crate::actors::order::shell::{OrderBoard, OrderShell, OrderWorld, owner_of};
+use crate::actors::order::shell::{NO_DEADLINE, OrderBoard, OrderShell, OrderWorld, owner_of};
 use crate::actors::order::slots::KeyHasher;
 use crate::actors::order::{AppliedPayment, OrderItem};
 use crate::actors::stock::registry::StockRegistry;
@@ -154,7 +157,8 @@ impl Engine {
         let gate = Arc::new(Gate::new());
         let journal = start_writer(&config, journal, &clock, &gate)?;
         let filter = RotatingFilter::new(config.request_filter_bits as u64);
-        let Recovered { mut orders, stock, catalogue, numbers_until_ms, events, .. } = recovered;
+        let Recovered { mut orders, stock, catalogue, register, tasks, numbers_until_ms, events, .. } =
+            recovered;
         let now_ms = clock.now_ms();
         let grace_ms = config.recovery_grace_ms;
         let prepare = move || {
@@ -186,6 +190,7 @@ impl Engine {
             clock: clock.clone(),
             gate: Arc::clone(&gate),
             credits: Arc::clone(&credits),
+            registry: Default::default(),
         }));
         let loads = view.as_ref().map(|_| Readers::channel());
         let world = Arc::new(OrderWorld {
@@ -198,6 +203,19 @@ impl Engine {
         });
         let boards: Vec<_> = orders.iter().map(|_| Arc::new(OrderBoard::new())).collect();
         let actors = spawn_order_actors(orders, &world, &boards, &supervisor.get_cell()).await?;
+
+        let register = Arc::new(register);
+        let activities = Arc::new(ActivityWorld {
+            inbox: Arc::new(Inbox::new()),
+            next_end_ms: AtomicU64::new(NO_DEADLINE),
+            register: Arc::clone(&register),
+            stock: Arc::clone(&registry),
+            journal: journal.clone(),
+            clock: clock.clone(),
+        });
+        let activity_actor = spawn_activity_actor(&activities, &supervisor.get_cell()).await?;
+        let around = (&journal, &clock, &credits);
+        let delay = DelayHandle::start(&config, tasks, around, supervisor.get_cell()).await?;
 
         let store = match (checkpointer, view, &loads) {
             (Some(checkpointer), Some(view), Some((_, loads))) => {
@@ -223,12 +241,16 @@ impl Engine {
             clock,
             credits,
             catalogue,
+            register,
+            activities,
+            activity_actor,
             stock: registry,
             shared,
             filter,
             orders: inboxes,
             boards,
             journal,
+            delay,
             door: Default::default(),
             recovery,
             journal_disk_bytes: Default::default(),
@@ -242,6 +264,7 @@ impl Engine {
         });
         reserve_first_numbers(&inner, numbers_until_ms).await?;
         resume_payments(&inner, unresolved);
+        resume_activities(&inner);
         ticker::look_at_disk(&inner);
         ticker::spawn(&inner);
         if control_socket {
@@ -388,6 +411,25 @@ async fn reserve_first_numbers(inner: &Arc<Inner>, numbers_until_ms: u64) -> Res
         return Err(poisoned());
     }
     Ok(())
+}
+
+async fn spawn_activity_actor(
+    world: &Arc<ActivityWorld>,
+    supervisor: &ActorCell,
+) -> Result<ActorRef<Bell>, OpenError> {
+    let shell = ActivityShell::new(Arc::clone(world));
+    let spawned = Actor::spawn_linked(None, shell, (), supervisor.clone()).await;
+    let (actor, _join) = spawned.map_err(|error| OpenError::Actor(error.to_string()))?;
+    world.inbox.bind(actor.clone());
+    Ok(actor)
+}
+
+/// Arms the timers of all activities, and completes the ends of those that are over.
+fn resume_activities(inner: &Inner) {
+    for activity in inner.register.activities() {
+        // The inbox is open: the engine has just been made.
+        let _ = inner.activities.inbox.push(ActivityWork::Look(activity.id));
+    }
 }
 
 /// Completes what was begun: payments that were recorded and not applied (R8).

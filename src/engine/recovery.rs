@@ -15,8 +15,11 @@ use super::catalogue::Catalogue;
 use crate::actors::order::actor::{OrderActor, OrderSettings, OrderShared};
 use crate::actors::order::replay::{ColdError, ReplayError, Replayed, StockDelta};
 use crate::actors::order::shell::owner_of;
+use crate::actors::register::Register;
 use crate::actors::stock::actor::{Adjusted, StockActor};
-use crate::domain::ids::{AdjustmentId, Position, SLOTS, Slot, StockKey};
+use crate::domain::ids::{AdjustmentId, MemberId, Position, SLOTS, Slot, StockKey};
+use crate::domain::stock::StockCounters;
+use crate::domain::task::TaskBook;
 use crate::journal::{Frame, JournalError, JournalRead, scan};
 use crate::projection::levels::StoreError;
 use crate::projection::store::{Head, StockEntry, StoreReader};
@@ -32,6 +35,10 @@ pub(crate) struct Recovered {
     pub(crate) stock: Vec<(StockKey, StockActor)>,
     /// The catalogue.
     pub(crate) catalogue: Catalogue,
+    /// What the shop has laid down.
+    pub(crate) register: Register,
+    /// The delay queue's tasks.
+    pub(crate) tasks: TaskBook,
     /// Exclusive end of the order numbers that were reserved.
     pub(crate) numbers_until_ms: u64,
     /// Time of the latest event, in ms since the Unix epoch.
@@ -63,6 +70,11 @@ pub(crate) struct Makings {
 }
 
 impl Makings {
+    /// All workers' books have one seed, so that they can be put together.
+    fn task_book(&self) -> TaskBook {
+        TaskBook::with_seed(self.shared.hasher.member(MemberId(u64::MAX)))
+    }
+
     fn actor(&self, index: usize) -> OrderActor {
         let owns = |slot| owner_of(slot, self.order_actors) == index;
         OrderActor::new(self.settings, Arc::clone(&self.shared), self.now_ms, owns)
@@ -120,7 +132,7 @@ pub(crate) fn recover_actor(
     index: usize,
     frames: impl IntoIterator<Item = Arc<Frame>>,
 ) -> Result<(OrderActor, Replayed), OpenError> {
-    let mut replayed = Replayed::default();
+    let mut replayed = Replayed { tasks: makings.task_book(), ..Replayed::default() };
     let mut actor = makings.actor(index);
     if let Some(store) = checkpoint.store {
         load(&mut actor, index, makings.order_actors, store, &checkpoint.head, &mut replayed)?;
@@ -178,7 +190,10 @@ fn load(
             }
         })?;
         store.load_elsewhere(slot, |member, key, used| actor.restore_elsewhere(member, key, used))?;
+        store.load_tasks(slot, |topic, task| replayed.tasks.restore(topic, task))?;
     }
+    let rest = store.task_rest()?;
+    replayed.tasks.restore_rest(rest.last_seq, rest.unfinished.0.into());
     store.load_unmatched(|refund| {
         if owner_of(refund.payment.slot(), order_actors) == index {
             actor.restore_unmatched(refund);
@@ -252,7 +267,8 @@ fn merge(
     let mut deltas: HashMap<StockKey, StockDelta> = HashMap::new();
     let mut adjustments: HashMap<StockKey, HashMap<AdjustmentId, Adjusted>> = HashMap::new();
     let mut outcomes = Vec::new();
-    let catalogue = Catalogue::default();
+    let mut tasks: Option<TaskBook> = None;
+    let (catalogue, register) = (Catalogue::default(), Register::default());
     let (mut numbers_until_ms, mut latest_at_ms, mut events) = (head.numbers_until_ms, head.latest_at_ms, 0);
     if let Some(store) = store {
         store.load_stock(|key, StockEntry { total, reserved, sold }| {
@@ -262,6 +278,7 @@ fn merge(
             adjustments.entry(key).or_default().insert(id, Adjusted { change });
         })?;
         store.load_skus(|revision, sku| catalogue.restore(revision, sku))?;
+        store.load_settings(|revision, setting| register.restore(revision, setting))?;
     }
     for (actor, replayed) in results {
         orders.push(actor);
@@ -277,20 +294,35 @@ fn merge(
         for (revision, sku) in replayed.skus {
             catalogue.restore(revision, sku);
         }
+        for (revision, setting) in replayed.settings {
+            register.restore(revision, setting);
+        }
         outcomes.extend(replayed.outcomes);
+        match &mut tasks {
+            Some(tasks) => tasks.absorb(replayed.tasks),
+            None => tasks = Some(replayed.tasks),
+        }
     }
     for (payment, result) in outcomes {
         orders[owner_of(payment.slot(), order_actors)].restore_outcome(payment, result);
     }
-    let stock = deltas
+    let mut stock = deltas
         .into_iter()
         .map(|(key, delta)| {
             let counters = delta.counters().ok_or(OpenError::Unbalanced { key })?;
             let adjustments = adjustments.remove(&key).unwrap_or_default();
             Ok((key, StockActor::new(key, counters, adjustments)))
         })
-        .collect::<Result<_, OpenError>>()?;
-    Ok(Recovered { orders, stock, catalogue, numbers_until_ms, latest_at_ms, events })
+        .collect::<Result<HashMap<_, _>, OpenError>>()?;
+    for (key, units) in register.safety_stocks() {
+        let empty = || StockActor::new(key, StockCounters::default(), HashMap::new());
+        stock.entry(key).or_insert_with(empty).keep_back(units);
+    }
+    let stock = stock.into_iter().collect();
+    let mut tasks = tasks.unwrap_or_default();
+    // Their task did not make it into the journal, and no other may take them.
+    tasks.drop_unfinished();
+    Ok(Recovered { orders, stock, catalogue, register, tasks, numbers_until_ms, latest_at_ms, events })
 }
 
 impl From<JournalError> for OpenError {

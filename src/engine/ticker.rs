@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Inner;
 use super::store::Call;
+use crate::actors::activity::ActivityWork;
 use crate::actors::numbers::{LEASE_AHEAD_MS, LEASE_RENEW_MS, NumberLease};
 use crate::actors::order::OrderItem;
 use crate::actors::stock::StockItem;
@@ -27,7 +28,8 @@ pub(super) fn spawn(inner: &Arc<Inner>) {
     let ticker = inner.clock.ticker(Duration::from_millis(inner.settings.tick_ms));
     let ticking = tokio::spawn(tick(Arc::downgrade(inner), ticker));
     let watching = tokio::spawn(watch_poison(Arc::downgrade(inner)));
-    inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend([ticking, watching]);
+    let alarm = inner.delay.spawn_alarm(&inner.clock);
+    inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend([ticking, watching, alarm]);
 }
 
 /// Appends a reservation of order numbers up to `until_ms`; they are given out once it is durable, and `done` is
@@ -60,6 +62,9 @@ async fn tick(engine: Weak<Inner>, mut ticker: Ticker) {
             if board.next_deadline_ms.load(Ordering::Acquire) <= now_ms {
                 let _ = inbox.push(OrderItem::Tick);
             }
+        }
+        if inner.activities.next_end_ms.load(Ordering::Acquire) <= now_ms {
+            let _ = inner.activities.inbox.push(ActivityWork::Tick);
         }
         advance_store(&inner, now_ms, &mut store_at_ms);
         housekeeping.run(&inner, now_ms);
@@ -184,4 +189,5 @@ async fn watch_poison(engine: Weak<Inner>) {
     for inbox in &inner.orders {
         let _ = inbox.push(OrderItem::Poisoned);
     }
+    inner.delay.drain();
 }

@@ -127,7 +127,7 @@ async fn order_types_and_activities_that_are_not_sold_are_refused() {
     let shop = stocked().await;
     let seckill = shop.submit(SubmitOrder { order_type: OrderType::Seckill, ..one(7, 1, 1) });
     let reject = refused(&shop, "seckill", seckill).await;
-    assert_eq!(reject, Reject::UnsupportedOrderType { order_type: OrderType::Seckill });
+    assert_eq!(reject, Reject::ActivityRequired { order_type: OrderType::Seckill });
     let activity = shop.submit(SubmitOrder { activity_id: Some(ActivityId(1)), ..one(7, 2, 1) });
     let reject = refused(&shop, "an activity", activity).await;
     assert_eq!(reject, Reject::UnexpectedActivity { order_type: OrderType::Normal });

@@ -258,6 +258,10 @@ pub(crate) fn assert_no_prefix_oversells(journal: &MemoryJournal) {
             };
             match &event {
                 Event::StockAdjusted { key, delta, .. } => counts.entry(*key).or_default().total += delta,
+                Event::StockTransferred { from, to, units, .. } => {
+                    counts.entry(*from).or_default().total -= *units as i64;
+                    counts.entry(*to).or_default().total += *units as i64;
+                }
                 Event::OrderCreated(created) => promise(&created.lines.units(), 1),
                 Event::OrderRevived { units, .. } => promise(units, 1),
                 Event::OrderClosed { units, .. } => promise(units, -1),

@@ -55,6 +55,9 @@ pub(crate) struct Admitted {
     /// Its deadline, in ms since the Unix epoch, where that is settled already: then it takes the place of
     /// `auto_close_ms`.
     pub(crate) deadline_ms: Option<NonZeroU64>,
+    /// The first instant at which its activity takes no orders any more, in ms since the Unix epoch; `u64::MAX` without
+    /// one.
+    pub(crate) ends_at_ms: u64,
     /// What kind of sale.
     pub(crate) order_type: OrderType,
     /// What is wanted.

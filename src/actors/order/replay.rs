@@ -16,7 +16,9 @@ use crate::domain::money::Money;
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::refund::{RefundState, UnmatchedRefund};
 use crate::domain::request::StockChange;
+use crate::domain::setting::Setting;
 use crate::domain::stock::StockCounters;
+use crate::domain::task::TaskBook;
 
 /// What replayed events add to one stock key. Sums don't depend on the order of their parts, so every worker keeps
 /// its own.
@@ -43,12 +45,16 @@ pub(crate) struct Replayed {
     pub(crate) outcomes: Vec<(PaymentId, PaymentResult)>,
     /// Catalogue revisions, in order.
     pub(crate) skus: Vec<(u32, Sku)>,
+    /// Settings, in order.
+    pub(crate) settings: Vec<(u32, Setting)>,
     /// Exclusive end of the reserved order numbers.
     pub(crate) numbers_until_ms: u64,
     /// Time of the latest event, in ms since the Unix epoch.
     pub(crate) latest_at_ms: u64,
     /// Purchase limits that the store has as of a later position than its checkpoint's.
     pub(crate) limits_ahead: HashMap<(MemberId, StockKey), Position>,
+    /// The delay queue's tasks, of topics in these slots.
+    pub(crate) tasks: TaskBook,
 }
 
 /// Reads a closed order from the store.
@@ -187,6 +193,20 @@ impl OrderActor {
             Event::LimitImported { member_id, key, used, .. } => {
                 self.restore_elsewhere(*member_id, *key, *used);
             }
+            Event::SettingPut { revision, setting, .. } => {
+                replayed.settings.push((*revision, Setting::clone(setting)));
+            }
+            Event::StockTransferred { transfer_id, from, to, units, .. } => {
+                // Bounded by what a key may hold, so the conversion can't fail.
+                let delta = i64::try_from(*units).unwrap_or(i64::MAX);
+                replayed.stock.entry(*from).or_default().total -= delta;
+                replayed.stock.entry(*to).or_default().total += delta;
+                if *transfer_id != AdjustmentId(0) {
+                    let change = StockChange::Transfer { to: *to, units: *units };
+                    replayed.adjustments.push((*from, *transfer_id, change));
+                }
+            }
+            Event::Task(event) => replayed.tasks.apply(event),
         }
         Ok(())
     }

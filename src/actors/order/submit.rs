@@ -177,6 +177,12 @@ impl OrderActor {
         if revives {
             return self.revive(index, now_ms, effects);
         }
+        if let Purpose::Submit { admitted, .. } = &self.collects.get_mut(index).purpose
+            && now_ms >= admitted.ends_at_ms
+        {
+            let reject = Reject::ActivityOver { activity: admitted.lines[0].key.activity };
+            return self.fail(index, reject, now_ms, effects);
+        }
         let Some(number) = self.next_number(index, now_ms) else {
             let reject = Reject::Overloaded { bound: "order_numbers", retry_after_ms: 100 };
             return self.fail(index, reject, now_ms, effects);

@@ -99,6 +99,7 @@ fn a_retry_whose_external_number_is_busy_gets_its_first_answer_from_the_store() 
         deadline_ms: None,
         order_type: OrderType::Normal,
         lines: lines(),
+        ends_at_ms: u64::MAX,
         extra: crate::domain::order::OrderExtra::of_text(text()),
         reply: SubmitReply::one(sender),
     };

@@ -132,6 +132,7 @@ impl Facts {
             Event::SkuPut { revision, sku, .. } => {
                 self.catalogue_hash = self.catalogue_hash.wrapping_add(sku.record_hash(*revision));
             }
+            Event::SettingPut { .. } | Event::StockTransferred { .. } => {}
             Event::StockAdjusted { key, adjustment_id, change, delta, .. } => {
                 self.stock.entry(*key).or_default().total += delta;
                 self.adjustments.insert((*key, *adjustment_id), *change);
@@ -214,6 +215,7 @@ impl Facts {
                 };
             }
             Event::LimitImported { .. } => unreachable!("nothing is imported into the simulated shop"),
+            Event::Task(_) => unreachable!("the simulated shop has no delay queue"),
         }
     }
 

@@ -150,7 +150,7 @@ impl Workload {
 
     /// The front door, and the way in.
     fn submit(&mut self, world: &mut World, mut order: SubmitOrder) {
-        let priced = order.price(|sku, price| {
+        let priced = order.price(None, 0, |sku, price| {
             let (revision, sku) = world.catalogue.get(&sku)?;
             Some(price(*revision, sku))
         });
@@ -231,6 +231,7 @@ impl Workload {
             auto_close_ms: world.temper.auto_close_ms,
             deadline_ms: None,
             order_type: order.order_type,
+            ends_at_ms: u64::MAX,
             extra: crate::domain::order::OrderExtra::of_text(order.take_text()),
             lines: priced.lines,
             reply,
@@ -361,7 +362,7 @@ impl Workload {
     fn send_adjustment(&self, world: &mut World, key: StockKey, id: AdjustmentId, change: StockChange) {
         let (reply, receiver) = oneshot::channel();
         world.asks.push(Ask::Adjust { key, id, change, reply: receiver });
-        world.stock_seat(key).push(StockItem::Adjust(Box::new(Adjust { id, change, reply })));
+        world.stock_seat(key).push(StockItem::Adjust(Box::new(Adjust { id, change, counted: 0, reply })));
     }
 
     fn read(&self, world: &mut World) {

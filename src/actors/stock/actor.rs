@@ -17,6 +17,8 @@ use crate::journal::EntryBuffer;
 pub(crate) struct StockEffects {
     /// Entries for the journal, to be appended before anything else.
     pub(crate) entries: EntryBuffer,
+    /// Units on their way to other keys: their return is announced there before the append, and they follow after it.
+    pub(crate) transfers: Vec<(StockKey, u64)>,
     /// Answers to holds: the holder and whether it got its units.
     pub(crate) held: Vec<(Holder, bool)>,
     /// Answers that depend on what the journal holds once `entries` is appended.
@@ -32,6 +34,8 @@ pub(crate) struct StockActor {
     key: StockKey,
     book: HoldBook<Holder>,
     adjustments: HashMap<AdjustmentId, Adjusted>,
+    /// Where units go that nobody needs here any more.
+    drain: Option<StockKey>,
 }
 
 /// An adjustment that was applied.
@@ -48,7 +52,12 @@ impl StockActor {
         counters: StockCounters,
         adjustments: HashMap<AdjustmentId, Adjusted>,
     ) -> Self {
-        Self { key, book: HoldBook::new(counters), adjustments }
+        Self { key, book: HoldBook::new(counters), adjustments, drain: None }
+    }
+
+    /// Keeps so many available units back from sale.
+    pub(crate) fn keep_back(&mut self, units: u64) {
+        self.book.keep_back(units);
     }
 
     /// Does one round of work. `gauge` is this key's; its `returning` is read here because the answer must hold at
@@ -75,6 +84,12 @@ impl StockActor {
                     returned += moves.release + moves.take_back;
                 }
                 StockItem::Adjust(adjust) => self.adjust(*adjust, now_ms, effects),
+                StockItem::Receive { units } => {
+                    self.book.receive(units);
+                    returned += units;
+                }
+                StockItem::Drain { to } => self.drain = Some(to),
+                StockItem::KeepBack { units } => self.book.keep_back(units),
                 StockItem::Read(reply) => {
                     effects.durable_answers.push(Answer::to(reply, Ok(self.book.counters())));
                 }
@@ -95,6 +110,32 @@ impl StockActor {
                 .resolve_parked(gauge.returning(), |holder, granted| effects.held.push((holder, granted)));
             self.publish(gauge);
         }
+        self.drain(now_ms, gauge, effects);
+    }
+
+    /// Sends what is available on its way, once the activity is over and nobody waits for it.
+    fn drain(&mut self, now_ms: u64, gauge: &Gauge, effects: &mut StockEffects) {
+        let Some(to) = self.drain else { return };
+        let units = self.book.counters().available;
+        if units == 0 || self.book.parked_len() > 0 {
+            return;
+        }
+        self.transfer(AdjustmentId(0), to, units, now_ms, effects);
+        self.publish(gauge);
+    }
+
+    fn transfer(
+        &mut self,
+        transfer_id: AdjustmentId,
+        to: StockKey,
+        units: u64,
+        now_ms: u64,
+        effects: &mut StockEffects,
+    ) {
+        let event = Event::StockTransferred { at_ms: now_ms, transfer_id, from: self.key, to, units };
+        self.book.send(units);
+        effects.entries.push(&[event]);
+        effects.transfers.push((to, units));
     }
 
     /// Whether the counters are all there is, so that they can be put to rest.
@@ -110,8 +151,8 @@ impl StockActor {
 
     /// Shows the counters at the front door.
     pub(crate) fn publish(&self, gauge: &Gauge) {
-        let StockCounters { available, held, .. } = self.book.counters();
-        gauge.publish(available + held + self.book.parked_len() as u64);
+        let open = self.book.for_sale() + self.book.counters().held;
+        gauge.publish(open + self.book.parked_len() as u64);
     }
 
     /// This key's part of the state hash.
@@ -137,20 +178,19 @@ impl StockActor {
     }
 
     fn adjust(&mut self, adjust: Adjust, now_ms: u64, effects: &mut StockEffects) {
-        let Adjust { id, change, reply } = adjust;
+        let Adjust { id, change, counted, reply } = adjust;
         let result = match self.adjustments.get(&id) {
             Some(done) if done.change == change => Ok(()),
             Some(_) => Err(Reject::AdjustmentIdReused),
-            None => self.book.check_adjustment(change).map(|delta| {
-                self.book.adjust(delta);
+            None => self.book.check_adjustment(change, counted).map(|delta| {
                 self.adjustments.insert(id, Adjusted { change });
-                effects.entries.push(&[Event::StockAdjusted {
-                    at_ms: now_ms,
-                    key: self.key,
-                    adjustment_id: id,
-                    change,
-                    delta,
-                }]);
+                if let StockChange::Transfer { to, units } = change {
+                    return self.transfer(id, to, units, now_ms, effects);
+                }
+                self.book.adjust(delta);
+                let key = self.key;
+                let event = Event::StockAdjusted { at_ms: now_ms, key, adjustment_id: id, change, delta };
+                effects.entries.push(&[event]);
             }),
         };
         let result = result.map(|()| self.book.counters());
@@ -224,7 +264,7 @@ mod tests {
         let (mut actor, gauge) = (actor(0), Gauge::default());
         let mut adjust = |change| {
             let (reply, mut answer) = tokio::sync::oneshot::channel();
-            let item = StockItem::Adjust(Box::new(Adjust { id: AdjustmentId(1), change, reply }));
+            let item = StockItem::Adjust(Box::new(Adjust { id: AdjustmentId(1), change, counted: 0, reply }));
             let mut effects = StockEffects::default();
             actor.on_batch(&mut vec![item], 0, &gauge, &mut effects);
             let events = effects.entries.event_count();

@@ -6,7 +6,7 @@ pub(crate) mod registry;
 pub(crate) mod shell;
 
 use crate::actors::reply::Reply;
-use crate::domain::ids::AdjustmentId;
+use crate::domain::ids::{AdjustmentId, StockKey};
 use crate::domain::request::StockChange;
 use crate::domain::stock::StockCounters;
 
@@ -55,6 +55,21 @@ pub(crate) enum StockItem {
     Move(Moves),
     /// Changes the total.
     Adjust(Box<Adjust>),
+    /// Units come from another key: its transfer stands in the journal.
+    Receive {
+        /// How many.
+        units: u64,
+    },
+    /// The activity that this stock is for is over: what is available here, and what comes back, goes there.
+    Drain {
+        /// Where to.
+        to: StockKey,
+    },
+    /// So many available units are kept back from sale.
+    KeepBack {
+        /// How many.
+        units: u64,
+    },
     /// Asks for the counters.
     Read(Reply<StockCounters>),
     /// Asks for the key's part of the state hash.
@@ -73,6 +88,8 @@ pub(crate) struct Adjust {
     pub(crate) id: AdjustmentId,
     /// By how much.
     pub(crate) change: StockChange,
+    /// What a [`StockChange::AvailableAt`] comes to.
+    pub(crate) counted: i64,
     /// Where the counters afterwards go.
     pub(crate) reply: Reply<StockCounters>,
 }

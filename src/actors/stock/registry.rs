@@ -49,7 +49,8 @@ impl StockRegistry {
     }
 
     /// Sets what every stock actor needs around it; once, before the first activation.
-    pub(crate) fn connect(&self, world: Arc<StockWorld>) {
+    pub(crate) fn connect(self: &Arc<Self>, world: Arc<StockWorld>) {
+        let _ = world.registry.set(Arc::downgrade(self));
         let first = self.world.set(world).is_ok();
         debug_assert!(first, "a registry is connected once");
     }

@@ -1,12 +1,12 @@
 //! The ractor shell of a stock actor.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::StockItem;
 use super::actor::{StockActor, StockEffects};
-use super::registry::StockCell;
+use super::registry::{StockCell, StockRegistry};
 use crate::actors::order::{HoldResult, OrderItem};
 use crate::actors::reply::Answer;
 use crate::journal::JournalHandle;
@@ -30,6 +30,8 @@ pub(crate) struct StockWorld {
     pub(crate) gate: Arc<Gate>,
     /// Credits of the commands whose answers are sent here.
     pub(crate) credits: Arc<Credits>,
+    /// The other stock keys, where transfers go.
+    pub(crate) registry: OnceLock<Weak<StockRegistry>>,
 }
 
 /// The ractor actor around a [`StockActor`].
@@ -53,9 +55,30 @@ impl StockShell {
         Self { cell, inbox, world }
     }
 
+    fn registry(&self) -> Option<Arc<StockRegistry>> {
+        self.world.registry.get().and_then(Weak::upgrade)
+    }
+
+    /// Shows units that are about to leave for other keys as on their way there, so that nobody is told "sold out"
+    /// there for want of them (R3).
+    fn announce_transfers(&self, effects: &mut StockEffects) -> Vec<(Arc<StockCell>, u64)> {
+        if effects.transfers.is_empty() {
+            return Vec::new();
+        }
+        // Without a registry the engine is gone, and the journal with it.
+        let Some(registry) = self.registry() else { return Vec::new() };
+        let announce = |(key, units)| {
+            let cell = registry.get_or_create(key);
+            cell.gauge.start_return(units);
+            (cell, units)
+        };
+        effects.transfers.drain(..).map(announce).collect()
+    }
+
     /// Appends, then performs (R5).
     fn perform(&self, state: &mut StockState) {
         let StockState { effects, held, .. } = state;
+        let transfers = self.announce_transfers(effects);
         if effects.entries.is_empty() && self.world.journal.acknowledged() >= self.world.journal.appended() {
             // Everything that could be shown is acknowledgeable already.
             effects.answers.append(&mut effects.durable_answers);
@@ -68,6 +91,11 @@ impl StockShell {
             if self.world.journal.append(&mut effects.entries, Some(acknowledge)).is_err() {
                 let StockEffects { answers, .. } = std::mem::take(effects);
                 return send_all(answers, &self.world.credits);
+            }
+        }
+        for (cell, units) in transfers {
+            if let Some(registry) = self.registry() {
+                registry.send(&cell, StockItem::Receive { units });
             }
         }
         for (holder, granted) in effects.held.drain(..) {

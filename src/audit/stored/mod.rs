@@ -23,7 +23,9 @@ use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId, Slot
 use crate::domain::order::{Order, OrderStatus, PaymentResult, SettledPayment, payment_hash};
 use crate::domain::refund::{RefundState, UnmatchedRefund};
 use crate::domain::request::StockChange;
-use crate::projection::store::{Contents, Head, Record, Shelf, StockEntry, StoreError};
+use crate::projection::store::{
+    Contents, Head, Record, Shelf, StockEntry, StoreError, TaskRecord, TaskRest, TaskStand,
+};
 
 pub(super) use ahead::Ahead;
 use ahead::LimitAhead;
@@ -107,6 +109,9 @@ struct StoreAudit {
     /// Outcomes that orders tell of, and whether the payment was seen.
     outcomes: HashMap<PaymentId, (SettledPayment, bool)>,
     limits_seen: HashSet<(MemberId, KeyIndex)>,
+    /// Where tasks stand, by sequence number, that have not been read yet.
+    stands: HashMap<u64, TaskStand>,
+    task_rest: TaskRest,
 }
 
 impl StoreAudit {
@@ -127,6 +132,8 @@ impl StoreAudit {
             unnamed: HashMap::new(),
             outcomes: HashMap::new(),
             limits_seen: HashSet::new(),
+            stands: HashMap::new(),
+            task_rest: TaskRest::default(),
         }
     }
 
@@ -138,6 +145,12 @@ impl StoreAudit {
             Record::Sku { id, revision, sku } => {
                 findings.check(sku.id == id, Rule::Store, || format!("sku {} is stored as sku {id}", sku.id));
                 self.auditor.catalogue.put(&sku, revision, findings);
+            }
+            Record::Setting { key, revision, setting } => {
+                findings.check(setting.key().to_bytes()[..] == key[..], Rule::Store, || {
+                    format!("a setting is stored under the key {key:02x?}, which is not its own")
+                });
+                self.auditor.settings.know(&setting, revision);
             }
             Record::Stock { key, entry } => {
                 self.tally.stock_keys += 1;
@@ -152,7 +165,10 @@ impl StoreAudit {
                 let sum = self.adjusted.entry(key).or_insert(Some(0));
                 *sum = match change {
                     StockChange::Relative(delta) => sum.map(|sum| sum + i128::from(delta)),
-                    StockChange::Absolute(_) => None,
+                    // What they came to, or what else came or went, the table doesn't say.
+                    StockChange::Absolute(_)
+                    | StockChange::AvailableAt { .. }
+                    | StockChange::Transfer { .. } => None,
                 };
             }
             Record::Order { shelf, slot, order_no, order } => self.order(shelf, slot, order_no, &order),
@@ -164,6 +180,14 @@ impl StoreAudit {
                 self.check_slot(slot, Slot::of_member(member), &format_args!("a limit of member {member}"));
                 self.limit(LimitAhead { as_of, member, key, used });
             }
+            Record::Task { slot, hash, seq, task } => self.task(slot, hash, seq, *task),
+            Record::TaskStand { seq, stand } => {
+                let other = self.stands.insert(seq, stand);
+                findings.check(other.is_none(), Rule::Store, || {
+                    format!("where the task of number {seq} stands is stored twice")
+                });
+            }
+            Record::TaskRest(rest) => self.task_rest = rest,
         }
     }
 
@@ -197,8 +221,9 @@ impl StoreAudit {
             }
         }
         check_lines(order_no, order.pay_amount, &order.lines, order.terms(), findings);
+        let brings_prices = order.terms().is_some_and(|terms| terms.price_source.is_some());
         for line in order.lines.iter() {
-            catalogue.check_line(line, order.order_type, findings);
+            catalogue.check_line(line, order.order_type, brings_prices, findings);
         }
         let lines = LineRecords::from_lines(order.lines.iter().map(|line| LineRecord {
             key: stock.index_of(line.key),
@@ -337,8 +362,31 @@ impl StoreAudit {
         }
     }
 
+    fn task(&mut self, slot: u16, hash: u128, seq: u64, task: TaskRecord) {
+        self.tally.tasks += 1;
+        let topic = task.topic.clone();
+        self.check_slot(slot, topic.slot(), &format_args!("a task of topic {topic}"));
+        let stand = self.stands.remove(&seq);
+        let Auditor { findings, tasks, .. } = &mut self.auditor;
+        findings.check(topic.hash() == hash, Rule::Store, || {
+            format!("task {} of topic {topic} is stored under another topic", task.id)
+        });
+        tasks.know(&topic, &task.view(seq, stand), findings);
+    }
+
+    fn finish_tasks(&mut self) {
+        let Auditor { findings, tasks, .. } = &mut self.auditor;
+        for seq in self.stands.keys() {
+            findings.add(Rule::Store, || {
+                format!("it is stored where the task of number {seq} stands, which is not stored")
+            });
+        }
+        tasks.know_rest(self.task_rest.last_seq, &self.task_rest.unfinished.0, findings);
+    }
+
     fn finish(mut self, payment_window_ms: u64) -> Stored {
         self.auditor.findings.at(self.head.position);
+        self.finish_tasks();
         self.finish_stock();
         self.finish_payments(payment_window_ms);
         let Auditor { findings, stock, limits, orders, .. } = &mut self.auditor;

@@ -153,6 +153,15 @@ fn print_table(report: &AuditReport, pace: &Pace) -> io::Result<()> {
         ("payments without outcome yet", report.payments_unresolved),
         ("payments for no order", report.payments_unmatched),
         ("refunds required", report.refunds_required),
+        ("tasks pushed", report.tasks.pushed),
+        ("  pending, in all topics", report.tasks.pending),
+        ("  reserved", report.tasks.reserved),
+        ("  dead letters", report.tasks.dead_letters),
+        ("  popped", report.tasks.popped),
+        ("  acknowledged", report.tasks.acked),
+        ("  removed", report.tasks.removed),
+        ("  expired", report.tasks.expired),
+        ("  discarded", report.tasks.discarded),
         ("refunds applied for", report.refunds_applied),
         ("refunds finished", report.refunds_finished),
     ];
@@ -210,6 +219,7 @@ fn print_store(out: &mut impl Write, store: &StoreTally, records_per_s: u64) -> 
         ("refunds of payments for no order", store.refunds_unmatched),
         ("purchase limits in use", store.limits),
         ("stock keys", store.stock_keys),
+        ("tasks", store.tasks),
     ];
     for (name, count) in rows {
         writeln!(out, "{name:<34} {count:>14}")?;

@@ -45,8 +45,10 @@ impl Order {
             | Event::OrderCreated(_)
             | Event::PaymentReceived { .. }
             | Event::LimitImported { .. }
-            | Event::PaymentUnmatched { .. }
-            | Event::UnmatchedRefund { .. } => return,
+            | Event::SettingPut { .. }
+            | Event::StockTransferred { .. }
+            | Event::Task(_) => return,
+            Event::PaymentUnmatched { .. } | Event::UnmatchedRefund { .. } => return,
         }
         self.version += 1;
         self.last_position = position;

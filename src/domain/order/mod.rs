@@ -38,7 +38,7 @@ pub use price::PRICE_CHANGES_MAX;
 pub use refunds::RefundCommand;
 pub(crate) use shipping::FLAG_MAX;
 pub use status::{CloseReason, OrderStatus, RefundReason};
-pub use terms::{CouponUse, OrderTerms};
+pub use terms::{OrderTerms, SpentCoupon};
 pub use text::OrderText;
 
 /// Payments and refunds of one order from which on a further payment is refused, before its money is recorded. Payments

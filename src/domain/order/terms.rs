@@ -8,7 +8,7 @@ use crate::domain::money::Money;
 
 /// A coupon that an order uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CouponUse {
+pub struct SpentCoupon {
     /// Which.
     pub coupon: CouponId,
     /// Its definition.
@@ -36,7 +36,7 @@ pub struct OrderTerms {
     /// empty where it has changed nothing.
     pub adjustments: Vec<Money>,
     /// The coupons in use.
-    pub coupons: Vec<CouponUse>,
+    pub coupons: Vec<SpentCoupon>,
     /// Who made the prices, where they were brought along by a trusted caller.
     pub price_source: Option<Box<str>>,
 }
@@ -57,8 +57,8 @@ impl OrderTerms {
         }
         for coupon in &self.coupons {
             hash = hash
-                .word((coupon.coupon.0 >> 64) as u64)
-                .word(coupon.coupon.0 as u64)
+                .word(coupon.coupon.words()[0])
+                .word(coupon.coupon.words()[1])
                 .word(coupon.terms.0)
                 .word(coupon.amount.minor() as u64)
                 .word(coupon.valid_until_ms);

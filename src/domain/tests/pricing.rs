@@ -34,7 +34,7 @@ fn sku(id: SkuId) -> Option<Sku> {
 }
 
 fn price(order: &SubmitOrder) -> Result<PricedOrder, Reject> {
-    order.price(|id, price_line| sku(id).map(|sku| price_line(id.0 as u32 + 1, &sku)))
+    order.price(None, 0, |id, price_line| sku(id).map(|sku| price_line(id.0 as u32 + 1, &sku)))
 }
 
 fn order(lines: &[(u64, u32)]) -> SubmitOrder {
@@ -104,7 +104,7 @@ fn types_and_activities_that_are_not_sold_are_refused() {
     let one = order(&[(1, 1)]);
     for order_type in [OrderType::Seckill, OrderType::GroupBuy] {
         let order = SubmitOrder { order_type, ..one.clone() };
-        assert_eq!(price(&order), Err(Reject::UnsupportedOrderType { order_type }));
+        assert_eq!(price(&order), Err(Reject::ActivityRequired { order_type }));
     }
     let with_activity = SubmitOrder { activity_id: Some(ActivityId(1)), ..one };
     assert_eq!(price(&with_activity), Err(Reject::UnexpectedActivity { order_type: OrderType::Normal }));

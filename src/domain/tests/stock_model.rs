@@ -298,10 +298,12 @@ impl Simulation {
         let target = match change {
             StockChange::Absolute(target) => i128::from(target),
             StockChange::Relative(delta) => i128::from(oracle.total) + i128::from(delta),
+            StockChange::AvailableAt { .. } => i128::from(oracle.total),
+            StockChange::Transfer { units, .. } => i128::from(oracle.total) - i128::from(units),
         };
         // The oracle allows what leaves everything that is held, reserved or sold in place.
         let least = i128::from(oracle.total - oracle.available());
-        match book.check_adjustment(change) {
+        match book.check_adjustment(change, 0) {
             Ok(delta) => {
                 assert!((least..=i128::from(STOCK_TOTAL_MAX)).contains(&target));
                 assert_eq!(i128::from(oracle.total) + i128::from(delta), target);

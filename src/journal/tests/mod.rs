@@ -9,16 +9,19 @@ mod writer;
 
 use std::sync::Arc;
 
+use crate::domain::activity::{Activity, ActivityItem, ActivityKind, TeamTerms};
 use crate::domain::catalogue::Sku;
 use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
 use crate::domain::ids::{
-    ActivityId, AdjustmentId, ImportId, LocationId, MemberId, OrderNo, PaymentId, Pool, Position, ProductId,
-    RequestId, SkuId, Slot, StockKey,
+    ActivityId, AdjustmentId, CouponId, CouponTermsId, ImportId, LocationId, MemberId, OrderNo, PaymentId,
+    Pool, Position, ProductId, RequestId, SkuId, Slot, StockKey, TeamId,
 };
 use crate::domain::money::Money;
-use crate::domain::order::{CloseReason, Line, Lines, OrderText, RefundReason};
+use crate::domain::order::{CloseReason, Line, Lines, OrderTerms, OrderText, RefundReason, SpentCoupon};
 use crate::domain::order_type::OrderType;
 use crate::domain::request::{Personal, Shipment, StockChange};
+use crate::domain::setting::{Origin, SaleControl, Setting};
+use crate::domain::task::{Bytes, DeadCause, PushedTask, TaskBody, TaskEvent, TaskId, TaskRef, TopicName};
 
 use super::*;
 
@@ -144,6 +147,93 @@ fn one_of_each() -> Vec<Event> {
             used: 3,
             import_id: ImportId(1 << 100),
         },
+        Event::SettingPut {
+            at_ms: AT_MS,
+            revision: 2,
+            setting: Box::new(Setting::Activity(Activity {
+                id: ActivityId(9),
+                kind: ActivityKind::GroupBuy,
+                title: "茶".into(),
+                start_ms: AT_MS,
+                end_ms: AT_MS + 1,
+                items: vec![ActivityItem {
+                    sku_id: SkuId(1001),
+                    price: Money::from_minor(99),
+                    limit_per_member: 1,
+                }],
+                team: Some(TeamTerms { size: 3, time_limit_ms: 60_000 }),
+                auto_close_ms: Some(1_000),
+                ended_at_ms: None,
+            })),
+            origin: Some(Box::new(Origin { operator: "wang".into(), reason: "new".into() })),
+        },
+        Event::SettingPut {
+            at_ms: AT_MS,
+            revision: 1,
+            setting: Box::new(Setting::Control(SaleControl::SafetyStock { key, units: 300 })),
+            origin: None,
+        },
+        Event::StockTransferred {
+            at_ms: AT_MS,
+            transfer_id: AdjustmentId(1 << 100),
+            from: StockKey::normal(SkuId(1001)),
+            to: key,
+            units: 5,
+        },
+        created(OrderCreated {
+            extra: crate::domain::order::OrderExtra {
+                text: None,
+                terms: Some(Box::new(OrderTerms {
+                    activity_id: ActivityId(9),
+                    team_id: TeamId(8),
+                    freight: Money::from_minor(800),
+                    discounts: vec![Money::from_minor(100)],
+                    adjustments: vec![Money::from_minor(-50)],
+                    coupons: vec![SpentCoupon {
+                        coupon: CouponId::new(1 << 100),
+                        terms: CouponTermsId(7),
+                        amount: Money::from_minor(100),
+                        valid_until_ms: AT_MS,
+                    }],
+                    price_source: Some("erp".into()),
+                })),
+            },
+            ..one_line_order()
+        }),
+    ]
+    .into_iter()
+    .chain(task_events().into_iter().map(|event| Event::Task(Box::new(event))))
+    .collect()
+}
+
+/// One of every event of tasks.
+fn task_events() -> Vec<TaskEvent> {
+    let topic = || TopicName::new("mails").unwrap();
+    let task = || TaskRef { seq: 300, id: TaskId::new("order-7").unwrap() };
+    let (at_ms, due_ms, until_ms) = (AT_MS, AT_MS + 1, AT_MS + 2);
+    let pushed =
+        |attempts_max, body| PushedTask { task: task(), due_ms, ready_ttl_ms: 9, attempts_max, body };
+    vec![
+        TaskEvent::BodyPart { topic: topic(), at_ms, index: 1, bytes: Bytes(b"xyz".as_slice().into()) },
+        TaskEvent::Pushed {
+            topic: topic(),
+            at_ms,
+            tasks: vec![
+                pushed(16, TaskBody::Inline(Bytes(b"xyz".as_slice().into()))),
+                pushed(1, TaskBody::Parts(65_536)),
+            ],
+        },
+        TaskEvent::Popped { topic: topic(), at_ms, tasks: vec![task()] },
+        TaskEvent::Removed { topic: topic(), at_ms, task: task() },
+        TaskEvent::Rescheduled { topic: topic(), at_ms, task: task(), due_ms },
+        TaskEvent::Reserved { topic: topic(), at_ms, until_ms, tasks: vec![task()] },
+        TaskEvent::Acked { topic: topic(), at_ms, task: task() },
+        TaskEvent::Nacked { topic: topic(), at_ms, task: task(), due_ms },
+        TaskEvent::Lapsed { topic: topic(), at_ms, task: task() },
+        TaskEvent::DeadLettered { topic: topic(), at_ms, task: task(), cause: DeadCause::Lapsed },
+        TaskEvent::Expired { topic: topic(), at_ms, tasks: vec![task()] },
+        TaskEvent::Requeued { topic: topic(), at_ms, task: task(), due_ms },
+        TaskEvent::Discarded { topic: topic(), at_ms, task: task() },
     ]
 }
 

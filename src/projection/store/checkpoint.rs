@@ -8,12 +8,16 @@ use super::archive::Archive;
 use super::head::{Head, PendingPayment};
 use super::reader::{StockEntry, StoreReader};
 use super::tables;
+use super::tasks::TaskWriter;
 use crate::domain::event::{Event, StockUnits};
 use crate::domain::hash::hash128;
-use crate::domain::ids::{MemberId, ORDER_NO_EPOCH_MS, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
+use crate::domain::ids::{
+    AdjustmentId, MemberId, ORDER_NO_EPOCH_MS, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey,
+};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, PaymentResult, SettledPayment, payment_hash};
 use crate::domain::refund::{RefundState, UnmatchedRefund};
+use crate::domain::request::StockChange;
 use crate::journal::{Frame, decode_record, encode_record};
 use crate::projection::levels::{
     CommitReport, Levels, LevelsOptions, MergeReport, PageStore, StoreError, TableId,
@@ -37,6 +41,7 @@ pub(crate) struct Checkpointer {
     stock: HashMap<StockKey, StockEntry>,
     changed_stock: HashSet<StockKey>,
     pending: HashMap<PaymentId, (OrderNo, Money)>,
+    tasks: TaskWriter,
     /// Refunds of unmatched payments that are taken in and not committed.
     changed_unmatched: HashMap<PaymentId, UnmatchedRefund>,
     value: Vec<u8>,
@@ -76,6 +81,7 @@ impl Checkpointer {
             head,
             stock,
             changed_stock: HashSet::new(),
+            tasks: TaskWriter::open(&reader)?,
             changed_unmatched: HashMap::new(),
             value: Vec::new(),
             expire_payments_before_ms: 0,
@@ -173,6 +179,7 @@ impl Checkpointer {
             encode_record(&entry, &mut self.value);
             self.levels.put(tables::STOCK, &tables::stock_key(&key), &self.value);
         }
+        self.tasks.commit(&mut self.levels);
         self.changed_unmatched.clear();
         let head = &mut self.head;
         head.position = taken.up_to;
@@ -344,6 +351,23 @@ impl Checkpointer {
                     self.levels.put(tables::ELSEWHERE, &key, &self.value);
                 }
             }
+            Event::SettingPut { revision, setting, .. } => {
+                self.value.clear();
+                encode_record(&(*revision, setting.as_ref()), &mut self.value);
+                self.levels.put(tables::SETTINGS, &setting.key().to_bytes(), &self.value);
+            }
+            Event::StockTransferred { transfer_id, from, to, units, .. } => {
+                let delta = i64::try_from(*units).unwrap_or(i64::MAX);
+                self.stock_of(from).total -= delta;
+                self.stock_of(to).total += delta;
+                if *transfer_id != AdjustmentId(0) {
+                    self.value.clear();
+                    encode_record(&StockChange::Transfer { to: *to, units: *units }, &mut self.value);
+                    let key = tables::adjustment_key(from, *transfer_id);
+                    self.levels.put(tables::ADJUSTMENTS, &key, &self.value);
+                }
+            }
+            Event::Task(event) => self.tasks.take(event, &mut self.levels),
             Event::PaymentStarted { .. } | Event::OrderShipped { .. } | Event::OrderReceived { .. } => {}
         }
         Ok(())

@@ -14,11 +14,13 @@ use super::reader::StockEntry;
 #[cfg(test)]
 use super::reader::StoreReader;
 use super::tables;
+use super::tasks::{TaskRecord, TaskRest, TaskStand};
 use crate::domain::catalogue::Sku;
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey};
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
+use crate::domain::setting::Setting;
 use crate::journal::decode_record;
 use crate::projection::levels::{Levels, LevelsOptions, SledPages, Snapshot, StoreError, TableId, TableSpec};
 
@@ -98,6 +100,15 @@ pub(crate) enum Record {
         /// What became of it.
         settled: SettledPayment,
     },
+    /// Something that the shop has laid down.
+    Setting {
+        /// The key's bytes.
+        key: Vec<u8>,
+        /// Its revision.
+        revision: u32,
+        /// The setting.
+        setting: Box<Setting>,
+    },
     /// A refund of a payment that is for no order.
     Unmatched {
         /// The payment in its key.
@@ -118,10 +129,31 @@ pub(crate) enum Record {
         /// It includes everything up to here.
         as_of: Position,
     },
+    /// A task of the delay queue as it was pushed.
+    Task {
+        /// The slot in its key.
+        slot: u16,
+        /// The topic's hash in its key.
+        hash: u128,
+        /// The sequence number in its key.
+        seq: u64,
+        /// The task.
+        task: Box<TaskRecord>,
+    },
+    /// Where a task stands, if not as it was pushed.
+    TaskStand {
+        /// The sequence number in its key.
+        seq: u64,
+        /// Where.
+        stand: TaskStand,
+    },
+    /// What the delay queue has beside its tasks.
+    TaskRest(TaskRest),
 }
 
 /// In which order the tables are read: what others refer to comes first.
-const ORDER: [TableId; 10] = [
+const ORDER: [TableId; 13] = [
+    tables::SETTINGS,
     tables::SKUS,
     tables::STOCK,
     tables::ADJUSTMENTS,
@@ -132,6 +164,8 @@ const ORDER: [TableId; 10] = [
     tables::UNMATCHED,
     tables::PAYMENTS,
     tables::LIMITS,
+    tables::TASK_STANDS,
+    tables::TASKS,
 ];
 
 /// One checkpoint, as a whole.
@@ -171,8 +205,9 @@ impl Contents {
         self.snapshot.stats().iter().map(|table| table.bytes).sum()
     }
 
-    /// Calls `each` with every record, table by table: catalogue, stock, adjustments, open orders, closed orders, those
-    /// in cold files, entries by member, entries by external number, refunds of unmatched payments, payments, limits; each table by ascending key. Reads and checks
+    /// Calls `each` with every record, table by table: settings, catalogue, stock, adjustments, open orders, closed
+    /// orders, those in cold files, entries by member, entries by external number, refunds of unmatched payments,
+    /// payments, limits, where tasks stand, tasks; each table by ascending key. Reads and checks
     /// every page of every table.
     ///
     /// # Errors
@@ -258,6 +293,21 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
         tables::PAYMENTS => Record::Payment {
             payment: tables::payment_of_key(key).ok_or_else(malformed)?,
             settled: decode(name, value)?,
+        },
+        tables::SETTINGS => {
+            let (revision, setting) = decode(name, value)?;
+            Record::Setting { key: key.to_vec(), revision, setting: Box::new(setting) }
+        }
+        tables::TASK_STANDS => Record::TaskStand {
+            seq: tables::seq_of_task_key(key).ok_or_else(malformed)?,
+            stand: decode(name, value)?,
+        },
+        tables::TASKS if key == tables::TASK_REST_KEY => Record::TaskRest(decode(name, value)?),
+        tables::TASKS => Record::Task {
+            slot: slot().ok_or_else(malformed)?,
+            hash: tables::topic_of_task_key(key).ok_or_else(malformed)?,
+            seq: tables::seq_of_task_key(key).ok_or_else(malformed)?,
+            task: Box::new(decode(name, value)?),
         },
         _ => {
             let (member, stock) = tables::limit_of_key(key).ok_or_else(malformed)?;

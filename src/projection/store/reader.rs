@@ -12,6 +12,7 @@ use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, R
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
+use crate::domain::setting::Setting;
 use crate::journal::decode_record;
 use crate::projection::levels::{LevelsReader, Snapshot, StoreError, TableId};
 
@@ -89,6 +90,15 @@ impl StoreReader {
             Some(order) => Ok(Some(order)),
             None => self.archived_order(number),
         }
+    }
+
+    /// The last checkpoint's position, and what was available of a stock key then.
+    pub(crate) fn available(&self, key: &StockKey) -> Result<(Position, i64), StoreError> {
+        let (snapshot, head) = self.pinned()?;
+        let found = snapshot.get(tables::STOCK, &tables::stock_key(key))?;
+        let StockEntry { total, reserved, sold } =
+            found.map(|bytes| decode("stock", &bytes)).transpose()?.unwrap_or_default();
+        Ok((head.position, total - reserved - sold))
     }
 
     /// An order that has moved to a cold file.
@@ -275,6 +285,15 @@ impl StoreReader {
             let revision = tables::revision_of_key(key);
             let revision = revision.ok_or_else(|| StoreError::damaged("a revision's key".to_owned()))?;
             each(revision, decode("a catalogue revision", value)?);
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with the latest revision of every setting, ascending by key.
+    pub(crate) fn load_settings(&self, mut each: impl FnMut(u32, Setting)) -> Result<(), StoreError> {
+        self.load(tables::SETTINGS, &[], None, |_key, value| {
+            let (revision, setting) = decode("a setting", value)?;
+            each(revision, setting);
             Ok(())
         })
     }
