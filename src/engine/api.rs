@@ -16,7 +16,6 @@ use crate::actors::reply::{BatchReply, Receipt, Reply, SubmitReply};
 use crate::actors::stock::StockItem;
 use crate::domain::catalogue::Sku;
 use crate::domain::ids::{MemberId, OrderNo, Position, SkuId, Slot, StockKey};
-use crate::domain::money::Money;
 use crate::domain::order::CloseReason;
 use crate::domain::reject::Reject;
 use crate::domain::request::{
@@ -277,7 +276,7 @@ impl Engine {
     /// is not: it is never lost (R10). What must go back is on the work list, see [`Engine::refunds`].
     ///
     /// # Errors
-    /// Nothing was recorded: [`Reject::AmountOutOfRange`] below zero, [`Reject::PaymentIdReused`], a field out of
+    /// Nothing was recorded: [`Reject::InvalidField`] for an amount below zero, [`Reject::PaymentIdReused`], a field out of
     /// bounds, or the engine's own state.
     ///
     /// ```
@@ -303,7 +302,7 @@ impl Engine {
     pub async fn pay(&self, payment: Payment) -> Result<PaymentOutcome, Reject> {
         let id = payment.id()?;
         if payment.amount.is_negative() {
-            return Err(Reject::AmountOutOfRange { min: Money::ZERO, max: Money::from_minor(i64::MAX) });
+            return Err(Reject::InvalidField { field: "amount", expected: "an amount from 0" });
         }
         let (order_no, is_unmatched) = match self.resolve(&payment.order).await {
             Err(Reject::OrderNotFound) => (OrderNo::default(), true),

@@ -3,8 +3,8 @@
 use super::Engine;
 use crate::actors::order::{Action, CommandReply};
 use crate::actors::reply::{PaymentAttempt, Receipt};
-use crate::domain::money::Money;
 use crate::domain::order::OrderCommand;
+use crate::domain::pricing::PriceChange;
 use crate::domain::reject::Reject;
 use crate::domain::request::{Caller, OrderRef, PAYMENT_KEY_PART_BYTES_MAX};
 
@@ -46,22 +46,23 @@ impl Engine {
         self.send_command(order_no, caller, Action::Later(command), CommandReply::Attempt).await
     }
 
-    /// The shop changes what is to be paid for an order that isn't paid yet, carriage included. The difference is spread
-    /// over the lines. Payments begun for the old amount are void, see [`Engine::begin_payment`]; one that arrives all
+    /// The shop changes what is to be paid for an order that isn't paid yet, and how much of it for carriage. What goods
+    /// cost in all is spread over the lines by what they cost. Payments begun for the old amount are void, see [`Engine::begin_payment`]; one that arrives all
     /// the same goes back as `wrong_amount`. An order that costs nothing from now on is paid by that.
     ///
     /// # Errors
-    /// [`Reject::AmountOutOfRange`] below what carriage costs, [`Reject::WrongStatus`], [`Reject::OrderOverdue`],
+    /// [`Reject::TotalBelowFreight`], [`Reject::InvalidField`] below zero, [`Reject::WrongStatus`], [`Reject::OrderOverdue`],
     /// [`Reject::TooManyOfOneOrder`], [`Reject::OrderNotFound`].
     ///
     /// ```
-    /// # use stockade::{Config, Durability, Engine, Money, SubmitOrder};
+    /// # use stockade::{Config, Durability, Engine, Money, PriceChange, SubmitOrder};
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let engine = Engine::open(Config::new("").durability(Durability::Memory)).await?;
     /// # stockade::examples::stock_tea(&engine, 10).await?;
     /// # let order = engine.submit(SubmitOrder::one_line(7, 1001, 42, 1)).await?;
-    /// let cheaper = engine.change_price(order.order_no, Money::from_minor(15_000)).await?;
+    /// let change = PriceChange { pay_amount: Money::from_minor(15_000), freight: Money::ZERO };
+    /// let cheaper = engine.change_price(order.order_no, change).await?;
     /// assert_eq!(cheaper.pay_amount, Money::from_minor(15_000));
     /// # Ok(())
     /// # }
@@ -69,9 +70,9 @@ impl Engine {
     pub async fn change_price(
         &self,
         order: impl Into<OrderRef>,
-        pay_amount: Money,
+        change: PriceChange,
     ) -> Result<Receipt, Reject> {
-        let command = OrderCommand::ChangePrice { pay_amount };
+        let command = OrderCommand::ChangePrice { change };
         self.command(Caller::Operator, order.into(), Action::Later(command)).await
     }
 }

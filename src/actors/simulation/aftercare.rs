@@ -9,6 +9,7 @@ use crate::actors::order::{Action, CommandReply, CommandRequest, OrderItem, Refu
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, RequestId, SkuId};
 use crate::domain::money::Money;
 use crate::domain::order::{OrderCommand, OrderStatus, RefundCommand};
+use crate::domain::pricing::PriceChange;
 use crate::domain::refund::{RefundBy, RefundState, RefundStep};
 use crate::domain::request::{Caller, Personal, Shipment};
 
@@ -36,7 +37,8 @@ impl Workload {
             ),
             1 => {
                 let pay_amount = Money::from_minor(random.below(5) as i64);
-                ("PriceChanged", OrderCommand::ChangePrice { pay_amount })
+                let change = PriceChange { pay_amount, freight: Money::from_minor(random.below(2) as i64) };
+                ("PriceChanged", OrderCommand::ChangePrice { change })
             }
             2 => {
                 let personal = Personal::Plain(vec![random.below(3) as u8].into());
