@@ -151,6 +151,7 @@ async fn trade(shop: &DiskShop, members: std::ops::Range<u64>) {
         // Money for a cancelled order goes back.
         let outcome = shop.pay(payment(&cancelled, &format!("late-{member}"))).await.unwrap();
         assert_eq!(outcome.result, PaymentResult::RefundRequired(RefundReason::OrderCancelled));
+        pay_back(shop).await;
         shop.paid(one(member, request + 2, 2), &format!("paid-{member}")).await;
         shop.place(one(member, request + 3, 2)).await;
     }
@@ -221,7 +222,8 @@ async fn r8_requests_payments_and_numbers_of_orders_that_left_memory_are_known()
     let twice = shop.pay(payment(&receipt, "t-7b")).await.unwrap();
     assert_eq!(twice.result, PaymentResult::RefundRequired(RefundReason::AlreadyPaid));
 
-    // What a command changed goes to the store again, and leaves again.
+    // What a command changed goes to the store again, and leaves again, once the money is back.
+    pay_back(&shop).await;
     shop.let_leave(1).await;
     let again = shop.pay(payment(&receipt, "t-7b")).await.unwrap();
     assert_eq!(again.result, PaymentResult::RefundRequired(RefundReason::AlreadyPaid));
