@@ -277,7 +277,9 @@ impl OrderRecord {
             let flags = (record.payment_started, record.revived, record.ever_paid);
             (member, pay_amount, deadline_ms, last_at_ms, version, standing, flags)
         };
-        let later_agrees = self.later_unknown || other.later_unknown || self.later == other.later;
+        // One with nothing in it is as good as none.
+        let later = |record: &Self| record.later.as_deref().cloned().unwrap_or_default();
+        let later_agrees = self.later_unknown || other.later_unknown || later(self) == later(other);
         part(self) == part(other) && later_agrees
     }
 

@@ -494,14 +494,6 @@ pub enum Reject {
         /// The bound.
         len_max: usize,
     },
-    /// An amount out of its bounds.
-    #[error("the amount must be at least {min} and at most {max}")]
-    AmountOutOfRange {
-        /// The least.
-        min: Money,
-        /// The most.
-        max: Money,
-    },
     /// A SKU that the order has no line of.
     #[error("the order has no line of sku {sku}")]
     SkuNotInOrder {
@@ -546,14 +538,6 @@ pub enum Reject {
     /// The order's team has not formed yet.
     #[error("the order's team has not formed yet")]
     TeamNotFormed,
-    /// A flag that there is none of.
-    #[error("flag {flag} does not exist: flags go from 0 to {flag_max}")]
-    UnknownFlag {
-        /// The flag.
-        flag: u8,
-        /// The bound.
-        flag_max: u8,
-    },
 }
 
 impl Reject {
@@ -633,7 +617,6 @@ impl Reject {
             Self::OutOfRange { .. } => "out_of_range",
             Self::BatchTooLong { .. } => "batch_too_long",
             Self::TooManyOfOneOrder { .. } => "too_many_of_one_order",
-            Self::AmountOutOfRange { .. } => "amount_out_of_range",
             Self::SkuNotInOrder { .. } => "sku_not_in_order",
             Self::UnitsExceeded { .. } => "units_exceeded",
             Self::RefundExceedsPaid { .. } => "refund_exceeds_paid",
@@ -643,7 +626,6 @@ impl Reject {
             Self::RefundOpen => "refund_open",
             Self::AfterSaleOver { .. } => "after_sale_over",
             Self::TeamNotFormed => "team_not_formed",
-            Self::UnknownFlag { .. } => "unknown_flag",
         }
     }
 

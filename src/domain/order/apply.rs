@@ -64,10 +64,12 @@ impl Order {
                 let attempt = Attempt { channel: channel.clone(), amount: *amount, at_ms, is_void: false };
                 self.later_mut().attempts.push(attempt);
             }
-            OrderEvent::PriceChanged { pay_amount, adjustments } => {
-                self.pay_amount = *pay_amount;
-                self.extra.terms.get_or_insert_default().adjustments.clone_from(adjustments);
-                self.later_mut().prices.push(*pay_amount);
+            OrderEvent::PriceChanged { pay_amount, freight, adjustments } => {
+                let before = std::mem::replace(&mut self.pay_amount, *pay_amount);
+                let terms = self.extra.terms.get_or_insert_default();
+                terms.freight = *freight;
+                terms.adjustments.clone_from(adjustments);
+                self.later_mut().prices.push(before);
             }
             OrderEvent::AddressChanged { personal } => {
                 self.extra.text.get_or_insert_default().personal = Some(personal.clone());

@@ -7,6 +7,7 @@ use super::status::{CloseReason, OrderStatus, RefundReason};
 use crate::domain::event::{Event, OrderStep};
 use crate::domain::ids::{PaymentId, SkuId};
 use crate::domain::money::Money;
+use crate::domain::pricing::PriceChange;
 use crate::domain::reject::Reject;
 use crate::domain::request::{Personal, Shipment};
 
@@ -59,8 +60,8 @@ pub enum OrderCommand {
     },
     /// The shop asks for another amount.
     ChangePrice {
-        /// What is to be paid.
-        pay_amount: Money,
+        /// What is to be paid, and how much of it for carriage.
+        change: PriceChange,
     },
     /// The parcel is to go elsewhere.
     ChangeAddress {
@@ -146,7 +147,7 @@ impl Order {
             OrderCommand::BeginPayment { channel, grace_ms } => {
                 self.decide_attempt(channel, *grace_ms, now_ms)
             }
-            OrderCommand::ChangePrice { pay_amount } => self.decide_price(*pay_amount, now_ms),
+            OrderCommand::ChangePrice { change } => self.decide_price(*change, now_ms),
             OrderCommand::ChangeAddress { personal } => self.decide_address(personal, now_ms),
             OrderCommand::ShipPackage { shipment, lines } => self.decide_package(shipment, lines, now_ms),
             OrderCommand::AutoConfirm { after_ms } => Ok(self.decide_auto_confirm(*after_ms, now_ms)),

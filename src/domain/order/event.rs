@@ -34,8 +34,10 @@ pub enum OrderEvent {
     },
     /// The shop changed what is to be paid.
     PriceChanged {
-        /// What is to be paid now.
+        /// What is to be paid now, carriage included.
         pay_amount: Money,
+        /// What carriage costs now.
+        freight: Money,
         /// What the shop has changed about each line's price in all, in the order of the lines.
         adjustments: Vec<Money>,
     },

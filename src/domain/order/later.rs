@@ -144,7 +144,7 @@ pub struct SellerNote {
 pub struct OrderLater {
     /// Payments begun at providers.
     pub attempts: Vec<Attempt>,
-    /// What was to be paid after each change of price.
+    /// What was to be paid before each change of price.
     pub prices: Vec<Money>,
     /// Packages that left one by one.
     pub packages: Vec<Package>,
