@@ -9,6 +9,8 @@ mod backup_under_load;
 mod bad_input;
 mod clock;
 mod data_dir;
+mod delay_queue;
+mod delay_queue_store;
 mod export_command;
 mod import;
 mod import_command;
