@@ -213,7 +213,7 @@ fn stored_tasks_keep_their_golden_bytes() {
     };
     let stand = |state| TaskStand { due_ms: Some(AT_MS), attempts: 2, state };
     let dead = TaskState::Dead { at_ms: AT_MS, cause: DeadCause::Lapsed };
-    let rest = TaskRest { last_seq: 300, unfinished: Bytes(b"xyz".as_slice().into()) };
+    let rest = TaskRest { last_seq: 300, live: 2, unfinished: Bytes(b"xyz".as_slice().into()) };
     let mut found = vec![encoded(&task), encoded(&TaskStand::default())];
     found.extend([stand(TaskState::Reserved { until_ms: AT_MS }), stand(dead)].iter().map(encoded));
     found.extend([encoded(&rest), hex(&tables::task_key(&topic, 300))]);
@@ -225,7 +225,7 @@ const GOLDEN_TASKS: [&str; 6] = [
     "01000000",
     "0101fd00505c18a30100000201fd00505c18a3010000",
     "0101fd00505c18a30100000202fd00505c18a301000001",
-    "01fb2c010378797a",
+    "01fb2c01020378797a",
     "019364c5fd519e4e9b2beb8a466b71742177000000000000012c",
 ];
 
