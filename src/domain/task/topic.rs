@@ -41,7 +41,7 @@ pub(super) struct Record {
 
 impl Record {
     /// A pending task.
-    pub(super) fn new(pushed: &PushedTask, body: &[u8]) -> Self {
+    fn new(pushed: &PushedTask, body: &[u8]) -> Self {
         let id = pushed.task.id.as_str().as_bytes();
         let mut data = Vec::with_capacity(id.len() + body.len());
         data.extend_from_slice(id);
@@ -215,8 +215,17 @@ impl Topic {
         self.ids.find(spread(hash), is_it).map(|entry| entry.index)
     }
 
+    /// Enters a task that was pushed, unless its id is taken; gives whether it was entered.
+    pub(super) fn insert_new(&mut self, seed: u64, pushed: &PushedTask, body: &[u8]) -> bool {
+        let is_new = self.find(seed, pushed.task.id.as_str()).is_none();
+        if is_new {
+            self.insert(seed, Record::new(pushed, body));
+        }
+        is_new
+    }
+
     /// Enters a task.
-    pub(super) fn insert(&mut self, seed: u64, record: Record) {
+    fn insert(&mut self, seed: u64, record: Record) {
         let hash = hash_of(seed, record.id_bytes());
         self.bytes += record.bytes();
         let index = self.records.insert(record);
