@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use stockade::audit::verify::{VerifyOptions, verify};
+use stockade::audit::AuditReport;
+use stockade::audit::verify::{VerifyError, VerifyOptions, verify};
 use stockade::journal::{DataDir, JournalError};
 use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{DelayQueue, Engine, NackOutcome, NewTask, PopOutcome, Position, TASK_BODY_BYTES_MAX};
@@ -75,6 +76,15 @@ impl Mailer {
     }
 }
 
+/// The audit of a directory. An engine that was dropped may hold on to its files for a moment.
+async fn audited(path: &Path) -> AuditReport {
+    let look = || verify(path, VerifyOptions::new());
+    until(|| !matches!(look(), Err(VerifyError::InUse { .. }))).await;
+    let report = look().unwrap();
+    assert!(report.passed(), "{:?}", report.violations);
+    report
+}
+
 async fn fill(queue: &DelayQueue) {
     let hour_ms = 3_600_000;
     for (id, len) in [("large", TASK_BODY_BYTES_MAX), ("small", 10)] {
@@ -110,8 +120,7 @@ async fn r7_tasks_outlive_the_journal_they_were_written_to() {
         assert_eq!(letters.len(), 10);
 
         let (clock, time) = mailer.end(dir.path(), in_order).await;
-        let report = verify(dir.path(), VerifyOptions::new()).unwrap();
-        assert!(report.passed(), "{:?}", report.violations);
+        let report = audited(dir.path()).await;
         assert!(report.first_position > Position(1), "nothing was trimmed");
         assert_eq!((report.tasks.reserved, report.tasks.dead_letters, report.tasks.pending), (40, 10, 102));
         assert!(report.store.unwrap().tasks >= 150, "{:?}", report.store);
@@ -146,8 +155,7 @@ async fn what_is_done_leaves_the_store_and_stays_gone() {
     mailer.trim().await;
     mailer.checkpoint().await;
     let (clock, time) = mailer.end(dir.path(), true).await;
-    let report = verify(dir.path(), VerifyOptions::new()).unwrap();
-    assert!(report.passed(), "{:?}", report.violations);
+    let report = audited(dir.path()).await;
     assert_eq!((report.tasks.pending, report.store.unwrap().tasks), (0, 0));
     let mailer = Mailer::open_by(dir.path(), clock, time).await;
     assert_eq!(mailer.engine.metrics().tasks, 0);
@@ -168,8 +176,7 @@ async fn a_whole_journal_and_the_store_agree_on_every_task() {
     fill(&mailer.queue()).await;
     mailer.checkpoint().await;
     mailer.end(dir.path(), true).await;
-    let report = verify(dir.path(), VerifyOptions::new()).unwrap();
-    assert!(report.passed(), "{:?}", report.violations);
+    let report = audited(dir.path()).await;
     assert!(report.store.unwrap().compared_with_replay);
     assert_eq!((report.tasks.popped, report.tasks.acked, report.tasks.pushed), (100, 50, 302));
 }

@@ -10,6 +10,7 @@ mod bad_input;
 mod clock;
 mod data_dir;
 mod delay_queue;
+mod delay_queue_races;
 mod delay_queue_store;
 mod export_command;
 mod import;
