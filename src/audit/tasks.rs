@@ -164,6 +164,7 @@ impl TaskLedger {
             TaskEvent::Rescheduled { task, due_ms, .. } => life.reschedule(task, *due_ms),
             TaskEvent::Acked { task, .. } => life.ack(task),
             TaskEvent::Nacked { task, due_ms, .. } => life.nack(task, *due_ms),
+            TaskEvent::Extended { task, until_ms, .. } => life.extend(task, *until_ms),
             TaskEvent::Lapsed { task, .. } => life.lapse(task),
             TaskEvent::DeadLettered { task, cause, .. } => life.die(task, *cause),
             TaskEvent::Requeued { task, due_ms, .. } => life.requeue(task, *due_ms),
@@ -268,6 +269,14 @@ impl Life<'_> {
         self.check(record.attempts < record.attempts_max, task, "has no attempt left");
         self.check(due_ms >= self.at_ms, task, "is due in the past");
         (record.state, record.due_ms) = (TaskState::Pending, due_ms);
+        self.put(task, record);
+    }
+
+    fn extend(&mut self, task: &TaskRef, until_ms: u64) {
+        let Some(mut record) = self.find(task) else { return };
+        self.check_held(task, &record);
+        self.check(until_ms > self.at_ms, task, "is reserved for no time");
+        record.state = TaskState::Reserved { until_ms };
         self.put(task, record);
     }
 
@@ -405,8 +414,9 @@ mod tests {
             reserve(150, 160),
             TaskEvent::Lapsed { topic: topic(), at_ms: 160, task: task() },
             reserve(161, 170),
-            TaskEvent::Acked { topic: topic(), at_ms: 169, task: task() },
-            push(2, 169),
+            TaskEvent::Extended { topic: topic(), at_ms: 165, task: task(), until_ms: 180 },
+            TaskEvent::Acked { topic: topic(), at_ms: 179, task: task() },
+            push(2, 179),
         ]);
         assert!(report.passed(), "{:?}", report.violations);
         let TaskTally { topics, pending, pushed, acked, .. } = report.tasks;
@@ -419,6 +429,7 @@ mod tests {
         let ack = |at_ms| TaskEvent::Acked { topic: topic(), at_ms, task: task() };
         let lapse = |at_ms| TaskEvent::Lapsed { topic: topic(), at_ms, task: task() };
         let nack = |at_ms, due_ms| TaskEvent::Nacked { topic: topic(), at_ms, task: task(), due_ms };
+        let extend = |at_ms| TaskEvent::Extended { topic: topic(), at_ms, task: task(), until_ms: 200 };
         let die = |at_ms, cause| TaskEvent::DeadLettered { topic: topic(), at_ms, task: task(), cause };
         let part = TaskEvent::BodyPart { topic: topic(), at_ms: 0, index: 0, bytes: Bytes::default() };
         let mut of_parts = push(1, 0);
@@ -437,6 +448,8 @@ mod tests {
             (vec![push(1, 0), reserve(100, 100)], "is reserved for no time"),
             (vec![push(1, 0), ack(100)], "was not reserved"),
             (vec![push(1, 0), reserve(100, 110), ack(110)], "the reservation had lapsed"),
+            (vec![push(1, 0), reserve(100, 110), extend(110)], "the reservation had lapsed"),
+            (vec![push(1, 0), reserve(100, 110), extend(105), lapse(110)], "had not lapsed"),
             (vec![push(1, 0), reserve(100, 110), lapse(109)], "the reservation had not lapsed"),
             (vec![push(1, 0), reserve(100, 110), nack(110, 111)], "the reservation had lapsed"),
             (vec![push(1, 0), reserve(100, 110), nack(105, 104)], "is due in the past"),

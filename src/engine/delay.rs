@@ -15,8 +15,8 @@ use crate::actors::delay::{DelayCommand, DelayItem, DelayRequest, DelaySettings,
 use crate::actors::reply::Reply;
 use crate::domain::reject::Reject;
 use crate::domain::task::{
-    AckOutcome, DeadCursor, DeadLetter, DiscardOutcome, NackOutcome, NewTask, PopOutcome, PushLimits,
-    PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome, ReservationId, ReserveOutcome,
+    AckOutcome, DeadCursor, DeadLetter, DiscardOutcome, ExtendOutcome, NackOutcome, NewTask, PopOutcome,
+    PushLimits, PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome, ReservationId, ReserveOutcome,
     TASK_DELAY_MS_MAX, TASK_ID_BYTES_MAX, TaskBook, TopicName, TopicStats,
 };
 use crate::journal::JournalHandle;
@@ -356,6 +356,35 @@ impl DelayQueue {
         self.command(topic, 1, |reply| DelayCommand::Ack { id, reservation, reply }).await
     }
 
+    /// A reservation holds until `visibility_ms` from now, 1 to `task_visibility_ms_max`: for work that takes longer than
+    /// it was reserved for. That is no further attempt.
+    ///
+    /// ```
+    /// # use stockade::{Config, Durability, Engine, ExtendOutcome, NewTask};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let engine = Engine::open(Config::new("").durability(Durability::Memory)).await?;
+    /// # let queue = engine.delay();
+    /// queue.push("mails", NewTask::new("hello", "")).await?;
+    /// let reserved = queue.reserve("mails", 1, 30_000).await?.tasks().remove(0);
+    /// let extended = queue.extend("mails", "hello", reserved.reservation, 60_000).await?;
+    /// assert!(matches!(extended, ExtendOutcome::Extended { until_ms } if until_ms > reserved.until_ms));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn extend(
+        &self,
+        topic: &str,
+        id: &str,
+        reservation: ReservationId,
+        visibility_ms: u64,
+    ) -> Result<ExtendOutcome, Reject> {
+        let id = checked(id)?;
+        self.check_visibility(visibility_ms)?;
+        let command = |reply| DelayCommand::Extend { id, reservation, visibility_ms, reply };
+        self.command(topic, 1, command).await
+    }
+
     /// A reserved task could not be done: it is due again `delay_ms` from now, or becomes a dead letter if this was its
     /// last attempt.
     ///
@@ -519,9 +548,13 @@ impl DelayQueue {
         wait: Wait,
     ) -> Result<ReserveOutcome, Reject> {
         self.check_len(len_max)?;
-        Reject::check_range("visibility_ms", visibility_ms, 1, self.inner.delay.visibility_ms_max)?;
+        self.check_visibility(visibility_ms)?;
         let command = |reply| DelayCommand::Reserve { len_max, visibility_ms, wait, reply };
         self.command(topic, 1, command).await
+    }
+
+    fn check_visibility(&self, visibility_ms: u64) -> Result<(), Reject> {
+        Reject::check_range("visibility_ms", visibility_ms, 1, self.inner.delay.visibility_ms_max)
     }
 
     fn check_len(&self, len_max: usize) -> Result<(), Reject> {

@@ -1,9 +1,9 @@
 //! The delay queue: every operation with its outcomes, who waits and who has gone, what a crash leaves.
 
 use stockade::{
-    AckOutcome, DeadCause, DelayQueue, DiscardOutcome, Event, Health, NackOutcome, NewTask, PopOutcome,
-    PushOutcome, Reject, RemoveOutcome, RequeueOutcome, RescheduleOutcome, ReservationId, ReserveOutcome,
-    Reserved, TASK_BODY_BYTES_MAX, TaskEvent,
+    AckOutcome, DeadCause, DelayQueue, DiscardOutcome, Event, ExtendOutcome, Health, NackOutcome, NewTask,
+    PopOutcome, PushOutcome, Reject, RemoveOutcome, RequeueOutcome, RescheduleOutcome, ReservationId,
+    ReserveOutcome, Reserved, TASK_BODY_BYTES_MAX, TaskEvent,
 };
 
 use crate::support::*;
@@ -176,6 +176,25 @@ async fn a_reservation_holds_until_its_visibility_timeout_and_not_longer() {
     assert_eq!(queue.ack(TOPIC, "a", third.reservation).await, Ok(AckOutcome::Acked));
     assert_eq!(queue.ack(TOPIC, "a", third.reservation).await, Ok(AckOutcome::NotFound));
     assert_eq!((shop.count("TaskLapsed"), shop.count("TaskNacked"), shop.count("TaskAcked")), (1, 1, 1));
+    audit(&shop.journal);
+}
+
+#[tokio::test]
+async fn a_reservation_that_is_extended_holds_for_longer_and_is_no_further_attempt() {
+    let shop = Shop::open().await;
+    let queue = shop.delay();
+    pushed(&queue, NewTask::new("a", "").attempts_max(1)).await;
+    let held = reserve(&queue, 10).await.reservation;
+    shop.time.advance(9);
+    let extended = queue.extend(TOPIC, "a", held, 20).await;
+    assert_eq!(extended, Ok(ExtendOutcome::Extended { until_ms: START_MS + 29 }));
+    shop.time.advance(19);
+    assert_eq!(queue.ack(TOPIC, "a", held).await, Ok(AckOutcome::Acked));
+    assert_eq!(queue.extend(TOPIC, "a", held, 20).await, Ok(ExtendOutcome::NotFound));
+    push(&queue, "b", 0).await;
+    let held = reserve(&queue, 10).await.reservation;
+    shop.time.advance(10);
+    assert_eq!(queue.extend(TOPIC, "b", held, 20).await, Ok(ExtendOutcome::Lapsed));
     audit(&shop.journal);
 }
 
@@ -449,6 +468,8 @@ async fn live(shop: &Shop) {
         let Reserved { task, reservation, .. } = &reserved[at];
         queue.nack(TOPIC, task.id.as_str(), *reservation, delay_ms).await.unwrap()
     };
+    let Reserved { task, reservation, .. } = &reserved[4];
+    queue.extend(TOPIC, task.id.as_str(), *reservation, 150).await.unwrap();
     assert_eq!(nack(0, 0).await, NackOutcome::DeadLettered);
     assert_eq!(nack(1, 0).await, NackOutcome::DeadLettered);
     assert_eq!(nack(2, 0).await, NackOutcome::DeadLettered);

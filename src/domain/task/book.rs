@@ -177,6 +177,9 @@ impl TaskBook {
                     });
                 }
             }
+            TaskEvent::Extended { task, until_ms, .. } => {
+                self.change(topic, task, TaskState::Reserved { until_ms: *until_ms }, |_record| {});
+            }
             TaskEvent::Lapsed { task, .. } => self.change(topic, task, TaskState::Pending, |_record| {}),
             TaskEvent::DeadLettered { at_ms, task, cause, .. } => {
                 self.change(topic, task, TaskState::Dead { at_ms: *at_ms, cause: *cause }, |_record| {});

@@ -11,7 +11,7 @@ use hashbrown::HashSet;
 use super::topic::{Record, Topic};
 use super::{
     AckOutcome, Bytes, DeadCause, DeadCursor, DeadLetter, DiscardOutcome, EVENT_BODY_BYTES_MAX,
-    EVENT_TASKS_MAX, NackOutcome, NewTask, PopOutcome, PushOutcome, PushedTask, RemoveOutcome,
+    EVENT_TASKS_MAX, ExtendOutcome, NackOutcome, NewTask, PopOutcome, PushOutcome, PushedTask, RemoveOutcome,
     RequeueOutcome, RescheduleOutcome, ReservationId, ReserveOutcome, Reserved, Task, TaskBody, TaskBook,
     TaskEvent, TaskId, TaskRef, TaskState, TopicName,
 };
@@ -223,6 +223,27 @@ impl TaskBook {
             }
             Found::Lapsed => Decided::unchanged(AckOutcome::Lapsed),
             Found::Nothing => Decided::unchanged(AckOutcome::NotFound),
+        }
+    }
+
+    /// A reservation holds until `visibility_ms` from now.
+    pub fn decide_extend(
+        &self,
+        topic: &TopicName,
+        id: &str,
+        reservation: ReservationId,
+        visibility_ms: u64,
+        now_ms: u64,
+    ) -> Decided<ExtendOutcome> {
+        match self.find_reserved(topic, id, reservation, now_ms) {
+            Found::Reserved(record) => {
+                let (topic, task) = (topic.clone(), task_ref(record));
+                let until_ms = now_ms.saturating_add(visibility_ms);
+                let event = TaskEvent::Extended { topic, at_ms: now_ms, task, until_ms };
+                Decided::of(event, ExtendOutcome::Extended { until_ms })
+            }
+            Found::Lapsed => Decided::unchanged(ExtendOutcome::Lapsed),
+            Found::Nothing => Decided::unchanged(ExtendOutcome::NotFound),
         }
     }
 

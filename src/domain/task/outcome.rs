@@ -209,6 +209,20 @@ pub enum AckOutcome {
     NotFound,
 }
 
+/// What `extend` came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtendOutcome {
+    /// The reservation holds until another instant.
+    Extended {
+        /// At and after this instant it has lapsed, in ms since the Unix epoch.
+        until_ms: u64,
+    },
+    /// The reservation has lapsed, as for [`AckOutcome::Lapsed`].
+    Lapsed,
+    /// There is no such task, or not any more.
+    NotFound,
+}
+
 /// What `nack` came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NackOutcome {
@@ -328,6 +342,11 @@ codes! {
         Self::NotFound => "not_found",
     }
     AckOutcome { Self::Acked => "acked", Self::Lapsed => "lapsed", Self::NotFound => "not_found" }
+    ExtendOutcome {
+        Self::Extended { .. } => "extended",
+        Self::Lapsed => "lapsed",
+        Self::NotFound => "not_found",
+    }
     NackOutcome {
         Self::Returned { .. } => "returned",
         Self::DeadLettered => "dead_lettered",

@@ -132,6 +132,10 @@ impl TaskWriter {
                     });
                 }
             }
+            TaskEvent::Extended { task, until_ms, .. } => {
+                let state = TaskState::Reserved { until_ms: *until_ms };
+                self.stand(topic, task, levels, |stand| TaskStand { state, ..stand });
+            }
             TaskEvent::Lapsed { task, .. } => {
                 self.stand(topic, task, levels, |stand| TaskStand { state: TaskState::Pending, ..stand });
             }

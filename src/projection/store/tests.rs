@@ -12,7 +12,7 @@ use crate::domain::order::{
 use crate::domain::order_type::OrderType;
 use crate::domain::request::Shipment;
 use crate::domain::task::{
-    Bytes, DeadCause, NewTask, PushLimits, TaskBook, TaskEvent, TaskId, TaskState, TopicName,
+    Bytes, DeadCause, NewTask, PushLimits, ReservationId, TaskBook, TaskEvent, TaskId, TaskState, TopicName,
 };
 use crate::journal::{EntryBuffer, Frame, FrameBytes, decode_record, encode_record, pack};
 use crate::projection::levels::MemoryPages;
@@ -269,7 +269,10 @@ fn r7_tasks_are_the_same_wherever_a_checkpoint_ends() {
     apply(&mut book, decided.events);
     let decided = book.decide_reschedule(&topic, "c", 99, AT_MS + 1);
     apply(&mut book, decided.events);
-    let decided = book.decide_sweep(&topic, 99, AT_MS + 10);
+    let extended = ReservationId { seq: 1, attempt: 1 };
+    let decided = book.decide_extend(&topic, "large", extended, 9, AT_MS + 2);
+    apply(&mut book, decided.events);
+    let decided = book.decide_sweep(&topic, 99, AT_MS + 11);
     apply(&mut book, decided);
     let decided = book.decide_requeue(&topic, "a", 5, AT_MS + 11);
     apply(&mut book, decided.events);
