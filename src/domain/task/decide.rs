@@ -4,10 +4,9 @@
 //! after `due_ms + ready_ttl_ms` a pending task has expired, whether or not anything has noticed yet (R9). Of two due
 //! tasks the one with the earlier due time comes first, of two with the same the one that was pushed first.
 
-use std::ops::Bound;
-
 use hashbrown::HashSet;
 
+use super::order::Place;
 use super::topic::{Record, Topic};
 use super::{
     AckOutcome, Bytes, DeadCause, DeadCursor, DeadLetter, DiscardOutcome, EVENT_BODY_BYTES_MAX,
@@ -352,8 +351,8 @@ impl TaskBook {
     pub fn decide_sweep(&self, name: &TopicName, steps_max: usize, now_ms: u64) -> Vec<TaskEvent> {
         let Some(topic) = self.topics.get(name) else { return Vec::new() };
         let mut events = Vec::new();
-        for index in topic.reserved.range(..=(now_ms, u64::MAX)).map(|(_, index)| *index).take(steps_max) {
-            let record = topic.record(index);
+        for place in topic.reserved.up_to(now_ms).take(steps_max) {
+            let record = topic.record(place.index);
             let (topic, at_ms, task) = (name.clone(), now_ms, task_ref(record));
             events.push(if record.attempts >= record.attempts_max {
                 TaskEvent::DeadLettered { topic, at_ms, task, cause: DeadCause::Lapsed }
@@ -362,8 +361,8 @@ impl TaskBook {
             });
         }
         let steps_left = steps_max - events.len();
-        let expired = topic.expiring.range(..=(now_ms, u64::MAX)).take(steps_left);
-        let refs: Vec<_> = expired.map(|(_, index)| task_ref(topic.record(*index))).collect();
+        let expired = topic.expiring.up_to(now_ms).take(steps_left);
+        let refs: Vec<_> = expired.map(|place| task_ref(topic.record(place.index))).collect();
         for tasks in refs.chunks(EVENT_TASKS_MAX) {
             events.push(TaskEvent::Expired { topic: name.clone(), at_ms: now_ms, tasks: tasks.to_vec() });
         }
@@ -378,11 +377,12 @@ impl TaskBook {
         len_max: usize,
     ) -> Vec<DeadLetter> {
         let Some(topic) = self.topics.get(name) else { return Vec::new() };
-        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded((after.at_ms, after.seq)));
+        // No task has the sequence number 0.
+        let after = after.unwrap_or(DeadCursor { at_ms: 0, seq: 0 });
         let mut bytes = 0;
         let mut letters = Vec::new();
-        for (&(at_ms, seq), index) in topic.dead.range((from, Bound::Unbounded)).take(len_max) {
-            let record = topic.record(*index);
+        for Place { at_ms, seq, index } in topic.dead.behind(after.at_ms, after.seq).take(len_max) {
+            let record = topic.record(index);
             let TaskState::Dead { cause, .. } = record.state() else { continue };
             bytes += record.body_bytes();
             let cursor = DeadCursor { at_ms, seq };
@@ -444,8 +444,8 @@ impl Due {
     fn find(topic: &Topic, name: &TopicName, len_max: usize, now_ms: u64) -> Self {
         let mut due = Self { refs: Vec::new(), tasks: Vec::new(), expired: Vec::new() };
         let mut bytes = 0;
-        for (_, index) in topic.pending.range(..=(now_ms, u64::MAX)) {
-            let record = topic.record(*index);
+        for place in topic.pending.up_to(now_ms) {
+            let record = topic.record(place.index);
             if record.expires_ms() <= now_ms {
                 due.expired.push(task_ref(record));
             } else {
@@ -476,7 +476,7 @@ impl Due {
         }
         // All due tasks have expired, so the first one behind them is the next.
         let next = topic.pending.iter().nth(self.expired.len());
-        Step::Done(outcome(next.map(|((due_ms, _), _)| *due_ms)))
+        Step::Done(outcome(next.map(|place| place.at_ms)))
     }
 }
 

@@ -22,6 +22,7 @@ mod book;
 mod bytes;
 mod decide;
 mod event;
+mod order;
 mod outcome;
 mod slab;
 mod topic;
