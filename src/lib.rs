@@ -109,11 +109,15 @@ pub use domain::request::{
     Caller, OrderLine, OrderRef, Payment, Personal, Shipment, StockAdjustment, StockChange, SubmitOrder,
 };
 pub use domain::setting::{Origin, SaleControl};
+pub use domain::statement::{
+    Account, AccountStatement, BillEntry, BillKind, Day, Difference, Movement, MovementKind, Reconciliation,
+    Standing, Statement, Sum, Totals, UtcOffset,
+};
 pub use domain::stock::StockCounters;
 pub use engine::ops;
 pub use engine::{
     BackupError, BackupReport, Config, ConfigError, Engine, EventStream, Health, ImportReceipt, LineView,
-    Metrics, ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent,
-    ShutdownError, StateHash, SubscribeError,
+    MOVEMENT_PAGE_LEN_MAX, Metrics, MovementCursor, MovementPage, ORDER_ACTORS_MAX, OpenError, OrderPage,
+    OrderView, PAGE_LEN_MAX, Page, RecordedEvent, ShutdownError, StateHash, StatementError, SubscribeError,
 };
 pub use journal::Durability;

@@ -16,6 +16,7 @@ mod open;
 pub mod ops;
 pub(crate) mod recovery;
 mod sales;
+mod statement;
 pub(crate) mod store;
 mod subscription;
 mod ticker;
@@ -50,6 +51,7 @@ pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
 pub use error::{OpenError, ShutdownError};
 pub use import::ImportReceipt;
 pub use metrics::{Health, Metrics};
+pub use statement::{MOVEMENT_PAGE_LEN_MAX, MovementCursor, MovementPage, StatementError};
 pub use subscription::{EventStream, RecordedEvent, SubscribeError};
 pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, Page, StateHash};
 

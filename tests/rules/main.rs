@@ -30,6 +30,7 @@ mod r8_once;
 mod r9_deadlines;
 mod sale_controls;
 mod sessions;
+mod statement;
 mod store;
 mod support;
 mod upgrade;

@@ -6,6 +6,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::archive::Archive;
 use super::head::{Head, PendingPayment};
+use super::ledger::LedgerWriter;
 use super::reader::{StockEntry, StoreReader};
 use super::tables;
 use crate::domain::event::{Event, StockUnits};
@@ -39,6 +40,7 @@ pub(crate) struct Checkpointer {
     stock: HashMap<StockKey, StockEntry>,
     changed_stock: HashSet<StockKey>,
     pending: HashMap<PaymentId, (OrderNo, Money)>,
+    ledger: LedgerWriter,
     value: Vec<u8>,
     expire_payments_before_ms: u64,
     archive: Option<Arc<Archive>>,
@@ -61,7 +63,7 @@ impl Checkpointer {
     /// # Errors
     /// [`StoreError`] where they can't be read.
     pub(crate) fn open(pages: Box<dyn PageStore>, archive: Option<Arc<Archive>>) -> Result<Self, StoreError> {
-        let levels = Levels::open(pages, tables::TABLES, LevelsOptions::default())?;
+        let mut levels = Levels::open(pages, tables::TABLES, LevelsOptions::default())?;
         let reader = StoreReader::new(levels.reader(), archive.clone());
         let head = reader.head()?;
         let mut stock = HashMap::new();
@@ -70,7 +72,9 @@ impl Checkpointer {
         })?;
         let pending =
             head.pending.iter().map(|payment| (payment.payment, (payment.order_no, payment.amount)));
+        let ledger = LedgerWriter::open(&reader, &head, &mut levels)?;
         Ok(Self {
+            ledger,
             pending: pending.collect(),
             levels,
             head,
@@ -120,6 +124,7 @@ impl Checkpointer {
                     if let Some((order_no, _)) = event.order_version() {
                         taken.touched.push(order_no);
                     }
+                    self.ledger.take(position, &event, &mut self.levels)?;
                     self.take_event(&event)?;
                 }
             }
@@ -172,6 +177,7 @@ impl Checkpointer {
             encode_record(&entry, &mut self.value);
             self.levels.put(tables::STOCK, &tables::stock_key(&key), &self.value);
         }
+        self.ledger.put_balances(&mut self.levels);
         let head = &mut self.head;
         head.position = taken.up_to;
         head.closed_sum = head.closed_sum.wrapping_add(closed_sum);
@@ -185,7 +191,9 @@ impl Checkpointer {
         head.pending.sort_unstable_by_key(|pending| pending.payment);
         self.value.clear();
         encode_record(&self.head, &mut self.value);
-        self.levels.commit(&self.value)
+        let report = self.levels.commit(&self.value)?;
+        self.ledger.forget_stored();
+        Ok(report)
     }
 
     /// Payments that were settled before this time need not be kept any longer, in ms since the Unix epoch.
