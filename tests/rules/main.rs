@@ -28,6 +28,7 @@ mod r6_one_entry;
 mod r7_replay;
 mod r8_once;
 mod r9_deadlines;
+mod reconcile_command;
 mod sale_controls;
 mod sessions;
 mod statement;
