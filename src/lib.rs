@@ -68,7 +68,7 @@
 //! | [`journal`] | the write-ahead log: entries, frames, writer thread, sled and memory backends |
 //! | [`audit`] | the independent auditor behind `stockade verify` |
 //! | [`ops`] | inspecting, backing up and exporting a data directory |
-//! | `actors` (private) | stock and order actors: drain, decide, append, then perform |
+//! | `actors` (private) | stock and order actors, the delay queue: drain, decide, append, then perform |
 //! | `engine` (private) | wiring, recovery, front door, metrics, the public API |
 //!
 //! `docs/ARCHITECTURE.md` in the repository follows an order through all of them, and defines the rules R1 to R14 that
@@ -85,8 +85,8 @@ pub(crate) mod projection;
 pub mod runtime;
 pub mod timer;
 
-pub use actors::order::{PaymentOutcome, PaymentResult};
-pub use actors::reply::{ImportOutcome, Receipt};
+pub use actors::order::{PaymentOutcome, PaymentResult, RefundCursor};
+pub use actors::reply::{ImportOutcome, PaymentAttempt, Receipt, RefundReceipt};
 pub use domain::activity::{Activity, ActivityItem, ActivityKind, TeamTerms};
 pub use domain::catalogue::Sku;
 pub use domain::event::Event;
@@ -97,27 +97,38 @@ pub use domain::ids::{
 pub use domain::import::{ImportedLimit, ImportedLine, ImportedOrder};
 pub use domain::money::Money;
 pub use domain::order::{
-    CloseReason, OrderStatus, OrderTerms, RefundDue, RefundReason, SpentCoupon, TimelineEntry,
+    Attempt, CloseReason, OrderEvent, OrderStatus, OrderTerms, PayNo, RefundReason, SpentCoupon,
+    TimelineEntry,
 };
 pub use domain::order_type::OrderType;
 pub use domain::pricing::{
     BroughtLine, BroughtPrices, CouponBenefit, CouponScope, CouponTerms, CouponUse, FreightCharge,
     FreightRule, FreightTemplate, LineRefund, OrderTypes, PriceChange, Quote, QuotedLine,
 };
+pub use domain::refund::{Refund, RefundBy, RefundCause, RefundLine, RefundNo, RefundState, RefundStep};
 pub use domain::reject::{Reject, Retry};
 pub use domain::request::{
     Caller, OrderLine, OrderRef, Payment, Personal, Shipment, StockAdjustment, StockChange, SubmitOrder,
+    TeamChoice,
 };
-pub use domain::setting::{Origin, SaleControl};
+pub use domain::setting::{Origin, SaleControl, SkuShipping};
 pub use domain::statement::{
     Account, AccountStatement, BillEntry, BillKind, Day, Difference, Movement, MovementKind, Reconciliation,
     Standing, Statement, Sum, Totals, UtcOffset,
 };
 pub use domain::stock::StockCounters;
+pub use domain::task::{
+    AckOutcome, DeadCause, DeadCursor, DeadLetter, DiscardOutcome, NackOutcome, NewTask,
+    ParseReservationError, PopOutcome, PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome,
+    ReservationId, ReserveOutcome, Reserved, TASK_BODY_BYTES_MAX, TASK_DELAY_MS_MAX, TASK_ID_BYTES_MAX,
+    TOPIC_BYTES_MAX, Task, TaskEvent, TaskId, TopicName, TopicStats,
+};
 pub use engine::ops;
 pub use engine::{
-    BackupError, BackupReport, Config, ConfigError, Engine, EventStream, Health, ImportReceipt, LineView,
-    MOVEMENT_PAGE_LEN_MAX, Metrics, MovementCursor, MovementPage, ORDER_ACTORS_MAX, OpenError, OrderPage,
-    OrderView, PAGE_LEN_MAX, Page, RecordedEvent, ShutdownError, StateHash, StatementError, SubscribeError,
+    BackupError, BackupReport, Config, ConfigError, DEAD_LETTERS_PAGE_MAX, DelayQueue, Engine, EventStream,
+    Health, ImportReceipt, LineView, MOVEMENT_PAGE_LEN_MAX, Metrics, MovementCursor, MovementPage,
+    ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, Preview,
+    REFUNDS_PAGE_LEN_MAX, RecordedEvent, RefundFilter, RefundPage, RefundRequest, ShipPackage, ShutdownError,
+    StateHash, StatementError, SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX,
 };
 pub use journal::Durability;

@@ -81,6 +81,10 @@ impl Fact {
             | Event::StockAdjusted { .. }
             | Event::OrderRevived { .. }
             | Event::LimitImported { .. }
+            | Event::Task(_)
+            | Event::Order { .. }
+            | Event::PaymentUnmatched { .. }
+            | Event::UnmatchedRefund { .. }
             | Event::PaymentReceived { .. } => None,
         }
     }

@@ -17,6 +17,7 @@
 //! Memory: about 160 bytes an order with one line; twice that while a store is compared with a replay. Time: well below a microsecond an event.
 
 mod catalogue;
+mod later;
 mod limits;
 mod orders;
 mod payments;
@@ -25,6 +26,7 @@ mod settings;
 mod shape;
 mod stock;
 mod stored;
+mod tasks;
 pub mod verify;
 
 #[cfg(test)]
@@ -33,12 +35,16 @@ mod tests;
 pub use report::{
     AuditReport, KeyTally, OrderTally, Rule, StockTally, StoreTally, VIOLATIONS_KEPT, Violation,
 };
+pub use tasks::TaskTally;
 
-use crate::domain::event::{Event, OrderCreated, StockUnits};
-use crate::domain::ids::{AdjustmentId, OrderNo, Position, RequestId};
+use hashbrown::HashMap;
+
+use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
+use crate::domain::ids::{AdjustmentId, OrderNo, PaymentId, Position, RequestId, StockKey};
 use crate::domain::money::Money;
-use crate::domain::order::Line;
+use crate::domain::order::{CloseReason, Line, OrderEvent, OrderTerms};
 use crate::domain::order_type::OrderType;
+use crate::domain::refund::{RefundState, RefundStep};
 
 use catalogue::CatalogueBook;
 use limits::LimitBook;
@@ -49,6 +55,7 @@ use settings::SettingBook;
 use shape::Shape;
 use stock::{Account, StockLedger};
 use stored::{Ahead, Stored};
+use tasks::TaskLedger;
 
 /// Checks a journal entry by entry.
 ///
@@ -72,11 +79,16 @@ pub struct Auditor {
     orders: OrderBook,
     limits: LimitBook,
     payments: PaymentBook,
+    tasks: TaskLedger,
     first_position: Position,
     last_position: Position,
     entries: u64,
     events: u64,
     refunds_required: u64,
+    refunds_applied: u64,
+    refunds_finished: u64,
+    /// Refunds of payments that are for no order.
+    unmatched: HashMap<PaymentId, RefundState>,
     /// Entries up to here are in the state that the audit began with.
     start: Position,
     ahead: Ahead,
@@ -105,11 +117,15 @@ impl Auditor {
             orders: OrderBook::default(),
             limits: LimitBook::default(),
             payments: PaymentBook::default(),
+            tasks: TaskLedger::default(),
             first_position: Position(0),
             last_position: Position(0),
             entries: 0,
             events: 0,
             refunds_required: 0,
+            refunds_applied: 0,
+            refunds_finished: 0,
+            unmatched: HashMap::new(),
             start: Position(0),
             ahead: Ahead::default(),
             store: None,
@@ -184,6 +200,10 @@ impl Auditor {
             payments_received: self.payments.len(),
             payments_unresolved: self.payments.unresolved(),
             refunds_required: self.refunds_required,
+            tasks: self.tasks.tally(),
+            refunds_applied: self.refunds_applied,
+            refunds_finished: self.refunds_finished,
+            payments_unmatched: self.unmatched.len() as u64,
             stock,
             stock_by_key,
             store: self.store,
@@ -212,6 +232,9 @@ impl Auditor {
             Event::SettingPut { revision, setting, .. } => self.settings.has(setting, *revision),
             Event::StockTransferred { transfer_id, from, .. } => {
                 *transfer_id == AdjustmentId(0) || stock.knows_adjustment(from, *transfer_id)
+            }
+            Event::PaymentUnmatched { payment, .. } | Event::UnmatchedRefund { payment, .. } => {
+                self.unmatched.contains_key(payment)
             }
             _ => event.order_version().is_none_or(|(order_no, version)| {
                 orders.get(order_no).is_some_and(|order| order.version >= version)
@@ -258,7 +281,9 @@ impl Auditor {
                 }
             }
             Event::PaymentReceived { payment, order_no, amount, .. } => {
-                self.payment_received(*order_no);
+                if shape != Shape::Unmatched {
+                    self.payment_received(*order_no);
+                }
                 self.payments.receive(*payment, *order_no, *amount, &mut self.findings);
             }
             Event::OrderPaid { step, payment, units } => {
@@ -268,7 +293,13 @@ impl Auditor {
                     pay_amount = Some(order.pay_amount);
                     check_units(&self.stock, step.order_no, order.lines.as_slice(), units, findings);
                 }
-                self.payments.settle(*payment, Outcome::Paid, step.order_no, pay_amount, findings);
+                if *payment == PaymentId::of_nothing(step.order_no) {
+                    findings.check(pay_amount == Some(Money::ZERO), Rule::LateMoney, || {
+                        format!("order {} is paid without money, and costs something", step.order_no)
+                    });
+                } else {
+                    self.payments.settle(*payment, Outcome::Paid, step.order_no, pay_amount, findings);
+                }
                 self.shift(units, Account::Reserved, Account::Sold);
             }
             Event::OrderShipped { step, .. } => {
@@ -283,8 +314,12 @@ impl Auditor {
             }
             Event::OrderClosed { step, reason, units } => {
                 if let Some(order) = self.orders.step(step, findings) {
+                    if *reason == CloseReason::Refunded {
+                        order.close_refunded(step, units, findings);
+                    } else {
+                        check_units(&self.stock, step.order_no, order.lines.as_slice(), units, findings);
+                    }
                     order.close(step, *reason, findings);
-                    check_units(&self.stock, step.order_no, order.lines.as_slice(), units, findings);
                     for line in order.lines.as_slice() {
                         self.limits.give_back(order.member, line.key, line.quantity, line.limit_per_member);
                     }
@@ -307,7 +342,7 @@ impl Auditor {
             }
             Event::RefundRequired { step, payment, amount, reason } => {
                 if let Some(order) = self.orders.step(step, findings) {
-                    order.refund(step, *reason, findings);
+                    order.refund(step, *amount, *reason, findings);
                 }
                 self.payments.settle(*payment, Outcome::Refund, step.order_no, Some(*amount), findings);
                 self.refunds_required += 1;
@@ -318,23 +353,69 @@ impl Auditor {
             Event::StockTransferred { transfer_id, from, to, units, .. } => {
                 self.stock.transfer(*transfer_id, *from, *to, *units, findings);
             }
+            Event::Order { step, what } => self.later_event(step, what),
+            Event::PaymentUnmatched { payment, amount, .. } => {
+                let received = self.payments.get(*payment).map_or(OrderNo::default(), |known| known.order_no);
+                self.payments.settle(*payment, Outcome::Refund, received, Some(*amount), findings);
+                self.unmatched.insert(*payment, RefundState::Required);
+                self.refunds_required += 1;
+            }
+            Event::UnmatchedRefund { payment, what, .. } => self.unmatched_step(*payment, what),
             Event::LimitImported { member_id, key, used, .. } => {
                 let key = self.stock.index_of(*key);
                 self.limits.set_elsewhere(*member_id, key, *used);
             }
+            Event::Task(event) => self.tasks.event(event, findings),
         }
+    }
+
+    fn later_event(&mut self, step: &OrderStep, what: &OrderEvent) {
+        let Self { findings, orders, stock, .. } = self;
+        self.refunds_applied += u64::from(matches!(what, OrderEvent::RefundApplied { .. }));
+        self.refunds_finished += u64::from(matches!(what, OrderEvent::RefundFinished { .. }));
+        if let Some(order) = orders.step(step, findings) {
+            let lines = order.lines.clone();
+            let ordered = |key: &StockKey| {
+                let mut lines = lines.as_slice().iter();
+                lines.find(|line| stock.key(line.key) == *key).map_or(0, |line| line.quantity)
+            };
+            order.live_on(step, what, &ordered, findings);
+        }
+        self.shift(what.restocked(), Account::Sold, Account::Available);
+    }
+
+    fn unmatched_step(&mut self, payment: PaymentId, what: &RefundStep) {
+        let Self { findings, unmatched, .. } = self;
+        let Some(state) = unmatched.get_mut(&payment) else {
+            return findings.add(Rule::AfterSale, || {
+                format!("payment {payment} is for an order, and refunded as for none")
+            });
+        };
+        let next = match what {
+            RefundStep::Requested => RefundState::Requested,
+            RefundStep::Failed { .. } => RefundState::Failed,
+            RefundStep::Finished { .. } => RefundState::Finished,
+        };
+        let fits = *state != RefundState::Finished && *state != next;
+        findings.check(fits, Rule::AfterSale, || {
+            format!("the refund of payment {payment} is {state} and becomes {next}")
+        });
+        *state = next;
+        self.refunds_finished += u64::from(next == RefundState::Finished);
     }
 
     fn order_created(&mut self, created: &OrderCreated) {
         let findings = &mut self.findings;
-        check_lines(created.order_no, created.pay_amount, &created.lines, findings);
+        let terms = created.extra.terms.as_deref();
+        check_lines(created.order_no, created.pay_amount, &created.lines, terms, findings);
         let imported = created.lines.iter().any(Line::is_imported);
         if imported {
             check_import(created, findings);
         }
         for line in created.lines.iter() {
-            self.catalogue.check_line(line, created.order_type, findings);
-            self.settings.check_line(created, line, findings);
+            let brings_prices = terms.is_some_and(|terms| terms.price_source.is_some());
+            self.catalogue.check_line(line, created.order_type, brings_prices, findings);
+            self.settings.check_line(created, line, brings_prices, findings);
             let units = StockUnits { key: line.key, quantity: line.quantity };
             let key = self.stock.shift(units, Account::Available, Account::Reserved, findings);
             let (member, limit) = (created.member_id, line.limit_per_member);
@@ -377,7 +458,13 @@ fn check_import(created: &OrderCreated, findings: &mut Findings) {
 }
 
 /// R2: at least one line, keys distinct and ascending, quantities of at least one, and the amount is their sum.
-fn check_lines(order_no: OrderNo, pay_amount: Money, lines: &[Line], findings: &mut Findings) {
+fn check_lines(
+    order_no: OrderNo,
+    pay_amount: Money,
+    lines: &[Line],
+    terms: Option<&OrderTerms>,
+    findings: &mut Findings,
+) {
     findings.check(!lines.is_empty(), Rule::AllOrNothing, || format!("order {order_no} has no lines"));
     findings.check(lines.windows(2).all(|pair| pair[0].key < pair[1].key), Rule::AllOrNothing, || {
         format!("the lines of order {order_no} don't have distinct, ascending stock keys")
@@ -385,12 +472,40 @@ fn check_lines(order_no: OrderNo, pay_amount: Money, lines: &[Line], findings: &
     findings.check(lines.iter().all(|line| line.quantity >= 1), Rule::AllOrNothing, || {
         format!("order {order_no} has a line of no units")
     });
-    let sum =
-        lines.iter().map(|line| i128::from(line.price.minor()) * i128::from(line.quantity)).sum::<i128>();
+    let amount = |line: &Line| i128::from(line.price.minor()) * i128::from(line.quantity);
+    let goods = lines.iter().map(amount).sum::<i128>();
+    let sum = match terms {
+        None => goods,
+        Some(terms) => {
+            check_terms(order_no, lines, terms, findings);
+            let reduced: i128 = (0..lines.len()).map(|line| terms.reduction_of(line)).sum();
+            goods - reduced + i128::from(terms.freight.minor())
+        }
+    };
     findings.check(sum == i128::from(pay_amount.minor()), Rule::AllOrNothing, || {
         let sum =
             i64::try_from(sum).map_or_else(|_| sum.to_string(), |sum| Money::from_minor(sum).to_string());
         format!("order {order_no} is to pay {pay_amount}, its lines cost {sum}")
+    });
+}
+
+/// What is off the lines leaves nothing negative, and coupons take off no more than there is off.
+fn check_terms(order_no: OrderNo, lines: &[Line], terms: &OrderTerms, findings: &mut Findings) {
+    let amount = |line: &Line| i128::from(line.price.minor()) * i128::from(line.quantity);
+    let shares = lines.iter().enumerate().map(|(nth, line)| amount(line) - terms.reduction_of(nth));
+    let fits = |len: usize| len == 0 || len == lines.len();
+    findings.check(
+        shares.min().unwrap_or(0) >= 0
+            && !terms.freight.is_negative()
+            && fits(terms.discounts.len())
+            && fits(terms.adjustments.len()),
+        Rule::AllOrNothing,
+        || format!("order {order_no} has a line that costs less than nothing"),
+    );
+    let coupons: i128 = terms.coupons.iter().map(|coupon| i128::from(coupon.amount.minor())).sum();
+    let discounts: i128 = terms.discounts.iter().map(|discount| i128::from(discount.minor())).sum();
+    findings.check(terms.coupons.is_empty() || coupons == discounts, Rule::AllOrNothing, || {
+        format!("the coupons of order {order_no} take off {coupons} minor units, its lines {discounts}")
     });
 }
 

@@ -4,6 +4,7 @@ use super::report::{Findings, Rule};
 use crate::domain::event::Event;
 use crate::domain::ids::OrderNo;
 use crate::domain::order::CloseReason;
+use crate::domain::order::OrderEvent;
 
 /// What an entry decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(super) enum Shape {
     OverduePaid,
     /// A payment brought a timed-out order back: `OrderRevived, OrderPaid`.
     Revived,
+    /// Money came for no order: `PaymentReceived, PaymentUnmatched`.
+    Unmatched,
     /// Anything else, which no decision makes.
     Broken,
 }
@@ -27,7 +30,8 @@ impl Shape {
             [event] => format!("{} stands alone in its entry", event.name()),
             _ => format!("{} don't make one decision", names(events)),
         });
-        let mut orders = events.iter().map(order_of);
+        // One of them names an order that there is not.
+        let mut orders = events.iter().filter(|_| shape != Self::Unmatched).map(order_of);
         if let Some(first) = orders.next() {
             findings.check(orders.all(|order| order == first), Rule::OneDecision, || {
                 format!("{} in one entry are about different orders", names(events))
@@ -38,17 +42,48 @@ impl Shape {
 
     fn of(events: &[Event]) -> Self {
         match events {
-            [Event::OrderRevived { .. }] | [] => Self::Broken,
+            [Event::OrderRevived { .. } | Event::PaymentUnmatched { .. }] | [] => Self::Broken,
+            [Event::Order { what, .. }] if matches!(**what, OrderEvent::TradeCloseRequired { .. }) => {
+                Self::Broken
+            }
             [_] => Self::Single,
+            // What costs nothing is paid at once.
+            [Event::OrderCreated(_), Event::OrderPaid { .. }] => Self::Single,
+            [
+                Event::PaymentReceived { payment: received, .. },
+                Event::PaymentUnmatched { payment: unmatched, .. },
+            ] if received == unmatched => Self::Unmatched,
             [Event::OrderRevived { .. }, Event::OrderPaid { .. }] => Self::Revived,
             [
                 Event::OrderClosed { reason: CloseReason::Timeout, .. },
                 Event::OrderRevived { .. },
                 Event::OrderPaid { .. },
             ] => Self::OverduePaid,
+            _ if is_later(events) => Self::Single,
             _ => Self::Broken,
         }
     }
+}
+
+/// What one decision of an order's later life makes.
+fn is_later(events: &[Event]) -> bool {
+    let what = |event: &Event| match event {
+        Event::Order { what, .. } => what.name(),
+        Event::OrderClosed { reason, .. } if *reason == CloseReason::Refunded => "refunded",
+        Event::OrderClosed { .. } => "closed",
+        other => other.name(),
+    };
+    let names: Vec<&str> = events.iter().map(what).collect();
+    matches!(
+        names.as_slice(),
+        ["closed", "TradeCloseRequired"]
+            | ["PaymentStarted", "PaymentAttempted"]
+            | ["PriceChanged", "TradeCloseRequired"]
+            | ["PriceChanged", "OrderPaid"]
+            | ["PriceChanged", "TradeCloseRequired", "OrderPaid"]
+            | ["PackageShipped", "OrderShipped"]
+            | ["RefundFinished", "refunded" | "OrderShipped"]
+    )
 }
 
 /// The order that an event is about.

@@ -229,7 +229,7 @@ fn a_clean_history_passes_and_is_counted() {
         completed: 1,
         cancelled_timeout: 1,
         cancelled_member: 1,
-        cancelled_operator: 0,
+        ..OrderTally::default()
     };
     assert_eq!(report.orders, orders);
     assert_eq!((report.orders.cancelled(), report.orders.sold()), (2, 3));
@@ -282,7 +282,7 @@ fn r2_lines_are_checked() {
     let check = |pay_amount: i64, lines: &[Line]| {
         let mut findings = Findings::new(10);
         let number = OrderNo::default();
-        check_lines(number, Money::from_minor(pay_amount), lines, &mut findings);
+        check_lines(number, Money::from_minor(pay_amount), lines, None, &mut findings);
         let (total, kept) = findings.into_parts();
         assert!(kept.iter().all(|violation| violation.rule == Rule::AllOrNothing));
         total

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::Sku;
 use super::ids::{AdjustmentId, ImportId, MemberId, OrderNo, PaymentId, RequestId, Slot, StockKey};
 use super::money::Money;
-use super::order::{CloseReason, Lines, OrderExtra, RefundReason};
+use super::order::{CloseReason, Lines, OrderEvent, OrderExtra, RefundReason};
 use super::order_type::OrderType;
+use super::refund::RefundStep;
 use super::request::{Shipment, StockChange};
 use super::setting::{Origin, Setting};
+use super::task::TaskEvent;
 
 /// Units of one stock key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,10 +205,44 @@ pub enum Event {
         /// Units.
         units: u64,
     },
+    /// Something happened to tasks of the delay queue.
+    Task(Box<TaskEvent>),
+    /// Something in an order's later life.
+    Order {
+        /// Order, version, time.
+        step: OrderStep,
+        /// What.
+        what: Box<OrderEvent>,
+    },
+    /// Money arrived for no order that there is: it must go back. Stands behind its `PaymentReceived`, in one entry.
+    PaymentUnmatched {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// Which payment.
+        payment: PaymentId,
+        /// The number that it named, of no order; 0 where it named none.
+        order_no: OrderNo,
+        /// How much.
+        amount: Money,
+        /// What the notification named as its order, cut to the bound of external numbers.
+        order_ref: Box<str>,
+        /// Why.
+        reason: RefundReason,
+    },
+    /// The refund of such a payment went a step further.
+    UnmatchedRefund {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// Which payment.
+        payment: PaymentId,
+        /// What happened.
+        what: RefundStep,
+    },
 }
 
-/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted.
-pub const EVENT_NAMES: [&str; 15] = [
+/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted. Events of tasks have names
+/// of their own ([`TaskEvent::name`]) and stand in no order's timeline, so one place is kept for all of them.
+pub const EVENT_NAMES: [&str; 19] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -222,6 +258,11 @@ pub const EVENT_NAMES: [&str; 15] = [
     "LimitImported",
     "SettingPut",
     "StockTransferred",
+    "Task",
+    // Stands for the variant only: such an event has the name of what it says.
+    "Order",
+    "PaymentUnmatched",
+    "UnmatchedRefund",
 ];
 
 impl Event {
@@ -243,6 +284,10 @@ impl Event {
             Self::LimitImported { .. } => "LimitImported",
             Self::SettingPut { setting, .. } => setting.event_name(),
             Self::StockTransferred { .. } => "StockTransferred",
+            Self::Task(event) => event.name(),
+            Self::Order { what, .. } => what.name(),
+            Self::PaymentUnmatched { .. } => "PaymentUnmatched",
+            Self::UnmatchedRefund { .. } => "UnmatchedRefund",
         }
     }
 
@@ -255,7 +300,10 @@ impl Event {
             | Self::PaymentReceived { at_ms, .. }
             | Self::LimitImported { at_ms, .. }
             | Self::SettingPut { at_ms, .. }
-            | Self::StockTransferred { at_ms, .. } => *at_ms,
+            | Self::StockTransferred { at_ms, .. }
+            | Self::PaymentUnmatched { at_ms, .. }
+            | Self::UnmatchedRefund { at_ms, .. } => *at_ms,
+            Self::Task(event) => event.at_ms(),
             Self::OrderCreated(created) => created.at_ms,
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }
@@ -263,7 +311,8 @@ impl Event {
             | Self::OrderReceived { step }
             | Self::OrderClosed { step, .. }
             | Self::OrderRevived { step, .. }
-            | Self::RefundRequired { step, .. } => step.at_ms,
+            | Self::RefundRequired { step, .. }
+            | Self::Order { step, .. } => step.at_ms,
         }
     }
 
@@ -277,14 +326,18 @@ impl Event {
             | Self::OrderReceived { step }
             | Self::OrderClosed { step, .. }
             | Self::OrderRevived { step, .. }
-            | Self::RefundRequired { step, .. } => Some((step.order_no, step.version)),
+            | Self::RefundRequired { step, .. }
+            | Self::Order { step, .. } => Some((step.order_no, step.version)),
             Self::NumbersReserved { .. }
             | Self::SkuPut { .. }
             | Self::StockAdjusted { .. }
             | Self::PaymentReceived { .. }
             | Self::LimitImported { .. }
             | Self::SettingPut { .. }
-            | Self::StockTransferred { .. } => None,
+            | Self::StockTransferred { .. }
+            | Self::Task(_)
+            | Self::PaymentUnmatched { .. }
+            | Self::UnmatchedRefund { .. } => None,
         }
     }
 
@@ -305,6 +358,7 @@ impl Event {
             }
             Self::OrderClosed { units, .. } => sum(units),
             Self::OrderRevived { units, .. } => -sum(units),
+            Self::Order { what, .. } => sum(what.restocked()),
             _ => 0,
         }
     }
@@ -315,8 +369,11 @@ impl Event {
             Self::NumbersReserved { .. } | Self::SkuPut { .. } | Self::SettingPut { .. } => Slot::default(),
             Self::StockTransferred { from, .. } => from.slot(),
             Self::StockAdjusted { key, .. } => key.slot(),
-            Self::PaymentReceived { payment, .. } => payment.slot(),
+            Self::PaymentReceived { payment, .. }
+            | Self::PaymentUnmatched { payment, .. }
+            | Self::UnmatchedRefund { payment, .. } => payment.slot(),
             Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
+            Self::Task(event) => event.slot(),
             Self::OrderCreated(created) => created.order_no.slot(),
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }
@@ -324,7 +381,8 @@ impl Event {
             | Self::OrderReceived { step }
             | Self::OrderClosed { step, .. }
             | Self::OrderRevived { step, .. }
-            | Self::RefundRequired { step, .. } => step.order_no.slot(),
+            | Self::RefundRequired { step, .. }
+            | Self::Order { step, .. } => step.order_no.slot(),
         }
     }
 }

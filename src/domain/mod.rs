@@ -15,11 +15,14 @@ pub mod order;
 pub mod order_type;
 pub mod payment;
 pub mod pricing;
+pub mod refund;
 pub mod reject;
 pub mod request;
 pub mod setting;
 pub mod statement;
 pub mod stock;
+pub mod task;
+pub mod team;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
 //! Rejects: typed business answers with stable codes. A reject changes nothing.
 
-use super::ids::{ActivityId, CouponId, FreightId, OrderNo, SkuId};
+use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, SkuId};
 use super::money::Money;
 use super::order::OrderStatus;
 use super::order_type::OrderType;
+use super::refund::RefundState;
 
 /// When it makes sense to send a refused request again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -403,6 +404,20 @@ pub enum Reject {
         /// The sum of lines, discounts and freight.
         computed: Money,
     },
+    /// The price is not what the caller expected.
+    #[error("the order costs {actual}, {expected} was expected: preview it again")]
+    PriceChanged {
+        /// What the caller expected.
+        expected: Money,
+        /// What it costs now.
+        actual: Money,
+    },
+    /// A kind of coupon that doesn't exist.
+    #[error("there are no coupons of kind {terms}")]
+    CouponTermsNotFound {
+        /// The kind.
+        terms: CouponTermsId,
+    },
     /// A refund of more units than are left of a line.
     #[error("{units} units are to be refunded, and {left} are left")]
     RefundAboveQuantity {
@@ -410,6 +425,96 @@ pub enum Reject {
         units: u32,
         /// Units of the line that are not refunded yet.
         left: u32,
+    },
+    /// A number outside its bounds.
+    #[error("{field} is {value}: it must be {min} to {max}")]
+    OutOfRange {
+        /// Which field.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least it may be.
+        min: u64,
+        /// The most it may be.
+        max: u64,
+    },
+    /// A batch over a bound.
+    #[error("the batch has {len} {unit}: at most {len_max} are allowed")]
+    BatchTooLong {
+        /// What is counted: tasks, or bytes.
+        unit: &'static str,
+        /// How many it has.
+        len: usize,
+        /// The bound.
+        len_max: usize,
+    },
+    /// More of something than one order may have.
+    #[error("an order may have at most {len_max} {what}")]
+    TooManyOfOneOrder {
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        len_max: usize,
+    },
+    /// An amount out of its bounds.
+    #[error("the amount must be at least {min} and at most {max}")]
+    AmountOutOfRange {
+        /// The least.
+        min: Money,
+        /// The most.
+        max: Money,
+    },
+    /// A SKU that the order has no line of.
+    #[error("the order has no line of sku {sku}")]
+    SkuNotInOrder {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// More units of a line than are left for this.
+    #[error("of sku {sku} only {left} units are left for this")]
+    UnitsExceeded {
+        /// The line's SKU.
+        sku: SkuId,
+        /// Units left.
+        left: u32,
+    },
+    /// More money back than was paid.
+    #[error("of what was paid only {left} is left to refund")]
+    RefundExceedsPaid {
+        /// What is left.
+        left: Money,
+    },
+    /// No such refund, or not the caller's.
+    #[error("the refund does not exist")]
+    RefundNotFound,
+    /// A step that the refund's state doesn't allow.
+    #[error("a refund that is {state} can't take this step")]
+    WrongRefundState {
+        /// The state.
+        state: RefundState,
+    },
+    /// The refund is finished, with another refund id of the provider.
+    #[error("the refund is finished with another refund id of the provider")]
+    RefundFinishedOtherwise,
+    /// An open refund keeps the order from being shipped.
+    #[error("a refund of the order is open: settle it first")]
+    RefundOpen,
+    /// The time in which refunds of a completed order may be applied for is over.
+    #[error("refunds of this order could be applied for until {until_ms}")]
+    AfterSaleOver {
+        /// Exclusive end, in ms since the Unix epoch.
+        until_ms: u64,
+    },
+    /// The order's team has not formed yet.
+    #[error("the order's team has not formed yet")]
+    TeamNotFormed,
+    /// A flag that there is none of.
+    #[error("flag {flag} does not exist: flags go from 0 to {flag_max}")]
+    UnknownFlag {
+        /// The flag.
+        flag: u8,
+        /// The bound.
+        flag_max: u8,
     },
 }
 
@@ -460,6 +565,8 @@ impl Reject {
             Self::SkuPaused { .. } => "sku_paused",
             Self::ActivityPaused { .. } => "activity_paused",
             Self::MemberBlocked { .. } => "member_blocked",
+            Self::PriceChanged { .. } => "price_changed",
+            Self::CouponTermsNotFound { .. } => "coupon_terms_not_found",
             Self::TransferInvalid { .. } => "transfer_invalid",
             Self::PositionNotKept { .. } => "position_not_kept",
             Self::InvalidField { .. } => "invalid_field",
@@ -479,6 +586,20 @@ impl Reject {
             Self::PriceUnexpected { .. } => "price_unexpected",
             Self::TotalMismatch { .. } => "total_mismatch",
             Self::RefundAboveQuantity { .. } => "refund_above_quantity",
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::BatchTooLong { .. } => "batch_too_long",
+            Self::TooManyOfOneOrder { .. } => "too_many_of_one_order",
+            Self::AmountOutOfRange { .. } => "amount_out_of_range",
+            Self::SkuNotInOrder { .. } => "sku_not_in_order",
+            Self::UnitsExceeded { .. } => "units_exceeded",
+            Self::RefundExceedsPaid { .. } => "refund_exceeds_paid",
+            Self::RefundNotFound => "refund_not_found",
+            Self::WrongRefundState { .. } => "wrong_refund_state",
+            Self::RefundFinishedOtherwise => "refund_finished_otherwise",
+            Self::RefundOpen => "refund_open",
+            Self::AfterSaleOver { .. } => "after_sale_over",
+            Self::TeamNotFormed => "team_not_formed",
+            Self::UnknownFlag { .. } => "unknown_flag",
         }
     }
 
@@ -503,6 +624,14 @@ impl Reject {
     /// [`Reject::FieldTooLong`].
     pub(crate) const fn check_len(field: &'static str, len: usize, len_max: usize) -> Result<(), Self> {
         if len > len_max { Err(Self::FieldTooLong { field, len, len_max }) } else { Ok(()) }
+    }
+
+    /// Checks a number against its bounds.
+    ///
+    /// # Errors
+    /// [`Reject::OutOfRange`].
+    pub(crate) const fn check_range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), Self> {
+        if min <= value && value <= max { Ok(()) } else { Err(Self::OutOfRange { field, value, min, max }) }
     }
 
     /// Checks a field that needs at least one and at most `len_max` bytes.

@@ -6,6 +6,9 @@ use crate::domain::order_type::OrderType;
 use crate::journal::Durability;
 use crate::runtime::clock::Clock;
 
+/// A day, in ms.
+const DAY_MS: u64 = 24 * 3_600_000;
+
 /// Most order actors.
 pub const ORDER_ACTORS_MAX: usize = 256;
 
@@ -20,6 +23,8 @@ pub struct Config {
     pub(crate) waiters_max: usize,
     pub(crate) auto_close_ms: [u32; 3],
     pub(crate) payment_grace_ms: u64,
+    pub(crate) auto_confirm_ms: u64,
+    pub(crate) after_sale_window_ms: u64,
     pub(crate) recovery_grace_ms: u64,
     pub(crate) idempotency_window_ms: u64,
     pub(crate) request_filter_bits: usize,
@@ -42,6 +47,14 @@ pub struct Config {
     pub(crate) journal_keep_min_bytes: u64,
     pub(crate) archive_after_ms: u64,
     pub(crate) control_socket: bool,
+    pub(crate) tasks_max: usize,
+    pub(crate) task_topics_max: usize,
+    pub(crate) task_bytes_max: u64,
+    pub(crate) task_batch_max: usize,
+    pub(crate) task_waiters_max: usize,
+    pub(crate) task_attempts_max: u16,
+    pub(crate) task_visibility_ms_max: u64,
+    pub(crate) task_dead_letters_max: usize,
 }
 
 /// A setting outside its bounds.
@@ -88,6 +101,8 @@ impl Config {
             waiters_max: 64,
             auto_close_ms: [30 * 60_000; 3],
             payment_grace_ms: 5 * 60_000,
+            auto_confirm_ms: 10 * DAY_MS,
+            after_sale_window_ms: 7 * DAY_MS,
             recovery_grace_ms: 60_000,
             idempotency_window_ms: 24 * 3_600_000,
             request_filter_bits: 1 << 27,
@@ -110,6 +125,14 @@ impl Config {
             journal_keep_min_bytes: 256 << 20,
             archive_after_ms: 90 * 24 * 3_600_000,
             control_socket: false,
+            tasks_max: 10_000_000,
+            task_topics_max: 4_096,
+            task_bytes_max: 4 << 30,
+            task_batch_max: 4_096,
+            task_waiters_max: 1_024,
+            task_attempts_max: 16,
+            task_visibility_ms_max: 12 * 3_600_000,
+            task_dead_letters_max: 100_000,
         }
     }
 
@@ -127,6 +150,11 @@ impl Config {
         waiters_max: usize,
         /// How far a started payment moves its order's deadline, once, in ms. Default: 5 minutes.
         payment_grace_ms: u64,
+        /// How long after its last package an order counts as received, unless a refund of it is open, in ms. Default: 10
+        /// days.
+        auto_confirm_ms: u64,
+        /// For how long after its completion refunds of an order may be applied for, in ms. Default: 7 days.
+        after_sale_window_ms: u64,
         /// How long after a restart overdue orders wait for their payments before they are closed, in ms. Default:
         /// 60,000.
         recovery_grace_ms: u64,
@@ -181,6 +209,26 @@ impl Config {
         /// `stockade backup`. Only its own user may connect. Where the socket can't be made, for one because its path
         /// has more than 100 bytes, the log says so and the engine goes on without. Default: no.
         control_socket: bool,
+        /// Most live tasks of the delay queue over all topics, dead letters included; beyond it pushes are refused as
+        /// `overloaded`. 1 to 1,000,000,000. Default: 10,000,000.
+        tasks_max: usize,
+        /// Most topics that have tasks; beyond it pushes into new ones are refused as `overloaded`. 1 to 1,000,000.
+        /// Default: 4,096.
+        task_topics_max: usize,
+        /// Most bytes of ids and bodies of live tasks; beyond it pushes are refused as `overloaded`. Default: 4 GiB.
+        task_bytes_max: u64,
+        /// Most tasks that one call pushes, pops or reserves, 1 to 65,536. Default: 4,096.
+        task_batch_max: usize,
+        /// Most callers waiting for a task of one topic; a further one is refused as `overloaded`. 1 to 65,536.
+        /// Default: 1,024.
+        task_waiters_max: usize,
+        /// How often a task may be reserved that doesn't say so itself, at least once. Default: 16.
+        task_attempts_max: u16,
+        /// Longest time that a task may be reserved for, in ms, 1 to 31,622,400,000 (a year). Default: 12 hours.
+        task_visibility_ms_max: u64,
+        /// Most dead letters of one topic, 1 to 10,000,000. Tasks are no longer handed out by `reserve` while those that
+        /// are reserved could make more. Default: 100,000.
+        task_dead_letters_max: usize,
     }
 
     /// How long an order of this type may stay unpaid, in ms. Default: 30 minutes.
@@ -188,6 +236,12 @@ impl Config {
     pub fn auto_close_ms(mut self, order_type: OrderType, auto_close_ms: u32) -> Self {
         self.auto_close_ms[order_type as usize] = auto_close_ms;
         self
+    }
+
+    /// How long after its last package an order counts as received, in days.
+    #[must_use]
+    pub fn auto_confirm_days(self, days: u32) -> Self {
+        self.auto_confirm_ms(u64::from(days) * DAY_MS)
     }
 
     /// The clock to run by, for tests; the system's by default.
@@ -220,6 +274,7 @@ impl Config {
         power("refusals_kept", self.refusals_kept, 2048)?;
         check("tick_ms", self.tick_ms, (1..=1000).contains(&self.tick_ms), "1 to 1000")?;
         let positive = |name, value: u64| check(name, value, value > 0, "at least 1");
+        positive("auto_confirm_ms", self.auto_confirm_ms)?;
         positive("idempotency_window_ms", self.idempotency_window_ms)?;
         positive("stock_idle_ms", self.stock_idle_ms)?;
         positive("clock_step_max_ms", self.clock_step_max_ms)?;
@@ -236,11 +291,28 @@ impl Config {
         for auto_close_ms in self.auto_close_ms {
             positive("auto_close_ms", u64::from(auto_close_ms))?;
         }
+        self.validate_tasks()?;
         if let Durability::Buffered { interval_ms } = self.durability {
             let holds = (1..=60_000).contains(&interval_ms);
             check("durability.interval_ms", interval_ms, holds, "1 to 60,000")?;
         }
         Ok(())
+    }
+
+    /// The delay queue's settings.
+    fn validate_tasks(&self) -> Result<(), ConfigError> {
+        let between = |name, value: u64, max: u64, bounds| {
+            if (1..=max).contains(&value) { Ok(()) } else { Err(ConfigError { name, value, bounds }) }
+        };
+        between("tasks_max", self.tasks_max as u64, 1_000_000_000, "1 to 1,000,000,000")?;
+        between("task_topics_max", self.task_topics_max as u64, 1_000_000, "1 to 1,000,000")?;
+        between("task_bytes_max", self.task_bytes_max, u64::MAX, "at least 1")?;
+        between("task_batch_max", self.task_batch_max as u64, 1 << 16, "1 to 65,536")?;
+        between("task_waiters_max", self.task_waiters_max as u64, 1 << 16, "1 to 65,536")?;
+        between("task_attempts_max", self.task_attempts_max.into(), u64::MAX, "at least 1")?;
+        let year_ms = 366 * 24 * 3_600_000;
+        between("task_visibility_ms_max", self.task_visibility_ms_max, year_ms, "1 to 31,622,400,000")?;
+        between("task_dead_letters_max", self.task_dead_letters_max as u64, 10_000_000, "1 to 10,000,000")
     }
 }
 
@@ -264,6 +336,14 @@ mod tests {
         assert_eq!(name(config().retain_closed_ms(999)), "retain_closed_ms");
         assert_eq!(name(config().payment_window_ms(0)), "payment_window_ms");
         assert_eq!(name(config().archive_after_ms(1)), "archive_after_ms");
+        assert_eq!(name(config().tasks_max(0)), "tasks_max");
+        assert_eq!(name(config().task_topics_max(0)), "task_topics_max");
+        assert_eq!(name(config().task_bytes_max(0)), "task_bytes_max");
+        assert_eq!(name(config().task_batch_max(0)), "task_batch_max");
+        assert_eq!(name(config().task_waiters_max(0)), "task_waiters_max");
+        assert_eq!(name(config().task_attempts_max(0)), "task_attempts_max");
+        assert_eq!(name(config().task_visibility_ms_max(0)), "task_visibility_ms_max");
+        assert_eq!(name(config().task_dead_letters_max(0)), "task_dead_letters_max");
         let buffered = Durability::Buffered { interval_ms: 0 };
         assert_eq!(name(config().durability(buffered)), "durability.interval_ms");
     }

@@ -4,18 +4,23 @@
 //! order numbers, resumes begun payments, looks at the disk, starts the ticker, and only then lets callers in.
 
 mod admission;
+mod after_sale;
 mod api;
 mod backup;
 mod catalogue;
 mod closing;
 mod config;
+mod delay;
 mod error;
 mod import;
 mod metrics;
 mod open;
 pub mod ops;
+mod payments;
+mod pricing;
 pub(crate) mod recovery;
 mod sales;
+mod shipping;
 mod statement;
 pub(crate) mod store;
 mod subscription;
@@ -46,14 +51,18 @@ use crate::runtime::filter::RotatingFilter;
 use crate::runtime::inbox::{Bell, Inbox};
 use crate::runtime::shutdown::Gate;
 
+pub use after_sale::{REFUNDS_PAGE_LEN_MAX, RefundFilter, RefundPage, RefundRequest};
 pub use backup::{BackupError, BackupReport};
 pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
+pub use delay::{DEAD_LETTERS_PAGE_MAX, DelayQueue, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX};
 pub use error::{OpenError, ShutdownError};
 pub use import::ImportReceipt;
 pub use metrics::{Health, Metrics};
+pub use pricing::Preview;
+pub use shipping::ShipPackage;
 pub use statement::{MOVEMENT_PAGE_LEN_MAX, MovementCursor, MovementPage, StatementError};
 pub use subscription::{EventStream, RecordedEvent, SubscribeError};
-pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, Page, StateHash};
+pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, StateHash};
 
 /// The order core of a shop: a cheap-to-clone handle.
 ///
@@ -73,6 +82,8 @@ pub struct Engine {
 pub(crate) struct Settings {
     pub(crate) auto_close_ms: [u32; 3],
     pub(crate) idempotency_window_ms: u64,
+    pub(crate) payment_grace_ms: u64,
+    pub(crate) after_sale_window_ms: u64,
     pub(crate) stock_idle_ms: u64,
     pub(crate) disk_free_min_bytes: u64,
     pub(crate) data_dir: Option<std::path::PathBuf>,
@@ -101,6 +112,7 @@ pub(crate) struct Inner {
     pub(crate) orders: Vec<Arc<Inbox<OrderItem>>>,
     pub(crate) boards: Vec<Arc<OrderBoard>>,
     pub(crate) journal: JournalHandle,
+    pub(crate) delay: delay::DelayHandle,
     pub(crate) door: admission::Door,
     pub(crate) recovery: RecoveryReport,
     /// Size of the journal on the disk when it was last looked at, in bytes.
@@ -138,6 +150,7 @@ impl Drop for Inner {
             actor.stop(None);
         }
         self.activity_actor.stop(None);
+        self.delay.actor.stop(None);
         if let Some(store) = &self.store {
             store.projector.stop(None);
         }

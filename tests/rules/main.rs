@@ -14,6 +14,7 @@ mod import;
 mod import_command;
 mod inspect_command;
 mod limits;
+mod prices;
 mod r10_late_money;
 mod r11_subscriptions;
 mod r12_bounds;

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::statement::{Till, china, day};
-use crate::support::*;
 use crate::verify_command::stockade;
 
 /// A closed day with three payments in a directory that nobody has open.
@@ -25,7 +24,7 @@ fn reconcile(data: &Path, bill: &str, more: &[&str]) -> (i32, String, String) {
     fs::write(&file, bill).unwrap();
     let (data, file) = (data.to_str().unwrap(), file.to_str().unwrap());
     let fixed = ["reconcile", "--data", data, "--day", "2027-01-15", "--zone", "+08:00", "--bill", file];
-    stockade(&[&fixed, &["--channel", "wechat", "--merchant", "shop-1"], more].concat())
+    stockade(&[&fixed[..], &["--channel", "wechat", "--merchant", "shop-1"], more].concat())
 }
 
 fn rows(csv: &str) -> Vec<BTreeMap<String, String>> {

@@ -1,12 +1,14 @@
 //! Statements: every movement of money once, on its day; days are chained, closed days never change.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use stockade::journal::{DataDir, JournalError};
 use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{
-    Account, AccountStatement, Caller, Config, Day, Engine, Movement, MovementKind, Payment, PaymentResult,
-    Receipt, RefundReason, Statement, StatementError, Totals, UtcOffset,
+    Account, AccountStatement, Caller, Config, Day, Engine, Money, Movement, MovementKind, OrderRef, Payment,
+    PaymentResult, Receipt, RefundFilter, RefundNo, RefundReason, RefundRequest, RefundStep, Statement,
+    StatementError, Sum, Totals, UtcOffset,
 };
 
 use crate::support::*;
@@ -327,4 +329,60 @@ async fn money_that_came_before_a_crash_is_in_the_statement_after_it() {
     let statement = till.closed(day()).await;
     assert_eq!(statement.sum().1.received.count, 7);
     assert_eq!(statement.sum().1.paid().count, 4);
+}
+
+#[tokio::test]
+async fn refunds_leave_the_account_they_came_to_on_the_day_they_are_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop");
+    let till = Till::open(&path).await;
+    let paid = till.paid(1, 1, "kept").await;
+    till.pay(payment(&paid, "twice")).await.unwrap();
+    // For no order that there is.
+    let stray = Payment { order: OrderRef::External("NONE".into()), ..payment(&paid, "stray") };
+    till.pay(stray).await.unwrap();
+    let request = RefundRequest { request_id: 1.into(), extra: Money::from_minor(70), ..Default::default() };
+    let partly = till.apply_refund(Caller::Operator, paid.order_no, request).await.unwrap().refund_no;
+    till.approve_refund(partly, Vec::new()).await.unwrap();
+    let first = till.closed(day()).await;
+    let (main, price) = (&first.accounts[0], i128::from(PRICE));
+    assert_eq!((main.day.received.minor, main.day.unmatched.minor), (3 * price, 2 * price));
+    assert_eq!((main.day.refund_agreed.minor, main.closing.undecided), (70, Sum::ZERO));
+    assert_eq!((main.closing.refunds_open.minor, main.closing.refunds_open.count), (2 * price + 70, 3));
+
+    // What came in, and what it is for, is only in the store by now; and again after a crash.
+    let till = till.reopen(&path, true).await;
+    let due = till.refunds(RefundFilter::default()).await.unwrap().refunds;
+    assert_eq!(due.len(), 3);
+    for (refund, id) in due.iter().zip(["r-1", "r-2", "r-3"]) {
+        let finished = RefundStep::Finished { provider_refund_id: id.into() };
+        till.report_refund(refund.refund_no, finished.clone()).await.unwrap();
+        till.report_refund(refund.refund_no, finished).await.unwrap();
+    }
+    let till = till.reopen(&path, false).await;
+    let second = till.closed(day().next()).await;
+    let main = &second.accounts[0];
+    assert_eq!(second.accounts.len(), 1, "all of it is the same account's");
+    assert_eq!(main.opening, first.accounts[0].closing);
+    assert_eq!((main.day.refunded.minor, main.day.refunded.count), (2 * price + 70, 3));
+    assert_eq!((main.closing.balance_minor, main.closing.pending()), (price - 70, Sum::ZERO));
+
+    let page = till.engine.movements(day().next(), china(), None, 10).await.unwrap();
+    let lines: BTreeMap<_, _> = page
+        .movements
+        .iter()
+        .map(|line| {
+            (&*line.refund_no, (&*line.transaction_id, line.amount.minor(), &*line.provider_refund_id))
+        })
+        .collect();
+    for (refund, id) in due.iter().zip(["r-1", "r-2", "r-3"]) {
+        let of = if refund.refund_no == partly {
+            "kept"
+        } else if matches!(refund.refund_no, RefundNo::Payment(_)) {
+            "stray"
+        } else {
+            "twice"
+        };
+        assert_eq!(lines[&*refund.refund_no.to_string()], (of, refund.amount.minor(), id));
+    }
 }

@@ -10,10 +10,10 @@ use super::slots::Known;
 use super::{Admitted, HoldResult, Recall};
 use crate::actors::external::Claim;
 use crate::actors::reply::{Answer, Receipt, SubmitReply, SubmitResult};
-use crate::domain::event::OrderCreated;
+use crate::domain::event::{Event, OrderCreated};
 use crate::domain::ids::{MemberId, Position, RequestId, Slot};
 use crate::domain::import;
-use crate::domain::order::{Order, RefundReason};
+use crate::domain::order::{Order, OrderStatus, RefundReason};
 use crate::domain::reject::Reject;
 
 /// Refusal codes in the table of recent refusals: sold out at a line (its index, capped), or a limit.
@@ -49,6 +49,17 @@ pub(crate) fn sticky_reject(code: NonZeroU8, lines: &[crate::domain::order::Line
     }
     let line = usize::from(code.saturating_sub(REFUSED_SOLD_OUT));
     Reject::SoldOut { sku: lines.get(line).unwrap_or(first).key.sku }
+}
+
+/// Journals an order that costs nothing as placed and paid, in one entry.
+fn place_paid(created: OrderCreated, effects: &mut OrderEffects) -> Order {
+    let first = effects.entries.event_count();
+    let at_ms = created.at_ms;
+    let mut order = Order::create(created.clone(), Position::provisional(first));
+    let paid = order.paid_with_nothing(1, at_ms);
+    order.apply(&paid, Position::provisional(first + 1));
+    effects.entries.push(&[Event::OrderCreated(Box::new(created)), paid]);
+    order
 }
 
 impl OrderActor {
@@ -198,10 +209,18 @@ impl OrderActor {
             lines: admitted.lines,
             extra: admitted.extra,
         };
-        let position = Position::provisional(effects.entries.event_count());
-        effects.entries.push_created(&created);
-        let order = Order::create(created, position);
+        let order = if created.is_paid_at_once() {
+            place_paid(created, effects)
+        } else {
+            let position = Position::provisional(effects.entries.event_count());
+            effects.entries.push_created(&created);
+            Order::create(created, position)
+        };
         effects.stock.extend(order.lines.iter().map(|line| (line.key, line.quantity, StockEffect::Settle)));
+        let is_pending = order.status == OrderStatus::Pending;
+        if !is_pending {
+            effects.stock.extend(order.lines.iter().map(|line| (line.key, line.quantity, StockEffect::Sell)));
+        }
         if let Some(external_no) = order.external_no() {
             self.shared.external.place(external_no, number);
         }
@@ -214,7 +233,9 @@ impl OrderActor {
             self.named.push(placed);
         }
         self.tables.place_request(request_hash, index, placed);
-        self.records.get_mut(placed).timer = self.wheel.arm(deadline_ms, placed);
+        if is_pending {
+            self.records.get_mut(placed).timer = self.wheel.arm(deadline_ms, placed);
+        }
         self.counts.accepted += 1;
 
         let receipt = Ok(self.first_receipt(placed));

@@ -9,7 +9,7 @@ use crate::domain::ids::Position;
 
 /// Compares a replay up to `at` with the state that the store comes to. What is wrong is added to the replay's findings.
 pub(in crate::audit) fn compare(replayed: &mut Auditor, stored: &Auditor, at: Position) {
-    let Auditor { findings, catalogue, stock, orders, limits, payments, .. } = replayed;
+    let Auditor { findings, catalogue, stock, orders, limits, payments, tasks, .. } = replayed;
     findings.at(at);
     let mut differs = |what: &dyn std::fmt::Display| {
         findings.add(Rule::Store, || format!("the store and a replay up to position {at} differ in {what}"));
@@ -59,6 +59,7 @@ pub(in crate::audit) fn compare(replayed: &mut Auditor, stored: &Auditor, at: Po
             differs(&format_args!("the limit of member {member} on stock {key}"));
         }
     }
+    tasks.compare(&stored.tasks, &mut differs);
     if *catalogue != stored.catalogue {
         differs(&"the catalogue");
     }

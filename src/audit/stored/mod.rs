@@ -12,17 +12,20 @@ mod order;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::orders::{LineRecord, LineRecords};
+use super::orders::{LineRecord, LineRecords, Standing};
 use super::payments::Received;
 use super::report::{Rule, StoreTally};
-use super::stock::{Account, KeyIndex};
+use super::stock::KeyIndex;
 use super::verify::Progress;
 use super::{Auditor, check_lines};
 use crate::domain::hash::hash128;
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId, Slot, StockKey};
-use crate::domain::order::{Order, OrderStatus, SettledPayment, payment_hash};
+use crate::domain::order::{Order, OrderStatus, PaymentResult, SettledPayment, payment_hash};
+use crate::domain::refund::{RefundState, UnmatchedRefund};
 use crate::domain::request::StockChange;
-use crate::projection::store::{Contents, Head, Record, Shelf, StockEntry, StoreError};
+use crate::projection::store::{
+    Contents, Head, Record, Shelf, StockEntry, StoreError, TaskRecord, TaskRest, TaskStand,
+};
 
 pub(super) use ahead::Ahead;
 use ahead::LimitAhead;
@@ -106,6 +109,9 @@ struct StoreAudit {
     /// Outcomes that orders tell of, and whether the payment was seen.
     outcomes: HashMap<PaymentId, (SettledPayment, bool)>,
     limits_seen: HashSet<(MemberId, KeyIndex)>,
+    /// Where tasks stand, by sequence number, that have not been read yet.
+    stands: HashMap<u64, TaskStand>,
+    task_rest: TaskRest,
 }
 
 impl StoreAudit {
@@ -126,6 +132,8 @@ impl StoreAudit {
             unnamed: HashMap::new(),
             outcomes: HashMap::new(),
             limits_seen: HashSet::new(),
+            stands: HashMap::new(),
+            task_rest: TaskRest::default(),
         }
     }
 
@@ -167,10 +175,19 @@ impl StoreAudit {
             Record::Member { member, order_no, request } => self.member(member, order_no, request),
             Record::External { hash, order_no } => self.external(hash, order_no),
             Record::Payment { payment, settled } => self.payment(payment, settled),
+            Record::Unmatched { payment, refund } => self.unmatched(payment, &refund),
             Record::Limit { slot, member, key, used, as_of } => {
                 self.check_slot(slot, Slot::of_member(member), &format_args!("a limit of member {member}"));
                 self.limit(LimitAhead { as_of, member, key, used });
             }
+            Record::Task { slot, hash, seq, task } => self.task(slot, hash, seq, *task),
+            Record::TaskStand { seq, stand } => {
+                let other = self.stands.insert(seq, stand);
+                findings.check(other.is_none(), Rule::Store, || {
+                    format!("where the task of number {seq} stands is stored twice")
+                });
+            }
+            Record::TaskRest(rest) => self.task_rest = rest,
         }
     }
 
@@ -184,10 +201,11 @@ impl StoreAudit {
             format!("order {} is stored under the number {order_no}", order.order_no)
         });
         let is_closed = matches!(order.status, OrderStatus::Completed | OrderStatus::Cancelled);
+        let is_at_rest = is_closed && !has_work(order);
         match shelf {
             Shelf::Open => {
                 tally.open_orders += 1;
-                findings.check(!is_closed || order.last_position > stored, Rule::Store, || {
+                findings.check(!is_at_rest || order.last_position > stored, Rule::Store, || {
                     format!("order {order_no} is {} and stands among the open orders", order.status)
                 });
             }
@@ -202,9 +220,10 @@ impl StoreAudit {
                 });
             }
         }
-        check_lines(order_no, order.pay_amount, &order.lines, findings);
+        check_lines(order_no, order.pay_amount, &order.lines, order.terms(), findings);
+        let brings_prices = order.terms().is_some_and(|terms| terms.price_source.is_some());
         for line in order.lines.iter() {
-            catalogue.check_line(line, order.order_type, findings);
+            catalogue.check_line(line, order.order_type, brings_prices, findings);
         }
         let lines = LineRecords::from_lines(order.lines.iter().map(|line| LineRecord {
             key: stock.index_of(line.key),
@@ -214,12 +233,17 @@ impl StoreAudit {
 
         let life = order::live(order, lines, stored, findings);
         auditor.refunds_required += life.refunds;
+        let [applied, finished] = life.applied_and_finished;
+        auditor.refunds_applied += applied;
+        auditor.refunds_finished += finished;
         orders.count_revived(life.revived);
         self.latest_at_ms = self.latest_at_ms.max(life.at_checkpoint.last_at_ms);
         let account = life.at_checkpoint.account();
         for line in life.at_checkpoint.lines.as_slice() {
-            stock.place(line.key, line.quantity, account);
-            if account != Account::Available {
+            let restocked = life.at_checkpoint.later.as_ref();
+            let restocked = restocked.map_or(0, |later| later.restocked(&stock.key(line.key)));
+            stock.place(line.key, line.quantity.saturating_sub(restocked), account);
+            if !matches!(life.at_checkpoint.standing, Standing::Cancelled(_)) {
                 let LineRecord { key, quantity, limit_per_member } = *line;
                 limits.take(order.member_id, key, quantity, limit_per_member, true, findings);
             }
@@ -304,6 +328,27 @@ impl StoreAudit {
         }
     }
 
+    /// Money for no order: its refund tells the outcome that orders tell of for theirs.
+    fn unmatched(&mut self, payment: PaymentId, refund: &UnmatchedRefund) {
+        let Auditor { findings, unmatched, .. } = &mut self.auditor;
+        findings.check(refund.payment == payment, Rule::Store, || {
+            format!("the refund of payment {} is stored as that of payment {payment}", refund.payment)
+        });
+        unmatched.insert(payment, refund.state);
+        self.auditor.refunds_required += 1;
+        self.auditor.refunds_finished += u64::from(refund.state == RefundState::Finished);
+        self.tally.refunds_unmatched += 1;
+        let result = PaymentResult::RefundRequired(refund.reason);
+        let order_no = refund.order_no;
+        let outcome = SettledPayment { order_no, amount: refund.amount, result, at_ms: refund.since_ms };
+        if let Some((other, _)) = self.outcomes.insert(payment, (outcome, false)) {
+            let other = other.order_no;
+            self.auditor.findings.add(Rule::LateMoney, || {
+                format!("payment {payment} has an outcome in order {other}, and is for no order")
+            });
+        }
+    }
+
     /// Compares a limit with the orders as of the checkpoint, or keeps it until the journal is as far as it is.
     fn limit(&mut self, limit: LimitAhead) {
         self.tally.limits += 1;
@@ -317,8 +362,31 @@ impl StoreAudit {
         }
     }
 
+    fn task(&mut self, slot: u16, hash: u128, seq: u64, task: TaskRecord) {
+        self.tally.tasks += 1;
+        let topic = task.topic.clone();
+        self.check_slot(slot, topic.slot(), &format_args!("a task of topic {topic}"));
+        let stand = self.stands.remove(&seq);
+        let Auditor { findings, tasks, .. } = &mut self.auditor;
+        findings.check(topic.hash() == hash, Rule::Store, || {
+            format!("task {} of topic {topic} is stored under another topic", task.id)
+        });
+        tasks.know(&topic, &task.view(seq, stand), findings);
+    }
+
+    fn finish_tasks(&mut self) {
+        let Auditor { findings, tasks, .. } = &mut self.auditor;
+        for seq in self.stands.keys() {
+            findings.add(Rule::Store, || {
+                format!("it is stored where the task of number {seq} stands, which is not stored")
+            });
+        }
+        tasks.know_rest(self.task_rest.last_seq, &self.task_rest.unfinished.0, findings);
+    }
+
     fn finish(mut self, payment_window_ms: u64) -> Stored {
         self.auditor.findings.at(self.head.position);
+        self.finish_tasks();
         self.finish_stock();
         self.finish_payments(payment_window_ms);
         let Auditor { findings, stock, limits, orders, .. } = &mut self.auditor;
@@ -418,4 +486,12 @@ impl StoreAudit {
             payments.know(payment, Received { order_no, amount: pending.amount, settled: false });
         }
     }
+}
+
+/// Whether a refund of an order is unfinished, by what its record says.
+fn has_work(order: &Order) -> bool {
+    let over = order
+        .later()
+        .map_or(0, |later| later.progress.iter().filter(|progress| progress.state.is_over()).count());
+    over < order.refunds_len()
 }

@@ -140,15 +140,30 @@ fn print_table(report: &AuditReport, pace: &Pace) -> io::Result<()> {
         ("orders", orders.total),
         ("  pending", orders.pending),
         ("  paid", orders.paid),
+        ("  partially shipped", orders.partially_shipped),
         ("  shipped", orders.shipped),
         ("  completed", orders.completed),
         ("  cancelled, not paid in time", orders.cancelled_timeout),
         ("  cancelled by the member", orders.cancelled_member),
         ("  cancelled by the shop", orders.cancelled_operator),
+        ("  paid back in full", orders.cancelled_refunded),
+        ("  cancelled, no team formed", orders.cancelled_team_failed),
         ("orders revived by a late payment", report.orders_revived),
         ("payments received", report.payments_received),
         ("payments without outcome yet", report.payments_unresolved),
+        ("payments for no order", report.payments_unmatched),
         ("refunds required", report.refunds_required),
+        ("tasks pushed", report.tasks.pushed),
+        ("  pending, in all topics", report.tasks.pending),
+        ("  reserved", report.tasks.reserved),
+        ("  dead letters", report.tasks.dead_letters),
+        ("  popped", report.tasks.popped),
+        ("  acknowledged", report.tasks.acked),
+        ("  removed", report.tasks.removed),
+        ("  expired", report.tasks.expired),
+        ("  discarded", report.tasks.discarded),
+        ("refunds applied for", report.refunds_applied),
+        ("refunds finished", report.refunds_finished),
     ];
     writeln!(out, "positions {} to {}", report.first_position, report.last_position)?;
     for (name, count) in rows {
@@ -201,8 +216,10 @@ fn print_store(out: &mut impl Write, store: &StoreTally, records_per_s: u64) -> 
         ("  of these in cold files", store.archived_orders),
         ("payments", store.payments),
         ("payments no longer kept", store.payments_expired),
+        ("refunds of payments for no order", store.refunds_unmatched),
         ("purchase limits in use", store.limits),
         ("stock keys", store.stock_keys),
+        ("tasks", store.tasks),
     ];
     for (name, count) in rows {
         writeln!(out, "{name:<34} {count:>14}")?;

@@ -16,8 +16,10 @@ pub enum OrderStatus {
     Shipped,
     /// Received by the buyer.
     Completed,
-    /// Closed without a sale; the close reason says why.
+    /// Closed without a sale, or paid back in full; the close reason says why.
     Cancelled,
+    /// Some of its units are on their way, others are left to ship.
+    PartiallyShipped,
 }
 
 impl OrderStatus {
@@ -29,6 +31,7 @@ impl OrderStatus {
             Self::Shipped => "shipped",
             Self::Completed => "completed",
             Self::Cancelled => "cancelled",
+            Self::PartiallyShipped => "partially_shipped",
         }
     }
 }
@@ -48,6 +51,10 @@ pub enum CloseReason {
     Member,
     /// The shop cancelled it.
     Operator,
+    /// All that was paid has gone back.
+    Refunded,
+    /// Its team did not form.
+    TeamFailed,
 }
 
 impl CloseReason {
@@ -57,6 +64,8 @@ impl CloseReason {
             Self::Timeout => "timeout",
             Self::Member => "member",
             Self::Operator => "operator",
+            Self::Refunded => "refunded",
+            Self::TeamFailed => "team_failed",
         }
     }
 }
@@ -72,6 +81,14 @@ pub enum RefundReason {
     LimitExceeded,
     /// Another payment had paid the order.
     AlreadyPaid,
+    /// It was not what was to be paid.
+    WrongAmount,
+    /// It named no order that there is.
+    UnknownOrder,
+    /// The order had timed out, and a coupon that it used was gone.
+    CouponGone,
+    /// The order's team did not form.
+    TeamFailed,
 }
 
 impl RefundReason {
@@ -82,6 +99,10 @@ impl RefundReason {
             Self::SoldOut => "sold_out",
             Self::LimitExceeded => "limit_exceeded",
             Self::AlreadyPaid => "already_paid",
+            Self::WrongAmount => "wrong_amount",
+            Self::UnknownOrder => "unknown_order",
+            Self::CouponGone => "coupon_gone",
+            Self::TeamFailed => "team_failed",
         }
     }
 }

@@ -11,10 +11,12 @@ use super::movement::{Account, Movement, MovementKind};
 use crate::domain::event::{Event, OrderStep};
 use crate::domain::ids::{OrderNo, PaymentId, Position};
 use crate::domain::money::Money;
+use crate::domain::order::OrderEvent;
+use crate::domain::refund::{RefundNo, RefundStep};
 
 /// What is known of a payment: what its receipt said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
+pub struct PaymentReceipt {
     /// Whose money.
     pub account: Account,
     /// The provider's number.
@@ -42,10 +44,19 @@ pub trait Recall {
     /// A payment that has had its outcome.
     ///
     /// # Errors
-    /// Those of the store, for all of these.
-    fn receipt(&self, payment: PaymentId) -> Result<Option<Receipt>, Self::Error>;
+    /// Those of the store.
+    fn receipt(&self, payment: PaymentId) -> Result<Option<PaymentReceipt>, Self::Error>;
+
+    /// A refund of an order, or under number 0 what paid the order.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn due(&self, order_no: OrderNo, number: u16) -> Result<Option<Due>, Self::Error>;
 
     /// The highest number of an order's refunds; 0 where it has none.
+    ///
+    /// # Errors
+    /// Those of the store.
     fn last_due(&self, order_no: OrderNo) -> Result<u16, Self::Error>;
 }
 
@@ -60,7 +71,7 @@ pub struct Booking {
 
 #[derive(Clone, Debug)]
 struct Known {
-    receipt: Receipt,
+    receipt: PaymentReceipt,
     is_decided: bool,
 }
 
@@ -81,7 +92,7 @@ impl Ledger {
     }
 
     /// Lets it know a payment that is received and has no outcome yet.
-    pub fn know(&mut self, payment: PaymentId, receipt: Receipt) {
+    pub fn know(&mut self, payment: PaymentId, receipt: PaymentReceipt) {
         self.payments.insert(payment, Known { receipt, is_decided: false });
     }
 
@@ -112,7 +123,7 @@ impl Ledger {
             Event::PaymentReceived {
                 payment, channel, merchant, transaction_id, order_no, amount, ..
             } => {
-                let receipt = Receipt {
+                let receipt = PaymentReceipt {
                     account: Account { channel: channel.clone(), merchant: merchant.clone() },
                     transaction_id: transaction_id.clone(),
                     order_no: named(*order_no),
@@ -140,12 +151,26 @@ impl Ledger {
                 } else {
                     MovementKind::ToRefund(*reason)
                 };
-                let receipt = Receipt { amount: *amount, ..self.receipt(*payment, step, recall)? };
+                let receipt =
+                    PaymentReceipt { amount: *amount, ..self.receipt(*payment, step.order_no, recall)? };
                 let movement = self.movement(position, event, kind, *payment, receipt);
                 self.decide(*payment);
                 let due = Due { payment: *payment, amount: *amount };
                 let number = self.last_due(step.order_no, recall)?.saturating_add(1);
                 Ok(Booking { movement: Some(movement), due: Some(self.remember(step.order_no, number, due)) })
+            }
+            Event::Order { step, what } => self.later(position, event, step, what, recall),
+            Event::PaymentUnmatched { payment, order_no, reason, .. } => {
+                let receipt = self.receipt(*payment, *order_no, recall)?;
+                self.decide(*payment);
+                let kind = MovementKind::ToRefund(*reason);
+                Ok(self.moved(position, event, kind, *payment, receipt))
+            }
+            Event::UnmatchedRefund { payment, what, .. } => {
+                let RefundStep::Finished { provider_refund_id } = what else { return Ok(Booking::default()) };
+                let receipt = self.receipt(*payment, OrderNo::default(), recall)?;
+                let movement = self.movement(position, event, MovementKind::Refunded, *payment, receipt);
+                Ok(refunded(movement, RefundNo::Payment(*payment), provider_refund_id))
             }
             Event::NumbersReserved { .. }
             | Event::SkuPut { .. }
@@ -157,7 +182,8 @@ impl Ledger {
             | Event::OrderClosed { .. }
             | Event::LimitImported { .. }
             | Event::SettingPut { .. }
-            | Event::StockTransferred { .. } => Ok(Booking::default()),
+            | Event::StockTransferred { .. }
+            | Event::Task(_) => Ok(Booking::default()),
         }
     }
 
@@ -177,6 +203,79 @@ impl Ledger {
         Booking { movement: Some(self.movement(position, event, kind, payment, receipt)), due: Some(due) }
     }
 
+    /// An order's later life: what is agreed to go back of what paid it, and what has gone back.
+    fn later<R: Recall>(
+        &mut self,
+        position: Position,
+        event: &Event,
+        step: &OrderStep,
+        what: &OrderEvent,
+        recall: &R,
+    ) -> Result<Booking, R::Error> {
+        let order_no = step.order_no;
+        match what {
+            OrderEvent::RefundApplied { refund, amount, .. } => {
+                // Of an order that was paid before statements were kept the payment is not known.
+                let payment = self.due(order_no, 0, recall)?.map(|due| due.payment).unwrap_or_default();
+                let due = self.remember(order_no, *refund, Due { payment, amount: *amount });
+                Ok(Booking { movement: None, due: Some(due) })
+            }
+            OrderEvent::RefundApproved { refund, .. } => {
+                let (payment, receipt) = self.refund_of(order_no, *refund, recall)?;
+                Ok(self.moved(position, event, MovementKind::RefundAgreed, payment, receipt))
+            }
+            OrderEvent::RefundFinished { refund, provider_refund_id, .. } => {
+                let (payment, receipt) = self.refund_of(order_no, *refund, recall)?;
+                let movement = self.movement(position, event, MovementKind::Refunded, payment, receipt);
+                let refund_no = RefundNo::Order { order_no, ordinal: *refund };
+                Ok(refunded(movement, refund_no, provider_refund_id))
+            }
+            OrderEvent::PaymentAttempted { .. }
+            | OrderEvent::PriceChanged { .. }
+            | OrderEvent::AddressChanged { .. }
+            | OrderEvent::PackageShipped { .. }
+            | OrderEvent::RefundClosed { .. }
+            | OrderEvent::RefundRequested { .. }
+            | OrderEvent::RefundFailed { .. }
+            | OrderEvent::OrderRemarked { .. }
+            | OrderEvent::TradeCloseRequired { .. }
+            | OrderEvent::TeamJoined {} => Ok(Booking::default()),
+        }
+    }
+
+    /// A refund's payment, and what is known of it, with the refund's own amount. The amount of one that came about before
+    /// statements were kept is not known, and counts as nothing.
+    fn refund_of<R: Recall>(
+        &self,
+        order_no: OrderNo,
+        number: u16,
+        recall: &R,
+    ) -> Result<(PaymentId, PaymentReceipt), R::Error> {
+        let due = self.due(order_no, number, recall)?;
+        let Due { payment, amount } =
+            due.unwrap_or(Due { payment: PaymentId::default(), amount: Money::ZERO });
+        let receipt = self.receipt(payment, order_no, recall)?;
+        Ok((payment, PaymentReceipt { amount, ..receipt }))
+    }
+
+    fn due<R: Recall>(&self, order_no: OrderNo, number: u16, recall: &R) -> Result<Option<Due>, R::Error> {
+        match self.dues.get(&(order_no, number)) {
+            Some(due) => Ok(Some(*due)),
+            None => recall.due(order_no, number),
+        }
+    }
+
+    fn moved(
+        &self,
+        position: Position,
+        event: &Event,
+        kind: MovementKind,
+        payment: PaymentId,
+        receipt: PaymentReceipt,
+    ) -> Booking {
+        Booking { movement: Some(self.movement(position, event, kind, payment, receipt)), due: None }
+    }
+
     fn decide(&mut self, payment: PaymentId) {
         if let Some(known) = self.payments.get_mut(&payment) {
             known.is_decided = true;
@@ -192,13 +291,13 @@ impl Ledger {
     fn receipt<R: Recall>(
         &self,
         payment: PaymentId,
-        step: &OrderStep,
+        order_no: OrderNo,
         recall: &R,
-    ) -> Result<Receipt, R::Error> {
+    ) -> Result<PaymentReceipt, R::Error> {
         if let Some(known) = self.payments.get(&payment) {
             return Ok(known.receipt.clone());
         }
-        let unknown = || Receipt { order_no: named(step.order_no), ..Receipt::default() };
+        let unknown = || PaymentReceipt { order_no: named(order_no), ..PaymentReceipt::default() };
         Ok(recall.receipt(payment)?.unwrap_or_else(unknown))
     }
 
@@ -216,9 +315,9 @@ impl Ledger {
         event: &Event,
         kind: MovementKind,
         payment: PaymentId,
-        receipt: Receipt,
+        receipt: PaymentReceipt,
     ) -> Movement {
-        let Receipt { account, transaction_id, order_no, amount } = receipt;
+        let PaymentReceipt { account, transaction_id, order_no, amount } = receipt;
         Movement {
             position,
             booked_ms: self.latest_ms,
@@ -233,6 +332,13 @@ impl Ledger {
             provider_refund_id: Box::default(),
         }
     }
+}
+
+/// Money that has gone back, with the names of its refund.
+fn refunded(movement: Movement, refund_no: RefundNo, provider_refund_id: &str) -> Booking {
+    let refund_no = refund_no.to_string().into();
+    let movement = Movement { refund_no, provider_refund_id: provider_refund_id.into(), ..movement };
+    Booking { movement: Some(movement), due: None }
 }
 
 /// The number, unless it is that of no order.

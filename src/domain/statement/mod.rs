@@ -20,7 +20,7 @@ mod report;
 mod totals;
 
 pub use day::{Day, ParseDayError, UtcOffset};
-pub use ledger::{Booking, Due, Ledger, Recall, Receipt};
+pub use ledger::{Booking, Due, Ledger, PaymentReceipt, Recall};
 pub use movement::{Account, Movement, MovementKind};
 pub use reconcile::{BillEntry, BillKind, Difference, Reconciler, Reconciliation};
 pub use report::{AccountStatement, Standing, Statement};

@@ -49,7 +49,8 @@ pub struct Totals {
     pub paid_late: Sum,
     /// Of it, what came after the order's time-out and could not bring it back.
     pub late_to_refund: Sum,
-    /// Of it, what there was no order to pay for: cancelled by member or shop, or paid by another payment already.
+    /// Of it, what there was no order to pay for: unknown, cancelled by member or shop, paid by another payment already, or of
+    /// another amount.
     pub unmatched: Sum,
     /// Money that paid an order and is to go back all the same, because the shop agreed.
     pub refund_agreed: Sum,
@@ -119,7 +120,11 @@ impl Totals {
 /// Whether money with this reason came after its order had timed out; otherwise there was no order for it.
 const fn came_late(reason: RefundReason) -> bool {
     match reason {
-        RefundReason::SoldOut | RefundReason::LimitExceeded => true,
-        RefundReason::OrderCancelled | RefundReason::AlreadyPaid => false,
+        RefundReason::SoldOut | RefundReason::LimitExceeded | RefundReason::CouponGone => true,
+        RefundReason::OrderCancelled
+        | RefundReason::AlreadyPaid
+        | RefundReason::WrongAmount
+        | RefundReason::UnknownOrder
+        | RefundReason::TeamFailed => false,
     }
 }

@@ -5,6 +5,7 @@ mod order_transitions;
 mod pricing;
 mod statement;
 mod stock_model;
+mod task_model;
 
 use super::event::OrderCreated;
 use super::ids::{MemberId, OrderNo, PaymentId, RequestId, SkuId, Slot, StockKey};

@@ -11,21 +11,25 @@ use crate::domain::money::Money;
 use crate::domain::order::RefundReason;
 use crate::domain::statement::{
     Account, AccountStatement, BillEntry, BillKind, Day, Difference, Due, Ledger, Movement, MovementKind,
-    Recall, Receipt, Reconciler, Reconciliation, Standing, Totals, UtcOffset,
+    PaymentReceipt, Recall, Reconciler, Reconciliation, Standing, Totals, UtcOffset,
 };
 
 /// Forgets nothing that was booked, as the store does.
 #[derive(Default)]
 struct Shelf {
-    receipts: BTreeMap<PaymentId, Receipt>,
+    receipts: BTreeMap<PaymentId, PaymentReceipt>,
     dues: BTreeMap<(OrderNo, u16), Due>,
 }
 
 impl Recall for Shelf {
     type Error = std::convert::Infallible;
 
-    fn receipt(&self, payment: PaymentId) -> Result<Option<Receipt>, Self::Error> {
+    fn receipt(&self, payment: PaymentId) -> Result<Option<PaymentReceipt>, Self::Error> {
         Ok(self.receipts.get(&payment).cloned())
+    }
+
+    fn due(&self, order_no: OrderNo, number: u16) -> Result<Option<Due>, Self::Error> {
+        Ok(self.dues.get(&(order_no, number)).copied())
     }
 
     fn last_due(&self, order_no: OrderNo) -> Result<u16, Self::Error> {
@@ -69,7 +73,7 @@ fn book(events: &[Event], forget_every: usize) -> (Vec<Movement>, Shelf) {
                 let Movement { account, transaction_id, order_no, amount, .. } = movement.clone();
                 shelf
                     .receipts
-                    .insert(movement.payment, Receipt { account, transaction_id, order_no, amount });
+                    .insert(movement.payment, PaymentReceipt { account, transaction_id, order_no, amount });
             }
             movements.push(movement);
         }

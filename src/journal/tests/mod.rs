@@ -21,6 +21,7 @@ use crate::domain::order::{CloseReason, Line, Lines, OrderTerms, OrderText, Refu
 use crate::domain::order_type::OrderType;
 use crate::domain::request::{Personal, Shipment, StockChange};
 use crate::domain::setting::{Origin, SaleControl, Setting};
+use crate::domain::task::{Bytes, DeadCause, PushedTask, TaskBody, TaskEvent, TaskId, TaskRef, TopicName};
 
 use super::*;
 
@@ -199,6 +200,40 @@ fn one_of_each() -> Vec<Event> {
             },
             ..one_line_order()
         }),
+    ]
+    .into_iter()
+    .chain(task_events().into_iter().map(|event| Event::Task(Box::new(event))))
+    .collect()
+}
+
+/// One of every event of tasks.
+fn task_events() -> Vec<TaskEvent> {
+    let topic = || TopicName::new("mails").unwrap();
+    let task = || TaskRef { seq: 300, id: TaskId::new("order-7").unwrap() };
+    let (at_ms, due_ms, until_ms) = (AT_MS, AT_MS + 1, AT_MS + 2);
+    let pushed =
+        |attempts_max, body| PushedTask { task: task(), due_ms, ready_ttl_ms: 9, attempts_max, body };
+    vec![
+        TaskEvent::BodyPart { topic: topic(), at_ms, index: 1, bytes: Bytes(b"xyz".as_slice().into()) },
+        TaskEvent::Pushed {
+            topic: topic(),
+            at_ms,
+            tasks: vec![
+                pushed(16, TaskBody::Inline(Bytes(b"xyz".as_slice().into()))),
+                pushed(1, TaskBody::Parts(65_536)),
+            ],
+        },
+        TaskEvent::Popped { topic: topic(), at_ms, tasks: vec![task()] },
+        TaskEvent::Removed { topic: topic(), at_ms, task: task() },
+        TaskEvent::Rescheduled { topic: topic(), at_ms, task: task(), due_ms },
+        TaskEvent::Reserved { topic: topic(), at_ms, until_ms, tasks: vec![task()] },
+        TaskEvent::Acked { topic: topic(), at_ms, task: task() },
+        TaskEvent::Nacked { topic: topic(), at_ms, task: task(), due_ms },
+        TaskEvent::Lapsed { topic: topic(), at_ms, task: task() },
+        TaskEvent::DeadLettered { topic: topic(), at_ms, task: task(), cause: DeadCause::Lapsed },
+        TaskEvent::Expired { topic: topic(), at_ms, tasks: vec![task()] },
+        TaskEvent::Requeued { topic: topic(), at_ms, task: task(), due_ms },
+        TaskEvent::Discarded { topic: topic(), at_ms, task: task() },
     ]
 }
 

@@ -14,9 +14,11 @@ use super::reader::StockEntry;
 #[cfg(test)]
 use super::reader::StoreReader;
 use super::tables;
+use super::tasks::{TaskRecord, TaskRest, TaskStand};
 use crate::domain::catalogue::Sku;
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey};
 use crate::domain::order::{Order, SettledPayment};
+use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
 use crate::journal::decode_record;
@@ -107,6 +109,13 @@ pub(crate) enum Record {
         /// The setting.
         setting: Box<Setting>,
     },
+    /// A refund of a payment that is for no order.
+    Unmatched {
+        /// The payment in its key.
+        payment: PaymentId,
+        /// The refund.
+        refund: Box<UnmatchedRefund>,
+    },
     /// A member's use of a purchase limit.
     Limit {
         /// The slot in its key.
@@ -120,10 +129,30 @@ pub(crate) enum Record {
         /// It includes everything up to here.
         as_of: Position,
     },
+    /// A task of the delay queue as it was pushed.
+    Task {
+        /// The slot in its key.
+        slot: u16,
+        /// The topic's hash in its key.
+        hash: u128,
+        /// The sequence number in its key.
+        seq: u64,
+        /// The task.
+        task: Box<TaskRecord>,
+    },
+    /// Where a task stands, if not as it was pushed.
+    TaskStand {
+        /// The sequence number in its key.
+        seq: u64,
+        /// Where.
+        stand: TaskStand,
+    },
+    /// What the delay queue has beside its tasks.
+    TaskRest(TaskRest),
 }
 
 /// In which order the tables are read: what others refer to comes first.
-const ORDER: [TableId; 10] = [
+const ORDER: [TableId; 13] = [
     tables::SETTINGS,
     tables::SKUS,
     tables::STOCK,
@@ -132,8 +161,11 @@ const ORDER: [TableId; 10] = [
     tables::CLOSED,
     tables::MEMBERS,
     tables::EXTERNAL,
+    tables::UNMATCHED,
     tables::PAYMENTS,
     tables::LIMITS,
+    tables::TASK_STANDS,
+    tables::TASKS,
 ];
 
 /// One checkpoint, as a whole.
@@ -174,7 +206,7 @@ impl Contents {
     }
 
     /// Calls `each` with every record, table by table: settings, catalogue, stock, adjustments, open orders, closed orders, those
-    /// in cold files, entries by member, entries by external number, payments, limits; each table by ascending key. Reads and checks
+    /// in cold files, entries by member, entries by external number, payments, limits, where tasks stand, tasks; each table by ascending key. Reads and checks
     /// every page of every table.
     ///
     /// # Errors
@@ -253,6 +285,10 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
             let number = value.try_into().ok().and_then(|bytes| OrderNo::from_u64(u64::from_be_bytes(bytes)));
             Record::External { hash: u128::from_be_bytes(hash), order_no: number.ok_or_else(malformed)? }
         }
+        tables::UNMATCHED => Record::Unmatched {
+            payment: tables::payment_of_key(key).ok_or_else(malformed)?,
+            refund: Box::new(decode(name, value)?),
+        },
         tables::PAYMENTS => Record::Payment {
             payment: tables::payment_of_key(key).ok_or_else(malformed)?,
             settled: decode(name, value)?,
@@ -261,6 +297,17 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
             let (revision, setting) = decode(name, value)?;
             Record::Setting { key: key.to_vec(), revision, setting: Box::new(setting) }
         }
+        tables::TASK_STANDS => Record::TaskStand {
+            seq: tables::seq_of_task_key(key).ok_or_else(malformed)?,
+            stand: decode(name, value)?,
+        },
+        tables::TASKS if key == tables::TASK_REST_KEY => Record::TaskRest(decode(name, value)?),
+        tables::TASKS => Record::Task {
+            slot: slot().ok_or_else(malformed)?,
+            hash: tables::topic_of_task_key(key).ok_or_else(malformed)?,
+            seq: tables::seq_of_task_key(key).ok_or_else(malformed)?,
+            task: Box::new(decode(name, value)?),
+        },
         _ => {
             let (member, stock) = tables::limit_of_key(key).ok_or_else(malformed)?;
             let (used, as_of) = decode(name, value)?;

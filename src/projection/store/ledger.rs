@@ -13,7 +13,9 @@ use super::reader::StoreReader;
 use super::tables;
 use crate::domain::event::Event;
 use crate::domain::ids::{OrderNo, PaymentId, Position};
-use crate::domain::statement::{Account, Booking, Ledger, Movement, MovementKind, Recall, Receipt, Totals};
+use crate::domain::statement::{
+    Account, Booking, Due, Ledger, Movement, MovementKind, PaymentReceipt, Recall, Totals,
+};
 use crate::journal::encode_record;
 use crate::projection::levels::{Levels, StoreError};
 
@@ -33,8 +35,12 @@ pub(super) struct LedgerWriter {
 impl Recall for StoreReader {
     type Error = StoreError;
 
-    fn receipt(&self, payment: PaymentId) -> Result<Option<Receipt>, StoreError> {
+    fn receipt(&self, payment: PaymentId) -> Result<Option<PaymentReceipt>, StoreError> {
         self.payment_receipt(payment)
+    }
+
+    fn due(&self, order_no: OrderNo, number: u16) -> Result<Option<Due>, StoreError> {
+        self.refund_due(order_no, number)
     }
 
     fn last_due(&self, order_no: OrderNo) -> Result<u16, StoreError> {
@@ -61,8 +67,11 @@ impl LedgerWriter {
         }
         for pending in &head.pending {
             // Of one that came in before there were movements the account is not known any more.
-            let unknown =
-                || Receipt { order_no: Some(pending.order_no), amount: pending.amount, ..Receipt::default() };
+            let unknown = || PaymentReceipt {
+                order_no: Some(pending.order_no),
+                amount: pending.amount,
+                ..PaymentReceipt::default()
+            };
             let receipt = reader.payment_receipt(pending.payment)?;
             writer.ledger.know(pending.payment, receipt.unwrap_or_else(unknown));
         }

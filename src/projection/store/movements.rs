@@ -7,7 +7,7 @@ use super::tables;
 use crate::domain::ids::{OrderNo, PaymentId, Position};
 use crate::domain::money::Money;
 use crate::domain::statement::{
-    Account, AccountStatement, Day, Movement, MovementKind, Receipt, Statement, Totals, UtcOffset,
+    Account, AccountStatement, Day, Due, Movement, MovementKind, PaymentReceipt, Statement, Totals, UtcOffset,
 };
 use crate::journal::decode_record;
 use crate::projection::levels::{Snapshot, StoreError};
@@ -66,7 +66,7 @@ impl StoreReader {
     }
 
     /// What a payment's receipt said.
-    pub(super) fn payment_receipt(&self, payment: PaymentId) -> Result<Option<Receipt>, StoreError> {
+    pub(super) fn payment_receipt(&self, payment: PaymentId) -> Result<Option<PaymentReceipt>, StoreError> {
         let snapshot = self.levels.snapshot();
         let Some(key) = snapshot.get(tables::RECEIPTS, &tables::payment_key(payment))? else {
             return Ok(None);
@@ -78,7 +78,13 @@ impl StoreReader {
             return Err(StoreError::damaged(format!("the movement by which payment {payment} was received")));
         };
         let Movement { account, transaction_id, order_no, amount, .. } = movement(&key, &value)?;
-        Ok(Some(Receipt { account, transaction_id, order_no, amount }))
+        Ok(Some(PaymentReceipt { account, transaction_id, order_no, amount }))
+    }
+
+    /// A refund of an order, or what paid it.
+    pub(super) fn refund_due(&self, order_no: OrderNo, number: u16) -> Result<Option<Due>, StoreError> {
+        let found = self.levels.snapshot().get(tables::DUES, &tables::due_key(order_no, number))?;
+        found.map(|bytes| decode("a refund of an order", &bytes)).transpose()
     }
 
     /// The highest number of an order's refunds, 0 where it has none.

@@ -2,6 +2,7 @@
 
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, SkuId, Slot, StockKey};
 use crate::domain::setting::SETTING_KEY_BYTES;
+use crate::domain::task::TopicName;
 use crate::projection::levels::{TableId, TableSpec};
 
 /// Orders that a restart brings back into memory, by slot and number.
@@ -27,6 +28,12 @@ pub(crate) const ELSEWHERE: TableId = TableId(10);
 
 /// What the shop has laid down, by the setting's key.
 pub(crate) const SETTINGS: TableId = TableId(11);
+/// Tasks of the delay queue as they were pushed, by slot, topic and sequence number.
+pub(crate) const TASKS: TableId = TableId(20);
+/// Where tasks stand that don't stand as they were pushed.
+pub(crate) const TASK_STANDS: TableId = TableId(21);
+/// Refunds of payments that are for no order.
+pub(crate) const UNMATCHED: TableId = TableId(12);
 
 /// Movements of money, by booking time and position.
 pub(crate) const MOVEMENTS: TableId = TableId(30);
@@ -40,6 +47,10 @@ pub(crate) const DUES: TableId = TableId(33);
 pub(crate) const ACCOUNTS: TableId = TableId(34);
 
 const STOCK_KEY_BYTES: usize = 21;
+const TASK_KEY_BYTES: usize = 26;
+
+/// The key in [`TASKS`] of what belongs to no task: none has the sequence number 0.
+pub(crate) const TASK_REST_KEY: [u8; TASK_KEY_BYTES] = [0; TASK_KEY_BYTES];
 
 /// All tables.
 pub(crate) const TABLES: &[TableSpec] = &[
@@ -59,6 +70,9 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: RECEIPTS, name: "receipts of payments", key_len: 16 },
     TableSpec { id: DUES, name: "refunds by order", key_len: 10 },
     TableSpec { id: ACCOUNTS, name: "accounts", key_len: 17 },
+    TableSpec { id: TASKS, name: "tasks", key_len: TASK_KEY_BYTES },
+    TableSpec { id: TASK_STANDS, name: "where tasks stand", key_len: TASK_KEY_BYTES },
+    TableSpec { id: UNMATCHED, name: "refunds of unmatched payments", key_len: 16 },
 ];
 
 /// The first bytes of all keys of a slot.
@@ -231,3 +245,21 @@ pub(crate) fn account_key(account: u128) -> [u8; 17] {
 
 /// The first bytes of all accounts' names.
 pub(crate) const ACCOUNTS_PREFIX: [u8; 1] = [ACCOUNT_TAG];
+/// The key of a task.
+pub(crate) fn task_key(topic: &TopicName, seq: u64) -> [u8; TASK_KEY_BYTES] {
+    let mut bytes = [0; TASK_KEY_BYTES];
+    bytes[..2].copy_from_slice(&slot_prefix(topic.slot()));
+    bytes[2..18].copy_from_slice(&topic.hash().to_be_bytes());
+    bytes[18..].copy_from_slice(&seq.to_be_bytes());
+    bytes
+}
+
+/// The sequence number in a key of [`TASKS`] or [`TASK_STANDS`].
+pub(crate) fn seq_of_task_key(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(18..TASK_KEY_BYTES)?.try_into().ok()?))
+}
+
+/// The topic's hash in a key of [`TASKS`] or [`TASK_STANDS`].
+pub(crate) fn topic_of_task_key(key: &[u8]) -> Option<u128> {
+    Some(u128::from_be_bytes(key.get(2..18)?.try_into().ok()?))
+}
