@@ -6,9 +6,9 @@ use std::path::Path;
 use stockade::journal::{DataDir, JournalError};
 use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{
-    Account, AccountStatement, Caller, Config, Day, Engine, Money, Movement, MovementKind, OrderRef, Payment,
-    PaymentResult, Receipt, RefundFilter, RefundNo, RefundReason, RefundRequest, RefundStep, Statement,
-    StatementError, Sum, Totals, UtcOffset,
+    Account, AccountStatement, Caller, Config, Day, Engine, Money, Movement, MovementKind, OrderRef,
+    OrderStatus, Payment, PaymentResult, Receipt, RefundFilter, RefundNo, RefundReason, RefundRequest,
+    RefundStep, Statement, StatementError, Sum, Totals, UtcOffset,
 };
 
 use crate::support::*;
@@ -185,7 +185,12 @@ async fn trade(till: &Till) {
     till.pay(payment_to("elsewhere", &other)).await.unwrap();
 
     let (back, gone) = (till.place(5, 1).await, till.place(6, 1).await);
-    till.go_to(START_MS + u64::from(AUTO_CLOSE_MS)).await;
+    till.time.advance(u64::from(AUTO_CLOSE_MS));
+    let timed_out = async |receipt: &Receipt| {
+        let order = till.order(Caller::Operator, receipt.order_no).await.unwrap();
+        order.status == OrderStatus::Cancelled
+    };
+    till.tick_until(async || timed_out(&back).await && timed_out(&gone).await).await;
     till.pay(payment(&back, "late")).await.unwrap();
     let counters = till.stock(key(1)).await.unwrap();
     till.adjust_stock(add_units(2, 1, -(counters.available as i64))).await.unwrap();
@@ -252,7 +257,7 @@ async fn midnight_is_that_of_the_zone() {
     let dir = tempfile::tempdir().unwrap();
     let till = Till::open(dir.path()).await;
     let midnight_ms = day().bounds(china()).1;
-    till.go_to(midnight_ms - 1_000).await;
+    till.go_to(midnight_ms - 30_000).await;
     let (last, first) = (till.place(1, 1).await, till.place(2, 1).await);
     till.time.advance((midnight_ms - 1).checked_sub(till.now_ms()).expect("the waiting is short"));
     till.pay(payment(&last, "before")).await.unwrap();
