@@ -3,6 +3,7 @@
 mod order_model;
 mod order_transitions;
 mod pricing;
+mod statement;
 mod stock_model;
 mod task_model;
 

@@ -18,6 +18,8 @@ mod archive;
 mod checkpoint;
 mod contents;
 mod head;
+mod ledger;
+mod movements;
 mod reader;
 mod tables;
 #[cfg(test)]
