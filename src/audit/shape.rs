@@ -83,6 +83,7 @@ fn is_later(events: &[Event]) -> bool {
             | ["PriceChanged", "TradeCloseRequired", "OrderPaid"]
             | ["PackageShipped", "OrderShipped"]
             | ["RefundFinished", "refunded" | "OrderShipped"]
+            | ["RefundClosed", "OrderShipped"]
     )
 }
 
