@@ -162,6 +162,9 @@ impl OrderRecord {
             }
             OrderEvent::OrderRemarked { .. } => {}
             OrderEvent::TeamJoined {} => self.later_mut().team_formed = true,
+            OrderEvent::UnitsReturned { .. } => {
+                self.expect(self.standing == Standing::Paid, step, "returns its units", findings);
+            }
         }
     }
 

@@ -322,7 +322,9 @@ impl OrderRecord {
             self.standing = Standing::Cancelled(reason);
             return;
         }
-        self.expect(self.standing == Standing::Pending, step, "is closed", findings);
+        let fits = self.standing == Standing::Pending
+            || (reason == CloseReason::TeamFailed && self.standing == Standing::Paid);
+        self.expect(fits, step, "is closed", findings);
         let early = reason == CloseReason::Timeout && step.at_ms < self.deadline_ms;
         findings.check(!early, Rule::Deadline, || {
             format!("order {order_no} times out at {} ms, deadline {} ms", step.at_ms, self.deadline_ms)
@@ -364,7 +366,10 @@ impl OrderRecord {
                     matches!(self.standing, Standing::Pending | Standing::Cancelled(CloseReason::Timeout));
                 unpaid && amount != self.pay_amount
             }
-            RefundReason::TeamFailed => self.standing == Standing::Cancelled(CloseReason::TeamFailed),
+            RefundReason::TeamFailed => {
+                matches!(self.standing, Standing::Cancelled(CloseReason::TeamFailed | CloseReason::Timeout))
+            }
+            RefundReason::TeamDissolved => self.standing == Standing::Paid,
             // That is for payments of no order.
             RefundReason::UnknownOrder => false,
         };

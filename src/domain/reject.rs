@@ -1,6 +1,6 @@
 //! Rejects: typed business answers with stable codes. A reject changes nothing.
 
-use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, SkuId};
+use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, Pool, SkuId, StockKey, TeamId};
 use super::money::Money;
 use super::order::OrderStatus;
 use super::order_type::OrderType;
@@ -404,6 +404,38 @@ pub enum Reject {
         /// The sum of lines, discounts and freight.
         computed: Money,
     },
+    /// A group-buy order that names no team, or another one that does.
+    #[error("orders of type {order_type:?} {rule}")]
+    TeamChoiceInvalid {
+        /// The order's type.
+        order_type: OrderType,
+        /// What it asks for.
+        rule: &'static str,
+    },
+    /// No such team in this campaign.
+    #[error("team {team} does not exist in this campaign")]
+    TeamNotFound {
+        /// The team.
+        team: TeamId,
+    },
+    /// All seats of the team are taken.
+    #[error("team {team} is full")]
+    TeamFull {
+        /// The team.
+        team: TeamId,
+    },
+    /// The team takes nobody any more.
+    #[error("team {team} was not complete in time")]
+    TeamClosed {
+        /// The team.
+        team: TeamId,
+    },
+    /// The member has a seat in the team.
+    #[error("the member is in team {team} already")]
+    AlreadyInTeam {
+        /// The team.
+        team: TeamId,
+    },
     /// The price is not what the caller expected.
     #[error("the order costs {actual}, {expected} was expected: preview it again")]
     PriceChanged {
@@ -411,6 +443,12 @@ pub enum Reject {
         expected: Money,
         /// What it costs now.
         actual: Money,
+    },
+    /// All coupons of a kind are issued.
+    #[error("all coupons of kind {terms} are issued")]
+    CouponsExhausted {
+        /// The kind.
+        terms: CouponTermsId,
     },
     /// A kind of coupon that doesn't exist.
     #[error("there are no coupons of kind {terms}")]
@@ -549,7 +587,13 @@ impl Reject {
             Self::SkuPaused { .. } => "sku_paused",
             Self::ActivityPaused { .. } => "activity_paused",
             Self::MemberBlocked { .. } => "member_blocked",
+            Self::TeamChoiceInvalid { .. } => "team_choice_invalid",
+            Self::TeamNotFound { .. } => "team_not_found",
+            Self::TeamFull { .. } => "team_full",
+            Self::TeamClosed { .. } => "team_closed",
+            Self::AlreadyInTeam { .. } => "already_in_team",
             Self::PriceChanged { .. } => "price_changed",
+            Self::CouponsExhausted { .. } => "coupons_exhausted",
             Self::CouponTermsNotFound { .. } => "coupon_terms_not_found",
             Self::TransferInvalid { .. } => "transfer_invalid",
             Self::PositionNotKept { .. } => "position_not_kept",
@@ -597,6 +641,23 @@ impl Reject {
             | Self::NotOpenYet { .. } => Retry::After { wait_ms: 1_000 },
             Self::Unavailable | Self::OutcomeUnknown => Retry::AfterRestart,
             _ => Retry::Never,
+        }
+    }
+
+    /// Not enough units of a stock key.
+    pub(crate) fn sold_out(key: &StockKey) -> Self {
+        match key.pool {
+            Pool::Seats => Self::TeamFull { team: TeamId(key.sku.0) },
+            Pool::Coupons => Self::CouponsExhausted { terms: CouponTermsId(key.sku.0) },
+            Pool::Normal | Pool::Seckill | Pool::GroupBuy => Self::SoldOut { sku: key.sku },
+        }
+    }
+
+    /// A member's limit of a stock key.
+    pub(crate) fn limit_exceeded(key: &StockKey, limit: u32, bought: u32) -> Self {
+        match key.pool {
+            Pool::Seats => Self::AlreadyInTeam { team: TeamId(key.sku.0) },
+            _ => Self::LimitExceeded { sku: key.sku, limit, bought },
         }
     }
 

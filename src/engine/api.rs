@@ -574,12 +574,14 @@ impl Engine {
             let _ = actor.stop_and_wait(None, None).await;
         }
         let _ = inner.activity_actor.stop_and_wait(None, None).await;
+        let _ = inner.team_actor.stop_and_wait(None, None).await;
         let _ = inner.delay.actor.stop_and_wait(None, None).await;
         let _ = inner.supervisor.stop_children_and_wait(None, None).await;
         let _ = inner.supervisor.stop_and_wait(None, None).await;
         // Nobody drains the inboxes any more: whoever still waits is let go.
         inner.orders.iter().for_each(|inbox| inbox.close_and_clear());
         inner.activities.inbox.close_and_clear();
+        inner.teams.inbox.close_and_clear();
         inner.delay.abandon();
         inner.stock.all().iter().for_each(|cell| cell.abandon());
         let tasks = std::mem::take(&mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -646,7 +648,7 @@ impl Engine {
     }
 
     /// Sends a question. Unlike a command it is taken while the engine drains.
-    async fn read<T>(&self, send: impl FnOnce(&Inner, Reply<T>)) -> Result<T, Reject> {
+    pub(super) async fn read<T>(&self, send: impl FnOnce(&Inner, Reply<T>)) -> Result<T, Reject> {
         let answer = {
             let inner = &*self.inner;
             inner.check_readable()?;
@@ -695,6 +697,7 @@ impl Engine {
         }
         let mut sum = inner.catalogue.state_hash().wrapping_add(inner.register.state_hash());
         sum = sum.wrapping_add(inner.delay_hash().await?);
+        sum = sum.wrapping_add(self.teams_hash().await?);
         // Orders first: what they have told the stock actors is then in the stock actors' inboxes, before the
         // question.
         for inbox in &inner.orders {

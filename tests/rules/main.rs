@@ -37,5 +37,6 @@ mod sessions;
 mod shipping;
 mod store;
 mod support;
+mod teams;
 mod upgrade;
 mod verify_command;

@@ -18,7 +18,7 @@ use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{
     AdjustmentId, Caller, Config, Engine, Event, Money, OpenError, OrderNo, OrderStatus, OrderType,
     OrderView, Payment, Position, Receipt, RefundFilter, RefundState, RefundStep, Reject, Sku, SkuId,
-    StockAdjustment, StockChange, StockCounters, StockKey, SubmitOrder,
+    StockAdjustment, StockChange, StockCounters, StockKey, SubmitOrder, TeamEvent,
 };
 
 /// Where every clock starts, in ms since the Unix epoch.
@@ -262,6 +262,10 @@ pub(crate) fn assert_no_prefix_oversells(journal: &MemoryJournal) {
                     counts.entry(*from).or_default().total -= *units as i64;
                     counts.entry(*to).or_default().total += *units as i64;
                 }
+                Event::Team(TeamEvent::Opened { team, activity, size, .. }) => {
+                    counts.entry(StockKey::seats(*activity, *team)).or_default().total += i64::from(*size);
+                }
+                Event::Order { what, .. } => promise(what.restocked(), -1),
                 Event::OrderCreated(created) => promise(&created.lines.units(), 1),
                 Event::OrderRevived { units, .. } => promise(units, 1),
                 Event::OrderClosed { units, .. } => promise(units, -1),

@@ -232,6 +232,7 @@ impl Workload {
             deadline_ms: None,
             order_type: order.order_type,
             ends_at_ms: u64::MAX,
+            team: None,
             extra: crate::domain::order::OrderExtra::of_text(order.take_text()),
             lines: priced.lines,
             reply,

@@ -47,8 +47,10 @@ impl Order {
             | Event::LimitImported { .. }
             | Event::SettingPut { .. }
             | Event::StockTransferred { .. }
-            | Event::Task(_) => return,
-            Event::PaymentUnmatched { .. } | Event::UnmatchedRefund { .. } => return,
+            | Event::Task(_)
+            | Event::Team(_)
+            | Event::PaymentUnmatched { .. }
+            | Event::UnmatchedRefund { .. } => return,
         }
         self.version += 1;
         self.last_position = position;
@@ -129,6 +131,7 @@ impl Order {
                     .for_each(|(_, known)| known.is_void = true);
             }
             OrderEvent::TeamJoined {} => self.later_mut().team_formed = true,
+            OrderEvent::UnitsReturned { .. } => {}
         }
     }
 

@@ -119,10 +119,15 @@ pub enum OrderEvent {
     },
     /// The team that the order belongs to has formed.
     TeamJoined {},
+    /// Sold units are on sale again, because the sale came to nothing.
+    UnitsReturned {
+        /// The units, ascending by stock key.
+        units: Vec<StockUnits>,
+    },
 }
 
 /// The stable names of these events, in the order of the variants, which is persisted.
-pub const ORDER_EVENT_NAMES: [&str; 13] = [
+pub const ORDER_EVENT_NAMES: [&str; 14] = [
     "PaymentAttempted",
     "PriceChanged",
     "AddressChanged",
@@ -136,6 +141,7 @@ pub const ORDER_EVENT_NAMES: [&str; 13] = [
     "OrderRemarked",
     "TradeCloseRequired",
     "TeamJoined",
+    "UnitsReturned",
 ];
 
 impl OrderEvent {
@@ -155,6 +161,7 @@ impl OrderEvent {
             Self::OrderRemarked { .. } => "OrderRemarked",
             Self::TradeCloseRequired { .. } => "TradeCloseRequired",
             Self::TeamJoined {} => "TeamJoined",
+            Self::UnitsReturned { .. } => "UnitsReturned",
         }
     }
 
@@ -162,6 +169,7 @@ impl OrderEvent {
     pub fn restocked(&self) -> &[StockUnits] {
         match self {
             Self::RefundFinished { restocked, .. } => restocked,
+            Self::UnitsReturned { units } => units,
             _ => &[],
         }
     }

@@ -45,6 +45,11 @@ impl Order {
         self.later().and_then(|later| later.prices.first().copied()).unwrap_or(self.pay_amount)
     }
 
+    /// Whether it costs nothing and takes its seat in a team by being paid with nothing.
+    pub(crate) fn is_paid_by_nothing(&self) -> bool {
+        self.pay_amount == Money::ZERO && self.team().is_some()
+    }
+
     /// Whether it was paid as soon as it was placed, because it cost nothing.
     pub fn was_paid_at_once(&self) -> bool {
         self.first_pay_amount() == Money::ZERO && may_be_paid_at_once(&self.lines, team_of(&self.extra))

@@ -185,6 +185,10 @@ impl Order {
         if let Some(known) = self.applied_as(*request_id) {
             return self.check_repeated(known, reason, lines, *extra);
         }
+        if self.status == OrderStatus::Paid && self.team().is_some() && !self.has_joined_team() {
+            // Its money goes back as a whole if the team fails.
+            return Err(Reject::TeamNotFormed);
+        }
         match self.status {
             OrderStatus::Paid | OrderStatus::PartiallyShipped | OrderStatus::Shipped => {}
             OrderStatus::Completed => self.check_window(*window_ms, now_ms)?,
@@ -416,7 +420,8 @@ impl Order {
             .flat_map(|refund| &refund.lines)
             .map(|share| u64::from(share.quantity))
             .sum();
-        let ordered: u64 = self.lines.iter().map(|line| u64::from(line.quantity)).sum();
+        let goods = self.lines.iter().filter(|line| !line.is_seat());
+        let ordered: u64 = goods.map(|line| u64::from(line.quantity)).sum();
         self.pay_amount != Money::ZERO || units == ordered
     }
 

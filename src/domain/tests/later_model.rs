@@ -257,7 +257,9 @@ impl Model {
                 assert!(self.money_out <= self.money_in, "no more money goes back than came");
             }
             OrderEvent::AddressChanged { .. } => assert_eq!(self.shipped, [0; 2]),
-            OrderEvent::OrderRemarked { .. } | OrderEvent::TeamJoined {} => {}
+            OrderEvent::OrderRemarked { .. }
+            | OrderEvent::TeamJoined {}
+            | OrderEvent::UnitsReturned { .. } => {}
         }
     }
 

@@ -30,10 +30,11 @@ fn one_of_each_later() -> Vec<OrderEvent> {
         OrderEvent::RefundApproved { refund: 1, restock: units.clone() },
         OrderEvent::RefundRequested { refund: 300 },
         OrderEvent::RefundFailed { refund: 1, reason: "no".into() },
-        OrderEvent::RefundFinished { refund: 1, provider_refund_id: "r".into(), restocked: units },
+        OrderEvent::RefundFinished { refund: 1, provider_refund_id: "r".into(), restocked: units.clone() },
         OrderEvent::OrderRemarked { remark: "r".into(), flag: 9 },
         OrderEvent::TradeCloseRequired { attempts: vec![1, 300] },
         OrderEvent::TeamJoined {},
+        OrderEvent::UnitsReturned { units },
     ]
 }
 

@@ -33,7 +33,10 @@ pub(crate) const TASKS: TableId = TableId(20);
 /// Where tasks stand that don't stand as they were pushed.
 pub(crate) const TASK_STANDS: TableId = TableId(21);
 /// Refunds of payments that are for no order.
-pub(crate) const UNMATCHED: TableId = TableId(30);
+pub(crate) const UNMATCHED: TableId = TableId(12);
+
+/// Teams, by number.
+pub(crate) const TEAMS: TableId = TableId(13);
 
 const STOCK_KEY_BYTES: usize = 21;
 const TASK_KEY_BYTES: usize = 26;
@@ -54,6 +57,7 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: SKUS, name: "catalogue", key_len: 12 },
     TableSpec { id: ELSEWHERE, name: "limits used elsewhere", key_len: 10 + STOCK_KEY_BYTES },
     TableSpec { id: SETTINGS, name: "settings", key_len: SETTING_KEY_BYTES },
+    TableSpec { id: TEAMS, name: "teams", key_len: 8 },
     TableSpec { id: TASKS, name: "tasks", key_len: TASK_KEY_BYTES },
     TableSpec { id: TASK_STANDS, name: "where tasks stand", key_len: TASK_KEY_BYTES },
     TableSpec { id: UNMATCHED, name: "refunds of unmatched payments", key_len: 16 },
