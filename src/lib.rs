@@ -114,7 +114,7 @@ pub use domain::request::{
 pub use domain::setting::{Origin, SaleControl, SkuShipping};
 pub use domain::stock::StockCounters;
 pub use domain::task::{
-    AckOutcome, DeadCause, DeadCursor, DeadLetter, DiscardOutcome, NackOutcome, NewTask,
+    AckOutcome, DeadCause, DeadCursor, DeadLetter, DiscardOutcome, ExtendOutcome, NackOutcome, NewTask,
     ParseReservationError, PopOutcome, PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome,
     ReservationId, ReserveOutcome, Reserved, TASK_BODY_BYTES_MAX, TASK_DELAY_MS_MAX, TASK_ID_BYTES_MAX,
     TOPIC_BYTES_MAX, Task, TaskEvent, TaskId, TopicName, TopicStats,

@@ -385,6 +385,10 @@ impl StoreAudit {
                 format!("it is stored where the task of number {seq} stands, which is not stored")
             });
         }
+        let (stored, counted) = (self.task_rest.live, self.tally.tasks);
+        findings.check(stored == counted, Rule::Store, || {
+            format!("the number of live tasks is stored as {stored}, its records come to {counted}")
+        });
         tasks.know_rest(self.task_rest.last_seq, &self.task_rest.unfinished.0, findings);
     }
 

@@ -245,6 +245,7 @@ fn task_events() -> Vec<TaskEvent> {
         TaskEvent::Expired { topic: topic(), at_ms, tasks: vec![task()] },
         TaskEvent::Requeued { topic: topic(), at_ms, task: task(), due_ms },
         TaskEvent::Discarded { topic: topic(), at_ms, task: task() },
+        TaskEvent::Extended { topic: topic(), at_ms, task: task(), until_ms },
     ]
 }
 
