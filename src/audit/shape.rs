@@ -96,6 +96,7 @@ fn is_later(events: &[Event]) -> bool {
             | ["RefundFinished", "refunded" | "OrderShipped"]
             | ["RefundRequired", "UnitsReturned", "team failed"]
             | ["UnitsReturned", "team failed"]
+            | ["RefundClosed", "OrderShipped"]
     )
 }
 

@@ -305,7 +305,9 @@ impl Order {
             _ => return Err(Reject::WrongRefundState { state }),
         }
         let what = OrderEvent::RefundClosed { refund: ordinal, closing, note: note.into() };
-        Ok(Decision::Events(vec![self.later_event(1, what, now_ms)]))
+        let mut events = vec![self.later_event(1, what, now_ms)];
+        self.end_shipping(&self.after(&events[0]), &mut events, now_ms);
+        Ok(Decision::Events(events))
     }
 
     fn decide_approve(
@@ -377,18 +379,34 @@ impl Order {
         };
         let mut events = vec![self.later_event(1, what, now_ms)];
         if refund.is_some() {
-            let mut after = self.clone();
-            after.apply(&events[0], self.last_position);
+            let after = self.after(&events[0]);
             if after.is_refunded() {
                 let (reason, units) = (CloseReason::Refunded, Vec::new());
                 events.push(Event::OrderClosed { step: self.step(2, now_ms), reason, units });
-            } else if after.status == OrderStatus::PartiallyShipped && after.left_to_ship().is_empty() {
-                let last = after.later().and_then(|later| later.packages.last());
-                let shipment = last.map(|package| package.shipment.clone()).unwrap_or_default();
-                events.push(self.shipped(2, &shipment, now_ms));
+            } else {
+                self.end_shipping(&after, &mut events, now_ms);
             }
         }
         Decision::Events(events)
+    }
+
+    /// The order as an event leaves it.
+    fn after(&self, event: &Event) -> Self {
+        let mut after = self.clone();
+        after.apply(event, self.last_position);
+        after
+    }
+
+    /// An order whose other packages were all refunded is shipped by those that have left, once no refund is open.
+    fn end_shipping(&self, after: &Self, events: &mut Vec<Event>, now_ms: u64) {
+        let is_over = after.status == OrderStatus::PartiallyShipped
+            && !after.has_open_after_sale()
+            && after.left_to_ship().is_empty();
+        if is_over {
+            let last = after.later().and_then(|later| later.packages.last());
+            let shipment = last.map(|package| package.shipment.clone()).unwrap_or_default();
+            events.push(self.shipped(2, &shipment, now_ms));
+        }
     }
 
     /// Whether all that was paid has gone back; of an order that cost nothing, all of its units.

@@ -3,6 +3,7 @@
 mod damage;
 mod frames;
 mod golden;
+mod golden_orders;
 mod on_disk;
 mod strace;
 mod writer;

@@ -202,6 +202,55 @@ fn stored_records_keep_their_golden_bytes() {
     assert_eq!(tables::limit_of_key(&tables::limit_key(MEMBER, &key())), Some((MEMBER, key())));
 }
 
+/// Where an order has a later life, its record says so by a tag of its own; where it has none, nothing has changed.
+#[test]
+fn stored_orders_with_a_later_life_keep_their_golden_bytes() {
+    use crate::domain::order::{
+        AfterSale, Attempt, LineShare, LineUnits, OrderLater, Package, RefundProgress, SellerNote,
+    };
+    use crate::domain::refund::{RefundBy, RefundState};
+    let mut order = order_of(&life(0));
+    assert_eq!(order.record_hash(), GOLDEN_HASH);
+    let plain = record(&order);
+    let lines = vec![LineUnits { line: 0, quantity: 1 }];
+    let amount = Money::from_minor(125);
+    let history = order.history.get_or_insert_default();
+    history.later = Some(Box::default());
+    assert_eq!(record(&order), plain, "nothing is stored of nothing");
+    assert_eq!(order.record_hash(), GOLDEN_HASH, "and it doesn't count");
+    order.history.get_or_insert_default().later = Some(Box::new(OrderLater {
+        attempts: vec![Attempt { channel: "wechat".into(), amount, at_ms: AT_MS, is_void: true }],
+        prices: vec![amount],
+        packages: vec![Package { shipment: Shipment::default(), lines: lines.clone(), at_ms: AT_MS }],
+        after_sale: vec![AfterSale {
+            ordinal: 1,
+            request_id: 9.into(),
+            by: RefundBy::Member,
+            reason: "no".into(),
+            lines: vec![LineShare { line: 0, quantity: 1, amount }],
+            amount,
+            at_ms: AT_MS,
+            restock: lines,
+        }],
+        progress: vec![RefundProgress {
+            ordinal: 1,
+            state: RefundState::Failed,
+            version: 9,
+            note: Some("why".into()),
+        }],
+        note: Some(SellerNote { remark: "r".into(), flag: 3 }),
+        team_formed: true,
+    }));
+    order.apply(
+        &Event::Order { step: step(0, 5), what: Box::new(crate::domain::order::OrderEvent::TeamJoined {}) },
+        Position(9),
+    );
+    let bytes = record(&order);
+    assert_eq!(decode_record::<Order>(&bytes).unwrap(), order);
+    assert_eq!(hex(&bytes), GOLDEN_LATER);
+    assert_eq!(order.record_hash(), GOLDEN_LATER_HASH);
+}
+
 /// The delay queue's records: a task with its body, where one stands, and what belongs to no task.
 #[test]
 fn stored_tasks_keep_their_golden_bytes() {
@@ -322,6 +371,15 @@ const GOLDEN_ORDER: &str = concat!(
     "0efbf401010100000306fd02505c18a30100000307fd03505c18a30100000408fd04505c18a301000005fb60ea040301",
     "000000",
 );
+const GOLDEN_HASH: u64 = 0xda4c_90a4_cf7d_dc2f;
+const GOLDEN_LATER: &str = concat!(
+    "01fd00f018009782950507000105fd00505c18a3010000fd603a5d18a3010000fbf40101090100002a0002fa01030100",
+    "0001055745422d3100000201fda3e583cb73a0dc3afdbd0d5f30478b660e000100000406fd02505c18a30100000307fd",
+    "03505c18a30100000408fd04505c18a3010000054cfd05505c18a3010000090106776563686174fafd00505c18a30100",
+    "000101fa010000010001fd00505c18a30100000101000900026e6f010001fafafd00505c18a301000001000101010509",
+    "01037768790101720301fb60ea0503000000",
+);
+const GOLDEN_LATER_HASH: u64 = 0x44e6_693b_5a2d_85ce;
 const GOLDEN_PAYMENT: &str = "01fd00f0180097829505fbf40100fd00505c18a3010000";
 const GOLDEN_ORDER_KEY: &str = "018f059582970018f003";
 const GOLDEN_LIMIT_KEY: &str = "018f0000000000000007000000000000000000000000000000002a00000000";
