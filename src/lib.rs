@@ -123,12 +123,13 @@ pub use domain::task::{
     ReservationId, ReserveOutcome, Reserved, TASK_BODY_BYTES_MAX, TASK_DELAY_MS_MAX, TASK_ID_BYTES_MAX,
     TOPIC_BYTES_MAX, Task, TaskEvent, TaskId, TopicName, TopicStats,
 };
+pub use domain::team::{TeamEvent, TeamState};
 pub use engine::ops;
 pub use engine::{
     BackupError, BackupReport, Config, ConfigError, DEAD_LETTERS_PAGE_MAX, DelayQueue, Engine, EventStream,
     Health, ImportReceipt, LineView, MOVEMENT_PAGE_LEN_MAX, Metrics, MovementCursor, MovementPage,
     ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, Preview,
     REFUNDS_PAGE_LEN_MAX, RecordedEvent, RefundFilter, RefundPage, RefundRequest, ShipPackage, ShutdownError,
-    StateHash, StatementError, SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX,
+    StateHash, StatementError, SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
 };
 pub use journal::Durability;

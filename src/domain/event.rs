@@ -15,6 +15,7 @@ use super::refund::RefundStep;
 use super::request::{Shipment, StockChange};
 use super::setting::{Origin, Setting};
 use super::task::TaskEvent;
+use super::team::TeamEvent;
 
 /// Units of one stock key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,11 +239,13 @@ pub enum Event {
         /// What happened.
         what: RefundStep,
     },
+    /// Something happened to a team.
+    Team(TeamEvent),
 }
 
 /// The stable names of all events, in the order of [`Event`]'s variants, which is persisted. Events of tasks have names
 /// of their own ([`TaskEvent::name`]) and stand in no order's timeline, so one place is kept for all of them.
-pub const EVENT_NAMES: [&str; 19] = [
+pub const EVENT_NAMES: [&str; 20] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -263,6 +266,8 @@ pub const EVENT_NAMES: [&str; 19] = [
     "Order",
     "PaymentUnmatched",
     "UnmatchedRefund",
+    // Stands for the variant only.
+    "Team",
 ];
 
 impl Event {
@@ -285,6 +290,7 @@ impl Event {
             Self::SettingPut { setting, .. } => setting.event_name(),
             Self::StockTransferred { .. } => "StockTransferred",
             Self::Task(event) => event.name(),
+            Self::Team(event) => event.name(),
             Self::Order { what, .. } => what.name(),
             Self::PaymentUnmatched { .. } => "PaymentUnmatched",
             Self::UnmatchedRefund { .. } => "UnmatchedRefund",
@@ -304,6 +310,7 @@ impl Event {
             | Self::PaymentUnmatched { at_ms, .. }
             | Self::UnmatchedRefund { at_ms, .. } => *at_ms,
             Self::Task(event) => event.at_ms(),
+            Self::Team(event) => event.at_ms(),
             Self::OrderCreated(created) => created.at_ms,
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }
@@ -336,6 +343,7 @@ impl Event {
             | Self::SettingPut { .. }
             | Self::StockTransferred { .. }
             | Self::Task(_)
+            | Self::Team(_)
             | Self::PaymentUnmatched { .. }
             | Self::UnmatchedRefund { .. } => None,
         }
@@ -359,6 +367,11 @@ impl Event {
             Self::OrderClosed { units, .. } => sum(units),
             Self::OrderRevived { units, .. } => -sum(units),
             Self::Order { what, .. } => sum(what.restocked()),
+            Self::Team(TeamEvent::Opened { team, activity, size, .. })
+                if *key == StockKey::seats(*activity, *team) =>
+            {
+                i64::from(*size)
+            }
             _ => 0,
         }
     }
@@ -374,6 +387,7 @@ impl Event {
             | Self::UnmatchedRefund { payment, .. } => payment.slot(),
             Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
             Self::Task(event) => event.slot(),
+            Self::Team(event) => event.slot(),
             Self::OrderCreated(created) => created.order_no.slot(),
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }

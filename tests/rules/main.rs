@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod after_sale;
 mod backup;
 mod backup_under_load;
 mod bad_input;
@@ -14,6 +15,7 @@ mod import;
 mod import_command;
 mod inspect_command;
 mod limits;
+mod payments;
 mod prices;
 mod r10_late_money;
 mod r11_subscriptions;
@@ -30,10 +32,13 @@ mod r7_replay;
 mod r8_once;
 mod r9_deadlines;
 mod reconcile_command;
+mod refund_work_list;
 mod sale_controls;
 mod sessions;
+mod shipping;
 mod statement;
 mod store;
 mod support;
+mod teams;
 mod upgrade;
 mod verify_command;

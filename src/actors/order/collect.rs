@@ -27,6 +27,23 @@ pub(crate) enum Purpose {
         /// Commands to the same order that wait meanwhile.
         waiting: Vec<OrderItem>,
     },
+    /// To hear from the order's team whether a payment may begin; nothing is collected.
+    AskTeam {
+        /// The order's lines.
+        lines: Lines,
+        /// Commands to the same order that wait meanwhile.
+        waiting: Vec<OrderItem>,
+    },
+}
+
+impl Purpose {
+    /// Lets more commands to its order wait for it.
+    pub(crate) fn wait(&mut self, items: impl IntoIterator<Item = OrderItem>) {
+        match self {
+            Self::Revive { waiting, .. } | Self::AskTeam { waiting, .. } => waiting.extend(items),
+            Self::Submit { .. } => debug_assert!(false, "an order that is being placed takes no commands"),
+        }
+    }
 }
 
 /// One collection.
@@ -54,7 +71,7 @@ impl Collect {
     pub(crate) fn is_exempt(&self) -> bool {
         match &self.purpose {
             Purpose::Submit { admitted, .. } => admitted.is_import(),
-            Purpose::Revive { .. } => false,
+            Purpose::Revive { .. } | Purpose::AskTeam { .. } => false,
         }
     }
 
@@ -62,7 +79,7 @@ impl Collect {
     pub(crate) fn lines(&self) -> &Lines {
         match &self.purpose {
             Purpose::Submit { admitted, .. } => &admitted.lines,
-            Purpose::Revive { lines, .. } => lines,
+            Purpose::Revive { lines, .. } | Purpose::AskTeam { lines, .. } => lines,
         }
     }
 }

@@ -125,6 +125,7 @@ const fn came_late(reason: RefundReason) -> bool {
         | RefundReason::AlreadyPaid
         | RefundReason::WrongAmount
         | RefundReason::UnknownOrder
-        | RefundReason::TeamFailed => false,
+        | RefundReason::TeamFailed
+        | RefundReason::TeamDissolved => false,
     }
 }

@@ -16,11 +16,14 @@ use super::reader::StoreReader;
 use super::tables;
 use super::tasks::{TaskRecord, TaskRest, TaskStand};
 use crate::domain::catalogue::Sku;
-use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey};
+use crate::domain::ids::{
+    AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey, TeamId,
+};
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
+use crate::domain::team::TeamRecord;
 use crate::journal::decode_record;
 use crate::projection::levels::{Levels, LevelsOptions, SledPages, Snapshot, StoreError, TableId, TableSpec};
 
@@ -116,6 +119,13 @@ pub(crate) enum Record {
         /// The refund.
         refund: Box<UnmatchedRefund>,
     },
+    /// A team.
+    Team {
+        /// Which.
+        team: TeamId,
+        /// What events say about it.
+        record: TeamRecord,
+    },
     /// A member's use of a purchase limit.
     Limit {
         /// The slot in its key.
@@ -152,8 +162,9 @@ pub(crate) enum Record {
 }
 
 /// In which order the tables are read: what others refer to comes first.
-const ORDER: [TableId; 13] = [
+const ORDER: [TableId; 14] = [
     tables::SETTINGS,
+    tables::TEAMS,
     tables::SKUS,
     tables::STOCK,
     tables::ADJUSTMENTS,
@@ -292,6 +303,10 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
         tables::PAYMENTS => Record::Payment {
             payment: tables::payment_of_key(key).ok_or_else(malformed)?,
             settled: decode(name, value)?,
+        },
+        tables::TEAMS => Record::Team {
+            team: TeamId(key.try_into().map(u64::from_be_bytes).map_err(|_| malformed())?),
+            record: decode(name, value)?,
         },
         tables::SETTINGS => {
             let (revision, setting) = decode(name, value)?;

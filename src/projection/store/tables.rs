@@ -45,6 +45,8 @@ pub(crate) const RECEIPTS: TableId = TableId(32);
 pub(crate) const DUES: TableId = TableId(33);
 /// The names of accounts by their hash; and from when on there are movements.
 pub(crate) const ACCOUNTS: TableId = TableId(34);
+/// Teams, by number.
+pub(crate) const TEAMS: TableId = TableId(13);
 
 const STOCK_KEY_BYTES: usize = 21;
 const TASK_KEY_BYTES: usize = 26;
@@ -70,6 +72,7 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: RECEIPTS, name: "receipts of payments", key_len: 16 },
     TableSpec { id: DUES, name: "refunds by order", key_len: 10 },
     TableSpec { id: ACCOUNTS, name: "accounts", key_len: 17 },
+    TableSpec { id: TEAMS, name: "teams", key_len: 8 },
     TableSpec { id: TASKS, name: "tasks", key_len: TASK_KEY_BYTES },
     TableSpec { id: TASK_STANDS, name: "where tasks stand", key_len: TASK_KEY_BYTES },
     TableSpec { id: UNMATCHED, name: "refunds of unmatched payments", key_len: 16 },
