@@ -11,7 +11,7 @@ use super::movement::{Account, Movement, MovementKind};
 use crate::domain::event::{Event, OrderStep};
 use crate::domain::ids::{OrderNo, PaymentId, Position};
 use crate::domain::money::Money;
-use crate::domain::order::OrderEvent;
+use crate::domain::order::{OrderEvent, RefundReason};
 use crate::domain::refund::{RefundNo, RefundStep};
 
 /// What is known of a payment: what its receipt said.
@@ -144,20 +144,11 @@ impl Ledger {
                 Ok(Booking::default())
             }
             Event::RefundRequired { step, payment, amount, reason } => {
-                let was_decided = self.payments.get(payment).is_none_or(|known| known.is_decided);
-                let kind = if was_decided {
-                    // It had paid the order, or something else had become of it before.
-                    MovementKind::RefundAgreed
-                } else {
-                    MovementKind::ToRefund(*reason)
-                };
-                let receipt =
-                    PaymentReceipt { amount: *amount, ..self.receipt(*payment, step.order_no, recall)? };
-                let movement = self.movement(position, event, kind, *payment, receipt);
-                self.decide(*payment);
                 let due = Due { payment: *payment, amount: *amount };
                 let number = self.last_due(step.order_no, recall)?.saturating_add(1);
-                Ok(Booking { movement: Some(movement), due: Some(self.remember(step.order_no, number, due)) })
+                let due = self.remember(step.order_no, number, due);
+                let movement = self.refund_required(position, event, step, due.2, *reason, recall)?;
+                Ok(Booking { movement, due: Some(due) })
             }
             Event::Order { step, what } => self.later(position, event, step, what, recall),
             Event::PaymentUnmatched { payment, order_no, reason, .. } => {
@@ -204,6 +195,31 @@ impl Ledger {
         Booking { movement: Some(self.movement(position, event, kind, payment, receipt)), due: Some(due) }
     }
 
+    /// Money has to go back: mostly because nothing else became of it, sometimes after it had paid its order.
+    fn refund_required<R: Recall>(
+        &mut self,
+        position: Position,
+        event: &Event,
+        step: &OrderStep,
+        due: Due,
+        reason: RefundReason,
+        recall: &R,
+    ) -> Result<Option<Movement>, R::Error> {
+        let Due { payment, amount } = due;
+        if payment == PaymentId::of_nothing(step.order_no) {
+            return Ok(None);
+        }
+        let is_undecided = self.payments.get(&payment).is_some_and(|known| !known.is_decided);
+        let kind = if is_undecided && reason.is_outcome() {
+            MovementKind::ToRefund(reason)
+        } else {
+            MovementKind::RefundAgreed
+        };
+        let receipt = PaymentReceipt { amount, ..self.receipt(payment, step.order_no, recall)? };
+        self.decide(payment);
+        Ok(Some(self.movement(position, event, kind, payment, receipt)))
+    }
+
     /// An order's later life: what is agreed to go back of what paid it, and what has gone back.
     fn later<R: Recall>(
         &mut self,
@@ -241,7 +257,8 @@ impl Ledger {
             | OrderEvent::OrderRemarked { .. }
             | OrderEvent::UnitsReturned { .. }
             | OrderEvent::TradeCloseRequired { .. }
-            | OrderEvent::TeamJoined {} => Ok(Booking::default()),
+            | OrderEvent::TeamJoined {}
+            | OrderEvent::UnitsReturned { .. } => Ok(Booking::default()),
         }
     }
 

@@ -27,6 +27,8 @@ mod tampering;
 mod tasks;
 
 #[cfg(test)]
+mod ledger_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use archive::Archive;
