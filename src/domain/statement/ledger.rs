@@ -257,8 +257,7 @@ impl Ledger {
             | OrderEvent::OrderRemarked { .. }
             | OrderEvent::UnitsReturned { .. }
             | OrderEvent::TradeCloseRequired { .. }
-            | OrderEvent::TeamJoined {}
-            | OrderEvent::UnitsReturned { .. } => Ok(Booking::default()),
+            | OrderEvent::TeamJoined {} => Ok(Booking::default()),
         }
     }
 
