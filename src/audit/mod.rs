@@ -17,6 +17,7 @@
 //! Memory: about 160 bytes an order with one line; twice that while a store is compared with a replay. Time: well below a microsecond an event.
 
 mod catalogue;
+mod coupons;
 mod limits;
 mod orders;
 mod payments;
@@ -31,16 +32,18 @@ pub mod verify;
 mod tests;
 
 pub use report::{
-    AuditReport, KeyTally, OrderTally, Rule, StockTally, StoreTally, VIOLATIONS_KEPT, Violation,
+    AuditReport, CouponTally, KeyTally, OrderTally, Rule, StockTally, StoreTally, VIOLATIONS_KEPT, Violation,
 };
 
+use crate::domain::coupon::CouponEvent;
 use crate::domain::event::{Event, OrderCreated, StockUnits};
-use crate::domain::ids::{AdjustmentId, OrderNo, Position, RequestId};
+use crate::domain::ids::{AdjustmentId, OrderNo, Position, RequestId, StockKey};
 use crate::domain::money::Money;
 use crate::domain::order::Line;
 use crate::domain::order_type::OrderType;
 
 use catalogue::CatalogueBook;
+use coupons::CouponBook;
 use limits::LimitBook;
 use orders::{LineRecord, LineRecords, OrderBook};
 use payments::{Outcome, PaymentBook};
@@ -72,6 +75,7 @@ pub struct Auditor {
     orders: OrderBook,
     limits: LimitBook,
     payments: PaymentBook,
+    coupons: CouponBook,
     first_position: Position,
     last_position: Position,
     entries: u64,
@@ -105,6 +109,7 @@ impl Auditor {
             orders: OrderBook::default(),
             limits: LimitBook::default(),
             payments: PaymentBook::default(),
+            coupons: CouponBook::default(),
             first_position: Position(0),
             last_position: Position(0),
             entries: 0,
@@ -149,6 +154,9 @@ impl Auditor {
                 format!("the checkpoint at position {} is within one decision", self.start)
             });
         }
+        if !is_stored {
+            self.coupons.entry(events, &mut self.findings);
+        }
         self.ahead.before(first, &self.stock, &self.limits, &mut self.findings);
         for (offset, event) in (0_u64..).zip(events) {
             let at = Position(first.0.saturating_add(offset));
@@ -184,6 +192,7 @@ impl Auditor {
             payments_received: self.payments.len(),
             payments_unresolved: self.payments.unresolved(),
             refunds_required: self.refunds_required,
+            coupons: self.coupons.tally(),
             stock,
             stock_by_key,
             store: self.store,
@@ -212,6 +221,10 @@ impl Auditor {
             Event::SettingPut { revision, setting, .. } => self.settings.has(setting, *revision),
             Event::StockTransferred { transfer_id, from, .. } => {
                 *transfer_id == AdjustmentId(0) || stock.knows_adjustment(from, *transfer_id)
+            }
+            Event::Coupon(coupon) => {
+                let step = coupon.step();
+                self.coupons.get(step.member, step.coupon).is_some()
             }
             _ => event.order_version().is_none_or(|(order_no, version)| {
                 orders.get(order_no).is_some_and(|order| order.version >= version)
@@ -317,6 +330,12 @@ impl Auditor {
             }
             Event::StockTransferred { transfer_id, from, to, units, .. } => {
                 self.stock.transfer(*transfer_id, *from, *to, *units, findings);
+            }
+            Event::Coupon(coupon) => {
+                if let CouponEvent::Issued { step } = **coupon {
+                    let units = StockUnits { key: StockKey::coupons(step.coupon.terms()), quantity: 1 };
+                    self.shift(&[units], Account::Available, Account::Sold);
+                }
             }
             Event::LimitImported { member_id, key, used, .. } => {
                 let key = self.stock.index_of(*key);

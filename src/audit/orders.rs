@@ -242,6 +242,11 @@ impl OrderRecord {
         self.last_at_ms = self.last_at_ms.max(step.at_ms);
     }
 
+    /// Where it stands.
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
+    }
+
     /// Where its units are.
     pub(super) fn account(&self) -> Account {
         match self.standing {
@@ -323,10 +328,11 @@ impl OrderRecord {
             RefundReason::OrderCancelled => {
                 matches!(self.standing, Standing::Cancelled(CloseReason::Member | CloseReason::Operator))
             }
-            RefundReason::SoldOut | RefundReason::LimitExceeded => {
+            RefundReason::SoldOut | RefundReason::LimitExceeded | RefundReason::CouponGone => {
                 self.standing == Standing::Cancelled(CloseReason::Timeout)
             }
             RefundReason::AlreadyPaid => self.ever_paid,
+            RefundReason::WrongAmount | RefundReason::UnknownOrder | RefundReason::TeamFailed => false,
         };
         let standing = self.standing;
         findings.check(fits, Rule::LateMoney, || {

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::Sku;
+use super::coupon::CouponEvent;
 use super::ids::{AdjustmentId, ImportId, MemberId, OrderNo, PaymentId, RequestId, Slot, StockKey};
 use super::money::Money;
 use super::order::{CloseReason, Lines, OrderExtra, RefundReason};
@@ -203,10 +204,12 @@ pub enum Event {
         /// Units.
         units: u64,
     },
+    /// A coupon was issued, or moved along with its order.
+    Coupon(Box<CouponEvent>),
 }
 
 /// The stable names of all events, in the order of [`Event`]'s variants, which is persisted.
-pub const EVENT_NAMES: [&str; 15] = [
+pub const EVENT_NAMES: [&str; 16] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -222,6 +225,7 @@ pub const EVENT_NAMES: [&str; 15] = [
     "LimitImported",
     "SettingPut",
     "StockTransferred",
+    "Coupon",
 ];
 
 impl Event {
@@ -243,6 +247,7 @@ impl Event {
             Self::LimitImported { .. } => "LimitImported",
             Self::SettingPut { setting, .. } => setting.event_name(),
             Self::StockTransferred { .. } => "StockTransferred",
+            Self::Coupon(event) => event.name(),
         }
     }
 
@@ -257,6 +262,7 @@ impl Event {
             | Self::SettingPut { at_ms, .. }
             | Self::StockTransferred { at_ms, .. } => *at_ms,
             Self::OrderCreated(created) => created.at_ms,
+            Self::Coupon(event) => event.step().at_ms,
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }
             | Self::OrderShipped { step, .. }
@@ -284,7 +290,8 @@ impl Event {
             | Self::PaymentReceived { .. }
             | Self::LimitImported { .. }
             | Self::SettingPut { .. }
-            | Self::StockTransferred { .. } => None,
+            | Self::StockTransferred { .. }
+            | Self::Coupon(_) => None,
         }
     }
 
@@ -305,6 +312,10 @@ impl Event {
             }
             Self::OrderClosed { units, .. } => sum(units),
             Self::OrderRevived { units, .. } => -sum(units),
+            Self::Coupon(event) => match **event {
+                CouponEvent::Issued { step } if StockKey::coupons(step.coupon.terms()) == *key => -1,
+                _ => 0,
+            },
             _ => 0,
         }
     }
@@ -317,6 +328,7 @@ impl Event {
             Self::StockAdjusted { key, .. } => key.slot(),
             Self::PaymentReceived { payment, .. } => payment.slot(),
             Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
+            Self::Coupon(event) => Slot::of_member(event.step().member),
             Self::OrderCreated(created) => created.order_no.slot(),
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }

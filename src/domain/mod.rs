@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod catalogue;
+pub mod coupon;
 pub mod event;
 pub mod hash;
 pub mod ids;

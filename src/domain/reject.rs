@@ -1,6 +1,6 @@
 //! Rejects: typed business answers with stable codes. A reject changes nothing.
 
-use super::ids::{ActivityId, CouponId, FreightId, OrderNo, SkuId};
+use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, SkuId};
 use super::money::Money;
 use super::order::OrderStatus;
 use super::order_type::OrderType;
@@ -411,6 +411,52 @@ pub enum Reject {
         /// Units of the line that are not refunded yet.
         left: u32,
     },
+    /// A coupon that doesn't exist, or is not the member's.
+    #[error("the member has no coupon {coupon}")]
+    CouponNotFound {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon that an order of the member has, which is not paid yet.
+    #[error("coupon {coupon} is in an order that is not paid yet")]
+    CouponLocked {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon that was used.
+    #[error("coupon {coupon} was used")]
+    CouponUsed {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A kind of coupon that is not known.
+    #[error("there are no coupons of kind {terms}")]
+    UnknownCouponTerms {
+        /// The kind.
+        terms: CouponTermsId,
+    },
+    /// A kind of coupon whose validity has ended.
+    #[error("coupons of kind {terms} were valid until {valid_until_ms}")]
+    CouponTermsOver {
+        /// The kind.
+        terms: CouponTermsId,
+        /// The first instant at which they are no longer valid, in ms since the Unix epoch.
+        valid_until_ms: u64,
+    },
+    /// No coupon of a kind is left to be issued.
+    #[error("all coupons of kind {terms} are issued")]
+    CouponsAllIssued {
+        /// The kind.
+        terms: CouponTermsId,
+    },
+    /// As many coupons as a member may have.
+    #[error("a member may have {coupons_max} of these coupons: kind {terms}")]
+    CouponMaximum {
+        /// The kind.
+        terms: CouponTermsId,
+        /// The bound, of this kind or of all kinds together.
+        coupons_max: u32,
+    },
 }
 
 impl Reject {
@@ -479,6 +525,13 @@ impl Reject {
             Self::PriceUnexpected { .. } => "price_unexpected",
             Self::TotalMismatch { .. } => "total_mismatch",
             Self::RefundAboveQuantity { .. } => "refund_above_quantity",
+            Self::CouponNotFound { .. } => "coupon_not_found",
+            Self::CouponLocked { .. } => "coupon_locked",
+            Self::CouponUsed { .. } => "coupon_used",
+            Self::UnknownCouponTerms { .. } => "unknown_coupon_terms",
+            Self::CouponTermsOver { .. } => "coupon_terms_over",
+            Self::CouponsAllIssued { .. } => "coupons_all_issued",
+            Self::CouponMaximum { .. } => "coupon_maximum",
         }
     }
 
@@ -495,6 +548,18 @@ impl Reject {
             Self::Unavailable | Self::OutcomeUnknown => Retry::AfterRestart,
             _ => Retry::Never,
         }
+    }
+
+    /// Whether it says that an order can't have a coupon.
+    pub(crate) const fn is_about_coupon(&self) -> bool {
+        matches!(
+            self,
+            Self::CouponNotFound { .. }
+                | Self::CouponLocked { .. }
+                | Self::CouponUsed { .. }
+                | Self::CouponNotYetValid { .. }
+                | Self::CouponExpired { .. }
+        )
     }
 
     /// Checks a field's length in bytes against its bound.

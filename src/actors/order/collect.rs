@@ -1,5 +1,6 @@
 //! Collections: orders on their way, that are gathering their lines from the stock actors.
 
+use super::coupons::IssueRequest;
 use super::records::NONE;
 use super::{Admitted, AppliedPayment, OrderItem};
 use crate::actors::reply::SubmitReply;
@@ -27,6 +28,13 @@ pub(crate) enum Purpose {
         /// Commands to the same order that wait meanwhile.
         waiting: Vec<OrderItem>,
     },
+    /// To give a member a coupon.
+    Issue {
+        /// The request.
+        request: Box<IssueRequest>,
+        /// One unit of the definition's total.
+        lines: Lines,
+    },
 }
 
 /// One collection.
@@ -36,7 +44,7 @@ pub(crate) struct Collect {
     pub(crate) purpose: Purpose,
     /// Lines that are held already; the next one to ask for.
     pub(crate) held: u32,
-    /// Whether the member's limits are taken.
+    /// Whether the member's limits and coupons are taken.
     pub(crate) limits_taken: bool,
     /// Limits that the store was asked for on its behalf.
     pub(crate) asked_limits: Vec<StockKey>,
@@ -54,7 +62,7 @@ impl Collect {
     pub(crate) fn is_exempt(&self) -> bool {
         match &self.purpose {
             Purpose::Submit { admitted, .. } => admitted.is_import(),
-            Purpose::Revive { .. } => false,
+            Purpose::Revive { .. } | Purpose::Issue { .. } => false,
         }
     }
 
@@ -62,7 +70,7 @@ impl Collect {
     pub(crate) fn lines(&self) -> &Lines {
         match &self.purpose {
             Purpose::Submit { admitted, .. } => &admitted.lines,
-            Purpose::Revive { lines, .. } => lines,
+            Purpose::Revive { lines, .. } | Purpose::Issue { lines, .. } => lines,
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod actor;
 pub(crate) mod cold;
 mod collect;
 mod command;
+pub(crate) mod coupons;
 mod evict;
 mod expiry;
 pub(crate) mod gather;
@@ -24,10 +25,12 @@ mod tests;
 use std::num::NonZeroU64;
 
 use self::cold::Loaded;
+use self::coupons::IssueRequest;
 use self::gather::Gather;
 use self::imports::LimitRequest;
 use crate::actors::reply::{Receipt, Reply, SubmitReply};
-use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId};
+use crate::domain::coupon::Coupon;
+use crate::domain::ids::{CouponId, MemberId, OrderNo, PaymentId, Position, RequestId};
 use crate::domain::money::Money;
 pub use crate::domain::order::PaymentResult;
 use crate::domain::order::{CloseReason, Line, Lines, Order, OrderExtra};
@@ -118,6 +121,8 @@ pub(crate) enum OrderItem {
     Recall(Box<Recall>, SubmitReply),
     /// What a member has used up of a limit elsewhere.
     ImportLimit(Box<LimitRequest>),
+    /// A coupon for a member.
+    IssueCoupon(Box<IssueRequest>),
     /// Answers from one stock actor.
     Held(Vec<HoldResult>),
     /// A command to one order.
@@ -233,6 +238,15 @@ pub(crate) enum Query {
         len_max: usize,
         /// Where the answer goes.
         reply: Reply<Vec<Order>>,
+    },
+    /// A member's coupons.
+    CouponsOf {
+        /// The member.
+        member: MemberId,
+        /// Engine time, in ms since the Unix epoch.
+        now_ms: u64,
+        /// Where the answer goes.
+        reply: Reply<Vec<(CouponId, Coupon)>>,
     },
     /// Whether everything that was sent before has been done, and what follows from it sent on.
     Flush {

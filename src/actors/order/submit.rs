@@ -10,7 +10,8 @@ use super::slots::Known;
 use super::{Admitted, HoldResult, Recall};
 use crate::actors::external::Claim;
 use crate::actors::reply::{Answer, Receipt, SubmitReply, SubmitResult};
-use crate::domain::event::OrderCreated;
+use crate::domain::coupon::CouponChange;
+use crate::domain::event::{Event, OrderCreated};
 use crate::domain::ids::{MemberId, Position, RequestId, Slot};
 use crate::domain::import;
 use crate::domain::order::{Order, RefundReason};
@@ -95,7 +96,7 @@ impl OrderActor {
                 let code = self.shared.refusals.recall(admitted.request_hash);
                 code.map(|code| sticky_reject(code, &admitted.lines))
             }
-            Purpose::Revive { .. } => None,
+            Purpose::Revive { .. } | Purpose::Issue { .. } => None,
         };
         match refused {
             Some(reject) => self.fail(collect, reject, now_ms, effects),
@@ -118,9 +119,10 @@ impl OrderActor {
 
     /// Takes the limits and asks for the first line, or waits for the member's earlier orders, or fails.
     pub(super) fn begin(&mut self, collect: u32, now_ms: u64, effects: &mut OrderEffects) {
-        match self.take_limits(collect) {
+        match self.take_limits(collect, now_ms) {
             LimitVerdict::Taken => self.hold_next(collect, effects),
             LimitVerdict::Wait => {}
+            LimitVerdict::AlreadyIssued => self.already_issued(collect, effects),
             LimitVerdict::Refused(reject) => self.fail(collect, reject, now_ms, effects),
         }
     }
@@ -162,9 +164,21 @@ impl OrderActor {
 
     /// All lines are held.
     fn complete(&mut self, index: u32, now_ms: u64, effects: &mut OrderEffects) {
-        let revives = matches!(self.collects.get_mut(index).purpose, Purpose::Revive { .. });
-        if revives {
-            return self.revive(index, now_ms, effects);
+        match &self.collects.get_mut(index).purpose {
+            Purpose::Submit { admitted, .. } if admitted.extra.terms.is_none() => {}
+            purpose => {
+                let (revives, issues) =
+                    (matches!(purpose, Purpose::Revive { .. }), matches!(purpose, Purpose::Issue { .. }));
+                if let Err(reject) = self.check_coupons(index, now_ms) {
+                    return self.fail(index, reject, now_ms, effects);
+                }
+                if revives {
+                    return self.revive(index, now_ms, effects);
+                }
+                if issues {
+                    return self.complete_issue(index, now_ms, effects);
+                }
+            }
         }
         if let Purpose::Submit { admitted, .. } = &self.collects.get_mut(index).purpose
             && now_ms >= admitted.ends_at_ms
@@ -178,7 +192,7 @@ impl OrderActor {
         };
         let collect = self.collects.remove(index);
         let Purpose::Submit { admitted, retries } = collect.purpose else {
-            unreachable!("revivals were told apart above")
+            unreachable!("others were told apart above")
         };
         let Admitted { member_id, request_id, request_hash, body_hash, reply, .. } = admitted;
 
@@ -198,8 +212,14 @@ impl OrderActor {
             lines: admitted.lines,
             extra: admitted.extra,
         };
-        let position = Position::provisional(effects.entries.event_count());
-        effects.entries.push_created(&created);
+        let first = effects.entries.event_count();
+        let position = Position::provisional(first);
+        // An order with coupons is written further down, together with what becomes of them.
+        let with_coupons =
+            if created.extra.coupons().is_empty() { None } else { Some(Box::new(created.clone())) };
+        if with_coupons.is_none() {
+            effects.entries.push_created(&created);
+        }
         let order = Order::create(created, position);
         effects.stock.extend(order.lines.iter().map(|line| (line.key, line.quantity, StockEffect::Settle)));
         if let Some(external_no) = order.external_no() {
@@ -210,6 +230,13 @@ impl OrderActor {
 
         let placed = self.enter(order);
         self.touched.push(placed);
+        if let Some(created) = with_coupons {
+            let coupons = created.extra.coupons().to_vec();
+            let mut events = vec![Event::OrderCreated(created)];
+            self.move_coupons(placed, &[CouponChange::Lock], now_ms, first, &mut events);
+            effects.entries.push(&events);
+            self.let_go_of_coupons(member_id, &coupons);
+        }
         if has_external_no {
             self.named.push(placed);
         }
@@ -242,12 +269,16 @@ impl OrderActor {
                 if let Some(code) = sticky_code(&reject, &admitted.lines) {
                     self.shared.refusals.remember(admitted.request_hash, code);
                 }
-                effects.answers.push(Answer::Submit(admitted.reply, Err(reject)));
+                // Where a coupon is may not be durable yet (R4).
+                let depends = reject.is_about_coupon();
+                let answers = if depends { &mut effects.durable_answers } else { &mut effects.answers };
+                answers.push(Answer::Submit(admitted.reply, Err(reject)));
                 for (retry, _body) in retries {
                     self.counts.duplicates += 1;
-                    effects.answers.push(Answer::Submit(retry, Err(reject)));
+                    answers.push(Answer::Submit(retry, Err(reject)));
                 }
                 if limits_taken {
+                    self.let_go_of_coupons(admitted.member_id, admitted.extra.coupons());
                     self.give_back_limits(admitted.member_id, &admitted.lines);
                     self.wake_member(admitted.member_id, now_ms, effects);
                 }
@@ -258,14 +289,20 @@ impl OrderActor {
                 let member = self.records.get(order).order.member_id;
                 if limits_taken {
                     self.give_back_limits(member, &lines);
+                    let coupons = self.records.get(order).order.extra.coupons().to_vec();
+                    self.let_go_of_coupons(member, &coupons);
                 }
                 let reason = match reject {
                     Reject::LimitExceeded { .. } => RefundReason::LimitExceeded,
+                    reject if reject.is_about_coupon() => RefundReason::CouponGone,
                     _ => RefundReason::SoldOut,
                 };
                 self.refund(order, payment, reason, now_ms, effects);
                 self.end_revival(order, waiting, now_ms, effects);
                 self.wake_member(member, now_ms, effects);
+            }
+            Purpose::Issue { request, .. } => {
+                self.fail_issue(*request, limits_taken, reject, now_ms, effects);
             }
         }
     }
@@ -290,7 +327,7 @@ impl OrderActor {
             Purpose::Submit { retries, .. } if retries.len() < waiters_max => {
                 retries.push((reply, body_hash));
             }
-            Purpose::Submit { .. } | Purpose::Revive { .. } => {
+            Purpose::Submit { .. } | Purpose::Revive { .. } | Purpose::Issue { .. } => {
                 let reject = Reject::Overloaded { bound: "waiters_max", retry_after_ms: 10 };
                 effects.answers.push(Answer::Submit(reply, Err(reject)));
             }
@@ -324,7 +361,7 @@ impl OrderActor {
                 Some(Purpose::Submit { admitted, .. }) => {
                     admitted.request_id == request && admitted.member_id == member
                 }
-                Some(Purpose::Revive { .. }) | None => false,
+                Some(Purpose::Revive { .. } | Purpose::Issue { .. }) | None => false,
             }
         })
     }

@@ -42,7 +42,8 @@ impl Order {
             | Event::PaymentReceived { .. }
             | Event::LimitImported { .. }
             | Event::SettingPut { .. }
-            | Event::StockTransferred { .. } => return,
+            | Event::StockTransferred { .. }
+            | Event::Coupon(_) => return,
         }
         self.version += 1;
         self.last_position = position;

@@ -72,6 +72,14 @@ pub enum RefundReason {
     LimitExceeded,
     /// Another payment had paid the order.
     AlreadyPaid,
+    /// It was not the amount that was asked for.
+    WrongAmount,
+    /// No such order was placed.
+    UnknownOrder,
+    /// The order had timed out, and a coupon of it was used, locked or expired since.
+    CouponGone,
+    /// The order's team failed.
+    TeamFailed,
 }
 
 impl RefundReason {
@@ -82,6 +90,10 @@ impl RefundReason {
             Self::SoldOut => "sold_out",
             Self::LimitExceeded => "limit_exceeded",
             Self::AlreadyPaid => "already_paid",
+            Self::WrongAmount => "wrong_amount",
+            Self::UnknownOrder => "unknown_order",
+            Self::CouponGone => "coupon_gone",
+            Self::TeamFailed => "team_failed",
         }
     }
 }

@@ -8,6 +8,7 @@ use super::archive::Archive;
 use super::head::{Head, PendingPayment};
 use super::reader::{StockEntry, StoreReader};
 use super::tables;
+use crate::domain::coupon::CouponEvent;
 use crate::domain::event::{Event, StockUnits};
 use crate::domain::hash::hash128;
 use crate::domain::ids::{
@@ -328,6 +329,16 @@ impl Checkpointer {
                     encode_record(&StockChange::Transfer { to: *to, units: *units }, &mut self.value);
                     let key = tables::adjustment_key(from, *transfer_id);
                     self.levels.put(tables::ADJUSTMENTS, &key, &self.value);
+                }
+            }
+            Event::Coupon(event) => {
+                // Every event says all of the coupon: nothing has to be asked of the order actors.
+                let step = event.step();
+                self.value.clear();
+                encode_record(&event.coupon(), &mut self.value);
+                self.levels.put(tables::COUPONS, &tables::coupon_key(step.member, step.coupon), &self.value);
+                if matches!(**event, CouponEvent::Issued { .. }) {
+                    self.stock_of(&StockKey::coupons(step.coupon.terms())).sold += 1;
                 }
             }
             Event::PaymentStarted { .. } | Event::OrderShipped { .. } | Event::OrderReceived { .. } => {}

@@ -15,7 +15,8 @@ use super::reader::StockEntry;
 use super::reader::StoreReader;
 use super::tables;
 use crate::domain::catalogue::Sku;
-use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey};
+use crate::domain::coupon::Coupon;
+use crate::domain::ids::{AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey};
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
@@ -107,6 +108,17 @@ pub(crate) enum Record {
         /// The setting.
         setting: Box<Setting>,
     },
+    /// A member's coupon.
+    Coupon {
+        /// The slot in its key.
+        slot: u16,
+        /// The member.
+        member: MemberId,
+        /// Which.
+        id: CouponId,
+        /// The coupon.
+        coupon: Coupon,
+    },
     /// A member's use of a purchase limit.
     Limit {
         /// The slot in its key.
@@ -123,7 +135,7 @@ pub(crate) enum Record {
 }
 
 /// In which order the tables are read: what others refer to comes first.
-const ORDER: [TableId; 10] = [
+const ORDER: [TableId; 11] = [
     tables::SETTINGS,
     tables::SKUS,
     tables::STOCK,
@@ -134,6 +146,7 @@ const ORDER: [TableId; 10] = [
     tables::EXTERNAL,
     tables::PAYMENTS,
     tables::LIMITS,
+    tables::COUPONS,
 ];
 
 /// One checkpoint, as a whole.
@@ -174,7 +187,7 @@ impl Contents {
     }
 
     /// Calls `each` with every record, table by table: settings, catalogue, stock, adjustments, open orders, closed orders, those
-    /// in cold files, entries by member, entries by external number, payments, limits; each table by ascending key. Reads and checks
+    /// in cold files, entries by member, entries by external number, payments, limits, coupons; each table by ascending key. Reads and checks
     /// every page of every table.
     ///
     /// # Errors
@@ -260,6 +273,10 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
         tables::SETTINGS => {
             let (revision, setting) = decode(name, value)?;
             Record::Setting { key: key.to_vec(), revision, setting: Box::new(setting) }
+        }
+        tables::COUPONS => {
+            let (member, id) = tables::coupon_of_key(key).ok_or_else(malformed)?;
+            Record::Coupon { slot: slot().ok_or_else(malformed)?, member, id, coupon: decode(name, value)? }
         }
         _ => {
             let (member, stock) = tables::limit_of_key(key).ok_or_else(malformed)?;

@@ -8,7 +8,10 @@ use super::archive::Archive;
 use super::head::Head;
 use super::tables;
 use crate::domain::catalogue::Sku;
-use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, Slot, StockKey};
+use crate::domain::coupon::Coupon;
+use crate::domain::ids::{
+    AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, Slot, StockKey,
+};
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
@@ -236,6 +239,20 @@ impl StoreReader {
             let limit = tables::limit_of_key(key);
             let (member, key) = limit.ok_or_else(|| StoreError::damaged("a limit's key".to_owned()))?;
             each(member, key, decode("a limit used elsewhere", value)?);
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with every coupon of a slot's members, as of the checkpoint.
+    pub(crate) fn load_coupons(
+        &self,
+        slot: Slot,
+        mut each: impl FnMut(MemberId, CouponId, Coupon),
+    ) -> Result<(), StoreError> {
+        self.load_slot(tables::COUPONS, slot, |key, value| {
+            let found = tables::coupon_of_key(key);
+            let (member, coupon) = found.ok_or_else(|| StoreError::damaged("a coupon's key".to_owned()))?;
+            each(member, coupon, decode("a coupon", value)?);
             Ok(())
         })
     }

@@ -1,6 +1,6 @@
 //! The store's tables and their keys. Keys compare byte by byte in the order of what they stand for.
 
-use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, SkuId, Slot, StockKey};
+use crate::domain::ids::{AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, SkuId, Slot, StockKey};
 use crate::domain::setting::SETTING_KEY_BYTES;
 use crate::projection::levels::{TableId, TableSpec};
 
@@ -28,7 +28,12 @@ pub(crate) const ELSEWHERE: TableId = TableId(10);
 /// What the shop has laid down, by the setting's key.
 pub(crate) const SETTINGS: TableId = TableId(11);
 
+/// Members' coupons, by slot, member and coupon.
+pub(crate) const COUPONS: TableId = TableId(20);
+
 const STOCK_KEY_BYTES: usize = 21;
+/// Bytes of a coupon's key.
+const COUPON_KEY_BYTES: usize = 26;
 
 /// All tables.
 pub(crate) const TABLES: &[TableSpec] = &[
@@ -43,6 +48,7 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: SKUS, name: "catalogue", key_len: 12 },
     TableSpec { id: ELSEWHERE, name: "limits used elsewhere", key_len: 10 + STOCK_KEY_BYTES },
     TableSpec { id: SETTINGS, name: "settings", key_len: SETTING_KEY_BYTES },
+    TableSpec { id: COUPONS, name: "coupons", key_len: COUPON_KEY_BYTES },
 ];
 
 /// The first bytes of all keys of a slot.
@@ -50,7 +56,7 @@ pub(crate) fn slot_prefix(slot: Slot) -> [u8; 2] {
     (slot.index() as u16).to_be_bytes()
 }
 
-/// The exclusive end of a slot's keys in [`OPEN`], [`CLOSED`], [`LIMITS`] and [`ELSEWHERE`], as a
+/// The exclusive end of a slot's keys in [`OPEN`], [`CLOSED`], [`LIMITS`], [`ELSEWHERE`] and [`COUPONS`], as a
 /// prefix.
 pub(crate) fn slot_end(slot: Slot) -> [u8; 2] {
     (slot.index() as u16 + 1).to_be_bytes()
@@ -156,4 +162,20 @@ pub(crate) fn limit_key(member: MemberId, key: &StockKey) -> [u8; 10 + STOCK_KEY
 pub(crate) fn limit_of_key(key: &[u8]) -> Option<(MemberId, StockKey)> {
     let member = u64::from_be_bytes(key.get(2..10)?.try_into().ok()?);
     Some((MemberId(member), stock_of_key(key.get(10..)?)?))
+}
+
+/// The key of a member's coupon.
+pub(crate) fn coupon_key(member: MemberId, coupon: CouponId) -> [u8; COUPON_KEY_BYTES] {
+    let mut key = [0; COUPON_KEY_BYTES];
+    key[..2].copy_from_slice(&slot_prefix(Slot::of_member(member)));
+    key[2..10].copy_from_slice(&member.0.to_be_bytes());
+    key[10..].copy_from_slice(&coupon.get().to_be_bytes());
+    key
+}
+
+/// Member and coupon of a key of [`COUPONS`].
+pub(crate) fn coupon_of_key(key: &[u8]) -> Option<(MemberId, CouponId)> {
+    let member = u64::from_be_bytes(key.get(2..10)?.try_into().ok()?);
+    let coupon = u128::from_be_bytes(key.get(10..26)?.try_into().ok()?);
+    Some((MemberId(member), CouponId::new(coupon)))
 }
