@@ -68,7 +68,7 @@
 //! | [`journal`] | the write-ahead log: entries, frames, writer thread, sled and memory backends |
 //! | [`audit`] | the independent auditor behind `stockade verify` |
 //! | [`ops`] | inspecting, backing up and exporting a data directory |
-//! | `actors` (private) | stock and order actors: drain, decide, append, then perform |
+//! | `actors` (private) | stock and order actors, the delay queue: drain, decide, append, then perform |
 //! | `engine` (private) | wiring, recovery, front door, metrics, the public API |
 //!
 //! `docs/ARCHITECTURE.md` in the repository follows an order through all of them, and defines the rules R1 to R14 that
@@ -85,10 +85,12 @@ pub(crate) mod projection;
 pub mod runtime;
 pub mod timer;
 
+pub use actors::order::coupons::IssueOutcome;
 pub use actors::order::{PaymentOutcome, PaymentResult};
 pub use actors::reply::{ImportOutcome, Receipt};
 pub use domain::activity::{Activity, ActivityItem, ActivityKind, TeamTerms};
 pub use domain::catalogue::Sku;
+pub use domain::coupon::{COUPONS_PER_MEMBER_MAX, CouponEvent, CouponState, CouponStep};
 pub use domain::event::Event;
 pub use domain::ids::{
     ActivityId, AdjustmentId, CouponId, CouponTermsId, FreightId, ImportId, LocationId, MemberId, OrderNo,
@@ -107,13 +109,21 @@ pub use domain::pricing::{
 pub use domain::reject::{Reject, Retry};
 pub use domain::request::{
     Caller, OrderLine, OrderRef, Payment, Personal, Shipment, StockAdjustment, StockChange, SubmitOrder,
+    TeamChoice,
 };
-pub use domain::setting::{Origin, SaleControl};
+pub use domain::setting::{Origin, SaleControl, SkuShipping};
 pub use domain::stock::StockCounters;
+pub use domain::task::{
+    AckOutcome, DeadCause, DeadCursor, DeadLetter, DiscardOutcome, NackOutcome, NewTask,
+    ParseReservationError, PopOutcome, PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome,
+    ReservationId, ReserveOutcome, Reserved, TASK_BODY_BYTES_MAX, TASK_DELAY_MS_MAX, TASK_ID_BYTES_MAX,
+    TOPIC_BYTES_MAX, Task, TaskEvent, TaskId, TopicName, TopicStats,
+};
 pub use engine::ops;
 pub use engine::{
-    BackupError, BackupReport, Config, ConfigError, Engine, EventStream, Health, ImportReceipt, LineView,
-    Metrics, ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, Page, RecordedEvent,
-    ShutdownError, StateHash, SubscribeError,
+    BackupError, BackupReport, Config, ConfigError, CouponView, DEAD_LETTERS_PAGE_MAX, DelayQueue, Engine,
+    EventStream, Health, ImportReceipt, IssueReceipt, LineView, Metrics, ORDER_ACTORS_MAX, OpenError,
+    OrderPage, OrderView, PAGE_LEN_MAX, Page, Preview, RecordedEvent, ShutdownError, StateHash,
+    SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX,
 };
 pub use journal::Durability;

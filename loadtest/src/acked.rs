@@ -81,6 +81,7 @@ impl Fact {
             | Event::StockAdjusted { .. }
             | Event::OrderRevived { .. }
             | Event::LimitImported { .. }
+            | Event::Task(_)
             | Event::Coupon(_)
             | Event::PaymentReceived { .. } => None,
         }

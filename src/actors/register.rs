@@ -12,10 +12,11 @@ use hashbrown::DefaultHashBuilder;
 
 use crate::domain::activity::Activity;
 use crate::domain::event::Event;
-use crate::domain::ids::{ActivityId, MemberId, Position, StockKey};
+use crate::domain::ids::{ActivityId, FreightId, MemberId, Position, SkuId, StockKey};
 use crate::domain::order::Line;
+use crate::domain::pricing::FreightRule;
 use crate::domain::reject::Reject;
-use crate::domain::setting::{Origin, SaleControl, Setting, SettingKey};
+use crate::domain::setting::{Origin, SaleControl, Setting, SettingKey, SkuShipping};
 use crate::journal::{Acknowledge, EntryBuffer, JournalHandle};
 
 /// A setting as it stands.
@@ -35,6 +36,8 @@ pub(crate) struct Register {
     settings: DashMap<SettingKey, Kept, DefaultHashBuilder>,
     /// Whether there is any switch: without one the front door looks none up.
     has_controls: AtomicBool,
+    /// Whether any SKU ships by a template: without one nothing costs freight.
+    has_freight: AtomicBool,
     /// Held while a setting is appended and entered.
     writing: Mutex<()>,
 }
@@ -89,12 +92,38 @@ impl Register {
         if matches!(*kept.setting, Setting::Control(_)) {
             self.has_controls.store(true, Ordering::Release);
         }
+        if matches!(*kept.setting, Setting::Shipping(SkuShipping { freight: Some(_), .. })) {
+            self.has_freight.store(true, Ordering::Release);
+        }
         self.settings.insert(kept.setting.key(), kept);
     }
 
     /// The activity as it stands.
     pub(crate) fn activity(&self, id: ActivityId) -> Option<Arc<Setting>> {
         self.settings.get(&SettingKey::activity(id)).map(|kept| Arc::clone(&kept.setting))
+    }
+
+    /// Whether any SKU ships by a template.
+    pub(crate) fn has_freight(&self) -> bool {
+        self.has_freight.load(Ordering::Acquire)
+    }
+
+    /// How a SKU ships; one that nothing was said about weighs nothing and ships free.
+    pub(crate) fn shipping(&self, sku: SkuId) -> SkuShipping {
+        let nothing = SkuShipping { sku_id: sku, ..SkuShipping::default() };
+        let Some(kept) = self.settings.get(&SettingKey::shipping(sku)) else { return nothing };
+        match &*kept.setting {
+            Setting::Shipping(shipping) => *shipping,
+            _ => nothing,
+        }
+    }
+
+    /// What carriage costs by a template.
+    pub(crate) fn freight(&self, id: FreightId) -> Option<FreightRule> {
+        match &*self.settings.get(&SettingKey::freight(id))?.setting {
+            Setting::Freight(template) => Some(template.rule),
+            _ => None,
+        }
     }
 
     /// A setting as it stands.

@@ -39,8 +39,15 @@ impl CatalogueBook {
         self.revisions.get(&sku).is_some_and(|revisions| (1..=revisions.len()).contains(&(revision as usize)))
     }
 
-    /// A line was sold: its revision stands before it, and an everyday order has that revision's terms.
-    pub(super) fn check_line(&self, line: &Line, order_type: OrderType, findings: &mut Findings) {
+    /// A line was sold: its revision stands before it, and an everyday order has that revision's terms,
+    /// except for prices that a trusted caller brought along.
+    pub(super) fn check_line(
+        &self,
+        line: &Line,
+        order_type: OrderType,
+        brings_prices: bool,
+        findings: &mut Findings,
+    ) {
         let sku = line.key.sku;
         if line.is_imported() {
             return self.check_imported_line(line, findings);
@@ -59,7 +66,9 @@ impl CatalogueBook {
             return;
         }
         findings.check(
-            terms.on_sale && terms.price == line.price && terms.limit_per_member == line.limit_per_member,
+            terms.on_sale
+                && (terms.price == line.price || brings_prices)
+                && terms.limit_per_member == line.limit_per_member,
             Rule::Catalogue,
             || {
                 format!(

@@ -106,7 +106,9 @@ impl CouponBook {
     /// events.
     pub(super) fn check_standing(&self, orders: &OrderBook, findings: &mut Findings) {
         for (member, id, coupon) in self.iter() {
-            let (CouponState::Locked(order_no) | CouponState::Used(order_no)) = coupon.state else { continue };
+            let (CouponState::Locked(order_no) | CouponState::Used(order_no)) = coupon.state else {
+                continue;
+            };
             let spent = self.orders.get(&order_no);
             let is_its = spent.is_some_and(|spent| spent.member == member && spent.coupons.contains(&id));
             findings.check(is_its, Rule::Store, || {
@@ -185,7 +187,10 @@ impl CouponBook {
             CouponEvent::Used { .. } => true,
         };
         findings.check(in_time, Rule::Coupons, || {
-            format!("{} of coupon {id} at {at_ms} ms: valid from {valid_from_ms} to {valid_until_ms}", event.name())
+            format!(
+                "{} of coupon {id} at {at_ms} ms: valid from {valid_from_ms} to {valid_until_ms}",
+                event.name()
+            )
         });
         let in_slot = event.order_no().is_none_or(|order_no| order_no.slot() == Slot::of_member(member));
         findings.check(in_slot, Rule::Coupons, || {

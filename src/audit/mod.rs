@@ -26,6 +26,7 @@ mod settings;
 mod shape;
 mod stock;
 mod stored;
+mod tasks;
 pub mod verify;
 
 #[cfg(test)]
@@ -34,12 +35,13 @@ mod tests;
 pub use report::{
     AuditReport, CouponTally, KeyTally, OrderTally, Rule, StockTally, StoreTally, VIOLATIONS_KEPT, Violation,
 };
+pub use tasks::TaskTally;
 
 use crate::domain::coupon::CouponEvent;
 use crate::domain::event::{Event, OrderCreated, StockUnits};
 use crate::domain::ids::{AdjustmentId, OrderNo, Position, RequestId, StockKey};
 use crate::domain::money::Money;
-use crate::domain::order::Line;
+use crate::domain::order::{Line, OrderTerms};
 use crate::domain::order_type::OrderType;
 
 use catalogue::CatalogueBook;
@@ -52,6 +54,7 @@ use settings::SettingBook;
 use shape::Shape;
 use stock::{Account, StockLedger};
 use stored::{Ahead, Stored};
+use tasks::TaskLedger;
 
 /// Checks a journal entry by entry.
 ///
@@ -75,6 +78,7 @@ pub struct Auditor {
     orders: OrderBook,
     limits: LimitBook,
     payments: PaymentBook,
+    tasks: TaskLedger,
     coupons: CouponBook,
     first_position: Position,
     last_position: Position,
@@ -109,6 +113,7 @@ impl Auditor {
             orders: OrderBook::default(),
             limits: LimitBook::default(),
             payments: PaymentBook::default(),
+            tasks: TaskLedger::default(),
             coupons: CouponBook::default(),
             first_position: Position(0),
             last_position: Position(0),
@@ -192,6 +197,7 @@ impl Auditor {
             payments_received: self.payments.len(),
             payments_unresolved: self.payments.unresolved(),
             refunds_required: self.refunds_required,
+            tasks: self.tasks.tally(),
             coupons: self.coupons.tally(),
             stock,
             stock_by_key,
@@ -341,19 +347,22 @@ impl Auditor {
                 let key = self.stock.index_of(*key);
                 self.limits.set_elsewhere(*member_id, key, *used);
             }
+            Event::Task(event) => self.tasks.event(event, findings),
         }
     }
 
     fn order_created(&mut self, created: &OrderCreated) {
         let findings = &mut self.findings;
-        check_lines(created.order_no, created.pay_amount, &created.lines, findings);
+        let terms = created.extra.terms.as_deref();
+        check_lines(created.order_no, created.pay_amount, &created.lines, terms, findings);
         let imported = created.lines.iter().any(Line::is_imported);
         if imported {
             check_import(created, findings);
         }
         for line in created.lines.iter() {
-            self.catalogue.check_line(line, created.order_type, findings);
-            self.settings.check_line(created, line, findings);
+            let brings_prices = terms.is_some_and(|terms| terms.price_source.is_some());
+            self.catalogue.check_line(line, created.order_type, brings_prices, findings);
+            self.settings.check_line(created, line, brings_prices, findings);
             let units = StockUnits { key: line.key, quantity: line.quantity };
             let key = self.stock.shift(units, Account::Available, Account::Reserved, findings);
             let (member, limit) = (created.member_id, line.limit_per_member);
@@ -396,7 +405,13 @@ fn check_import(created: &OrderCreated, findings: &mut Findings) {
 }
 
 /// R2: at least one line, keys distinct and ascending, quantities of at least one, and the amount is their sum.
-fn check_lines(order_no: OrderNo, pay_amount: Money, lines: &[Line], findings: &mut Findings) {
+fn check_lines(
+    order_no: OrderNo,
+    pay_amount: Money,
+    lines: &[Line],
+    terms: Option<&OrderTerms>,
+    findings: &mut Findings,
+) {
     findings.check(!lines.is_empty(), Rule::AllOrNothing, || format!("order {order_no} has no lines"));
     findings.check(lines.windows(2).all(|pair| pair[0].key < pair[1].key), Rule::AllOrNothing, || {
         format!("the lines of order {order_no} don't have distinct, ascending stock keys")
@@ -404,12 +419,40 @@ fn check_lines(order_no: OrderNo, pay_amount: Money, lines: &[Line], findings: &
     findings.check(lines.iter().all(|line| line.quantity >= 1), Rule::AllOrNothing, || {
         format!("order {order_no} has a line of no units")
     });
-    let sum =
-        lines.iter().map(|line| i128::from(line.price.minor()) * i128::from(line.quantity)).sum::<i128>();
+    let amount = |line: &Line| i128::from(line.price.minor()) * i128::from(line.quantity);
+    let goods = lines.iter().map(amount).sum::<i128>();
+    let sum = match terms {
+        None => goods,
+        Some(terms) => {
+            check_terms(order_no, lines, terms, findings);
+            let reduced: i128 = (0..lines.len()).map(|line| terms.reduction_of(line)).sum();
+            goods - reduced + i128::from(terms.freight.minor())
+        }
+    };
     findings.check(sum == i128::from(pay_amount.minor()), Rule::AllOrNothing, || {
         let sum =
             i64::try_from(sum).map_or_else(|_| sum.to_string(), |sum| Money::from_minor(sum).to_string());
         format!("order {order_no} is to pay {pay_amount}, its lines cost {sum}")
+    });
+}
+
+/// What is off the lines leaves nothing negative, and coupons take off no more than there is off.
+fn check_terms(order_no: OrderNo, lines: &[Line], terms: &OrderTerms, findings: &mut Findings) {
+    let amount = |line: &Line| i128::from(line.price.minor()) * i128::from(line.quantity);
+    let shares = lines.iter().enumerate().map(|(nth, line)| amount(line) - terms.reduction_of(nth));
+    let fits = |len: usize| len == 0 || len == lines.len();
+    findings.check(
+        shares.min().unwrap_or(0) >= 0
+            && !terms.freight.is_negative()
+            && fits(terms.discounts.len())
+            && fits(terms.adjustments.len()),
+        Rule::AllOrNothing,
+        || format!("order {order_no} has a line that costs less than nothing"),
+    );
+    let coupons: i128 = terms.coupons.iter().map(|coupon| i128::from(coupon.amount.minor())).sum();
+    let discounts: i128 = terms.discounts.iter().map(|discount| i128::from(discount.minor())).sum();
+    findings.check(terms.coupons.is_empty() || coupons == discounts, Rule::AllOrNothing, || {
+        format!("the coupons of order {order_no} take off {coupons} minor units, its lines {discounts}")
     });
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::tasks::TaskTally;
 use crate::domain::ids::{Position, StockKey};
 
 /// How many violations a report lists unless told otherwise; all of them are counted.
@@ -44,6 +45,8 @@ pub enum Rule {
     Coupons,
     /// The store agrees with itself and with the journal.
     Store,
+    /// Tasks of the delay queue live once per id, and are handed out and done only when they can be.
+    Tasks,
 }
 
 impl Rule {
@@ -66,6 +69,7 @@ impl Rule {
             Self::Catalogue => "catalogue",
             Self::Coupons => "coupons",
             Self::Store => "store",
+            Self::Tasks => "tasks",
         }
     }
 }
@@ -197,6 +201,8 @@ pub struct StoreTally {
     pub limits: u64,
     /// Stock keys.
     pub stock_keys: u64,
+    /// Live tasks of the delay queue.
+    pub tasks: u64,
     /// Whether the journal still begins with the first event, so that the store was compared with a replay of it.
     pub compared_with_replay: bool,
 }
@@ -222,6 +228,8 @@ pub struct AuditReport {
     pub payments_unresolved: u64,
     /// Payments that must go back.
     pub refunds_required: u64,
+    /// Tasks of the delay queue by what has become of them.
+    pub tasks: TaskTally,
     /// Coupons by where they stand.
     pub coupons: CouponTally,
     /// Units, summed over all stock keys.

@@ -72,12 +72,21 @@ impl SettingBook {
                     self.paused_since_ms.remove(&setting.key());
                 }
             }
-            Setting::Control(SaleControl::MemberBlocked { .. } | SaleControl::SafetyStock { .. }) => {}
+            Setting::Control(SaleControl::MemberBlocked { .. } | SaleControl::SafetyStock { .. })
+            | Setting::Coupon(_)
+            | Setting::Freight(_)
+            | Setting::Shipping(_) => {}
         }
     }
 
     /// A line was sold: in the window and on the terms of its activity, and not while it was paused.
-    pub(super) fn check_line(&self, created: &OrderCreated, line: &Line, findings: &mut Findings) {
+    pub(super) fn check_line(
+        &self,
+        created: &OrderCreated,
+        line: &Line,
+        brings_prices: bool,
+        findings: &mut Findings,
+    ) {
         let order_no = created.order_no;
         if !line.is_imported() {
             let keys = [SettingKey::all_paused(), SettingKey::sku_paused(line.key.sku)];
@@ -111,7 +120,7 @@ impl SettingBook {
             return;
         };
         let just_changed = created.at_ms <= record.changed_at_ms + EFFECTIVE_WITHIN_MS;
-        let allows = |activity: &Activity| allows(activity, line, created.at_ms);
+        let allows = |activity: &Activity| allows(activity, line, brings_prices, created.at_ms);
         let is_fine = allows(&record.now) || (just_changed && record.before.as_ref().is_some_and(allows));
         findings.check(is_fine, Rule::Catalogue, || {
             format!("order {order_no} is outside the window or the terms of activity {}", line.key.activity)
@@ -120,10 +129,11 @@ impl SettingBook {
 }
 
 /// Whether an activity sells this line at this time.
-fn allows(activity: &Activity, line: &Line, at_ms: u64) -> bool {
+fn allows(activity: &Activity, line: &Line, brings_prices: bool, at_ms: u64) -> bool {
     let end_ms = activity.ended_at_ms.map_or(activity.end_ms, |ended_at_ms| ended_at_ms.min(activity.end_ms));
     let item = |sku: SkuId| activity.items.iter().find(|item| item.sku_id == sku);
-    let on_terms =
-        |item: &ActivityItem| item.price == line.price && item.limit_per_member == line.limit_per_member;
+    let on_terms = |item: &ActivityItem| {
+        (item.price == line.price || brings_prices) && item.limit_per_member == line.limit_per_member
+    };
     (activity.start_ms..end_ms).contains(&at_ms) && item(line.key.sku).is_some_and(on_terms)
 }

@@ -60,9 +60,7 @@ impl Shape {
 impl Shape {
     /// A coupon is issued by itself; all else that happens to coupons follows from what happens to their order.
     fn of_coupons(own: &[Event], coupons: &[Event]) -> Self {
-        let is_issue = |event: &Event| {
-            matches!(event, Event::Coupon(event) if matches!(**event, CouponEvent::Issued { .. }))
-        };
+        let is_issue = |event: &Event| matches!(event, Event::Coupon(event) if matches!(**event, CouponEvent::Issued { .. }));
         let is_move = |event: &Event| matches!(event, Event::Coupon(_)) && !is_issue(event);
         match (own, coupons) {
             ([], [issued]) if is_issue(issued) => Self::Single,

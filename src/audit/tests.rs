@@ -282,7 +282,7 @@ fn r2_lines_are_checked() {
     let check = |pay_amount: i64, lines: &[Line]| {
         let mut findings = Findings::new(10);
         let number = OrderNo::default();
-        check_lines(number, Money::from_minor(pay_amount), lines, &mut findings);
+        check_lines(number, Money::from_minor(pay_amount), lines, None, &mut findings);
         let (total, kept) = findings.into_parts();
         assert!(kept.iter().all(|violation| violation.rule == Rule::AllOrNothing));
         total

@@ -14,6 +14,7 @@ use super::order::{CloseReason, Lines, OrderExtra, RefundReason};
 use super::order_type::OrderType;
 use super::request::{Shipment, StockChange};
 use super::setting::{Origin, Setting};
+use super::task::TaskEvent;
 
 /// Units of one stock key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,12 +205,16 @@ pub enum Event {
         /// Units.
         units: u64,
     },
+    /// Something happened to tasks of the delay queue.
+    Task(Box<TaskEvent>),
     /// A coupon was issued, or moved along with its order.
     Coupon(Box<CouponEvent>),
 }
 
-/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted.
-pub const EVENT_NAMES: [&str; 16] = [
+/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted. Events of tasks and coupons
+/// have names of their own ([`TaskEvent::name`], [`CouponEvent::name`]) and stand in no order's timeline, so one place is
+/// kept for all of each.
+pub const EVENT_NAMES: [&str; 17] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -225,6 +230,7 @@ pub const EVENT_NAMES: [&str; 16] = [
     "LimitImported",
     "SettingPut",
     "StockTransferred",
+    "Task",
     "Coupon",
 ];
 
@@ -247,6 +253,7 @@ impl Event {
             Self::LimitImported { .. } => "LimitImported",
             Self::SettingPut { setting, .. } => setting.event_name(),
             Self::StockTransferred { .. } => "StockTransferred",
+            Self::Task(event) => event.name(),
             Self::Coupon(event) => event.name(),
         }
     }
@@ -261,6 +268,7 @@ impl Event {
             | Self::LimitImported { at_ms, .. }
             | Self::SettingPut { at_ms, .. }
             | Self::StockTransferred { at_ms, .. } => *at_ms,
+            Self::Task(event) => event.at_ms(),
             Self::OrderCreated(created) => created.at_ms,
             Self::Coupon(event) => event.step().at_ms,
             Self::PaymentStarted { step, .. }
@@ -291,6 +299,7 @@ impl Event {
             | Self::LimitImported { .. }
             | Self::SettingPut { .. }
             | Self::StockTransferred { .. }
+            | Self::Task(_)
             | Self::Coupon(_) => None,
         }
     }
@@ -328,6 +337,7 @@ impl Event {
             Self::StockAdjusted { key, .. } => key.slot(),
             Self::PaymentReceived { payment, .. } => payment.slot(),
             Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
+            Self::Task(event) => event.slot(),
             Self::Coupon(event) => Slot::of_member(event.step().member),
             Self::OrderCreated(created) => created.order_no.slot(),
             Self::PaymentStarted { step, .. }

@@ -5,7 +5,7 @@
 //! [`IMPORTED_REVISION`]. Its request id follows from its external number, so importing it again is a retry (R8).
 
 use super::hash::{RecordHasher, hash128};
-use super::ids::{AdjustmentId, ImportId, MemberId, RequestId, SkuId, StockKey};
+use super::ids::{AdjustmentId, CouponTermsId, ImportId, MemberId, RequestId, SkuId, StockKey};
 use super::money::Money;
 use super::order::{Line, Lines};
 use super::reject::Reject;
@@ -220,6 +220,14 @@ impl AdjustmentId {
         let key = [key.pool as u64, key.activity.0, key.sku.0, u64::from(key.location.0)];
         let key: Vec<u8> = key.iter().flat_map(|word| word.to_le_bytes()).collect();
         Self(frozen(&[b"import stock", &import_id.0.to_le_bytes(), &key]))
+    }
+}
+
+impl AdjustmentId {
+    /// The adjustment by which a revision of a definition of coupons sets what may be issued. Frozen: it is what makes it
+    /// once-only.
+    pub fn of_coupon_terms(terms: CouponTermsId, revision: u32) -> Self {
+        Self(frozen(&[b"coupon issue", &terms.0.to_le_bytes(), &revision.to_le_bytes()]))
     }
 }
 

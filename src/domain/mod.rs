@@ -19,6 +19,8 @@ pub mod reject;
 pub mod request;
 pub mod setting;
 pub mod stock;
+pub mod task;
+pub mod team;
 
 #[cfg(test)]
 mod tests;

@@ -403,6 +403,20 @@ pub enum Reject {
         /// The sum of lines, discounts and freight.
         computed: Money,
     },
+    /// The price is not what the caller expected.
+    #[error("the order costs {actual}, {expected} was expected: preview it again")]
+    PriceChanged {
+        /// What the caller expected.
+        expected: Money,
+        /// What it costs now.
+        actual: Money,
+    },
+    /// A kind of coupon that doesn't exist.
+    #[error("there are no coupons of kind {terms}")]
+    CouponTermsNotFound {
+        /// The kind.
+        terms: CouponTermsId,
+    },
     /// A refund of more units than are left of a line.
     #[error("{units} units are to be refunded, and {left} are left")]
     RefundAboveQuantity {
@@ -410,6 +424,28 @@ pub enum Reject {
         units: u32,
         /// Units of the line that are not refunded yet.
         left: u32,
+    },
+    /// A number outside its bounds.
+    #[error("{field} is {value}: it must be {min} to {max}")]
+    OutOfRange {
+        /// Which field.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least it may be.
+        min: u64,
+        /// The most it may be.
+        max: u64,
+    },
+    /// A batch over a bound.
+    #[error("the batch has {len} {unit}: at most {len_max} are allowed")]
+    BatchTooLong {
+        /// What is counted: tasks, or bytes.
+        unit: &'static str,
+        /// How many it has.
+        len: usize,
+        /// The bound.
+        len_max: usize,
     },
     /// A coupon that doesn't exist, or is not the member's.
     #[error("the member has no coupon {coupon}")]
@@ -428,12 +464,6 @@ pub enum Reject {
     CouponUsed {
         /// The coupon.
         coupon: CouponId,
-    },
-    /// A kind of coupon that is not known.
-    #[error("there are no coupons of kind {terms}")]
-    UnknownCouponTerms {
-        /// The kind.
-        terms: CouponTermsId,
     },
     /// A kind of coupon whose validity has ended.
     #[error("coupons of kind {terms} were valid until {valid_until_ms}")]
@@ -506,6 +536,8 @@ impl Reject {
             Self::SkuPaused { .. } => "sku_paused",
             Self::ActivityPaused { .. } => "activity_paused",
             Self::MemberBlocked { .. } => "member_blocked",
+            Self::PriceChanged { .. } => "price_changed",
+            Self::CouponTermsNotFound { .. } => "coupon_terms_not_found",
             Self::TransferInvalid { .. } => "transfer_invalid",
             Self::PositionNotKept { .. } => "position_not_kept",
             Self::InvalidField { .. } => "invalid_field",
@@ -525,10 +557,11 @@ impl Reject {
             Self::PriceUnexpected { .. } => "price_unexpected",
             Self::TotalMismatch { .. } => "total_mismatch",
             Self::RefundAboveQuantity { .. } => "refund_above_quantity",
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::BatchTooLong { .. } => "batch_too_long",
             Self::CouponNotFound { .. } => "coupon_not_found",
             Self::CouponLocked { .. } => "coupon_locked",
             Self::CouponUsed { .. } => "coupon_used",
-            Self::UnknownCouponTerms { .. } => "unknown_coupon_terms",
             Self::CouponTermsOver { .. } => "coupon_terms_over",
             Self::CouponsAllIssued { .. } => "coupons_all_issued",
             Self::CouponMaximum { .. } => "coupon_maximum",
@@ -568,6 +601,14 @@ impl Reject {
     /// [`Reject::FieldTooLong`].
     pub(crate) const fn check_len(field: &'static str, len: usize, len_max: usize) -> Result<(), Self> {
         if len > len_max { Err(Self::FieldTooLong { field, len, len_max }) } else { Ok(()) }
+    }
+
+    /// Checks a number against its bounds.
+    ///
+    /// # Errors
+    /// [`Reject::OutOfRange`].
+    pub(crate) const fn check_range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), Self> {
+        if min <= value && value <= max { Ok(()) } else { Err(Self::OutOfRange { field, value, min, max }) }
     }
 
     /// Checks a field that needs at least one and at most `len_max` bytes.

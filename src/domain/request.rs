@@ -6,11 +6,13 @@ use super::activity::Activity;
 use super::catalogue::Sku;
 use super::hash::RecordHasher;
 use super::ids::{
-    ActivityId, AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey,
+    ActivityId, AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey,
+    TeamId,
 };
 use super::money::Money;
 use super::order::{Line, Lines, OrderTerms, OrderText};
 use super::order_type::OrderType;
+use super::pricing::BroughtPrices;
 use super::reject::Reject;
 
 /// Most lines of one order.
@@ -96,6 +98,27 @@ pub struct SubmitOrder {
     pub external_no: Option<Box<str>>,
     /// The shop's own fields; at most [`ORDER_EXT_BYTES_MAX`] bytes.
     pub ext: Option<Box<[u8]>>,
+    /// Coupons to be used, at most [`super::pricing::COUPONS_PER_ORDER_MAX`]; the member's own.
+    pub coupons: Vec<CouponId>,
+    /// The team to open or to join, in a group-buy campaign.
+    pub team: TeamChoice,
+    /// What a preview said is to be paid: if that is not so any more, the order is refused. No part of the body by which
+    /// a retry is known.
+    pub expected_pay_amount: Option<Money>,
+    /// The prices, where a trusted caller brings its own; then without coupons.
+    pub prices: Option<Box<BroughtPrices>>,
+}
+
+/// What a member wants of a campaign's teams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TeamChoice {
+    /// No team: for every other type of order.
+    #[default]
+    None,
+    /// To open one.
+    Open,
+    /// To join this one.
+    Join(TeamId),
 }
 
 impl SubmitOrder {
@@ -148,7 +171,33 @@ impl SubmitOrder {
                 .optional_bytes(self.external_no.as_deref().map(str::as_bytes))
                 .optional_bytes(self.ext.as_deref());
         }
+        // Later additions count only where they are given, so that the bodies of before keep their hashes.
+        if !self.coupons.is_empty() {
+            hash = hash.word(1).word(self.coupons.len() as u64);
+            for coupon in &self.coupons {
+                let [high, low] = coupon.words();
+                hash = hash.word(high).word(low);
+            }
+        }
+        match self.team {
+            TeamChoice::None => {}
+            TeamChoice::Open => hash = hash.word(2).word(0),
+            TeamChoice::Join(team) => hash = hash.word(2).word(1).word(team.0),
+        }
+        if let Some(prices) = &self.prices {
+            hash = hash.word(3).bytes(prices.source.as_bytes()).word(prices.freight.minor() as u64);
+            hash = hash.word(prices.pay_amount.minor() as u64).word(prices.lines.len() as u64);
+            for line in &prices.lines {
+                hash = hash.word(line.sku.0).word(line.unit_price.minor() as u64);
+                hash = hash.word(line.discount.minor() as u64);
+            }
+        }
         hash.finish()
+    }
+
+    /// Whether its price is that of its lines and nothing else, as far as the order itself says.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.coupons.is_empty() && self.prices.is_none()
     }
 
     /// Checks every bound, prices the lines and brings them into canonical form: lines of one SKU summed,

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::activity::Activity;
 use super::hash::{RecordHasher, mix64};
-use super::ids::{ActivityId, MemberId, Pool, SkuId, StockKey};
+use super::ids::{ActivityId, CouponTermsId, FreightId, MemberId, Pool, SkuId, StockKey};
+use super::pricing::{CouponTerms, FreightTemplate};
 use super::reject::Reject;
+use super::stock::STOCK_TOTAL_MAX;
 
 /// Longest name of an operator, in bytes.
 pub const OPERATOR_BYTES_MAX: usize = 64;
@@ -82,6 +84,23 @@ pub enum Setting {
     Activity(Activity),
     /// A switch on what may be sold.
     Control(SaleControl),
+    /// What the coupons of one kind grant, and on which conditions.
+    Coupon(CouponTerms),
+    /// What carriage costs.
+    Freight(FreightTemplate),
+    /// How a SKU ships.
+    Shipping(SkuShipping),
+}
+
+/// How a SKU ships.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SkuShipping {
+    /// The SKU.
+    pub sku_id: SkuId,
+    /// What one unit weighs, in grams.
+    pub weight_grams: u32,
+    /// The template that it ships by; `None` ships free.
+    pub freight: Option<FreightId>,
 }
 
 /// Under what a setting is kept. Ordered, so that lists and sums have an order.
@@ -130,6 +149,21 @@ impl SettingKey {
         Self { kind: 6, words: [pool_and_location, key.activity.0, key.sku.0] }
     }
 
+    /// Of a kind of coupon.
+    pub const fn coupon(id: CouponTermsId) -> Self {
+        Self::of(7, id.0)
+    }
+
+    /// Of a freight template.
+    pub const fn freight(id: FreightId) -> Self {
+        Self::of(8, id.0)
+    }
+
+    /// Of how a SKU ships.
+    pub const fn shipping(sku: SkuId) -> Self {
+        Self::of(9, sku.0)
+    }
+
     /// As bytes that compare in the order of the keys.
     pub fn to_bytes(self) -> [u8; SETTING_KEY_BYTES] {
         let mut bytes = [0; SETTING_KEY_BYTES];
@@ -153,6 +187,9 @@ impl Setting {
             }
             Self::Control(SaleControl::MemberBlocked { member, .. }) => SettingKey::member_blocked(*member),
             Self::Control(SaleControl::SafetyStock { key, .. }) => SettingKey::safety_stock(key),
+            Self::Coupon(terms) => SettingKey::coupon(terms.id),
+            Self::Freight(template) => SettingKey::freight(template.id),
+            Self::Shipping(shipping) => SettingKey::shipping(shipping.sku_id),
         }
     }
 
@@ -162,6 +199,9 @@ impl Setting {
             Self::Activity(Activity { ended_at_ms: Some(_), .. }) => "ActivityEnded",
             Self::Activity(_) => "ActivityPut",
             Self::Control(_) => "SalesControlled",
+            Self::Coupon(_) => "CouponPut",
+            Self::Freight(_) => "FreightPut",
+            Self::Shipping(_) => "ShippingPut",
         }
     }
 
@@ -175,7 +215,14 @@ impl Setting {
             Self::Control(SaleControl::SafetyStock { key, .. }) if key.pool > Pool::GroupBuy => {
                 Err(Reject::UnknownSku { sku: key.sku })
             }
-            Self::Control(_) => Ok(()),
+            Self::Control(_) | Self::Shipping(_) => Ok(()),
+            Self::Coupon(terms) => {
+                if !(1..=STOCK_TOTAL_MAX).contains(&terms.issue_max) {
+                    return Err(Reject::InvalidField { field: "coupon.issue_max", expected: "1 to 2^40" });
+                }
+                terms.validate()
+            }
+            Self::Freight(template) => template.validate(),
         }
     }
 
@@ -186,6 +233,15 @@ impl Setting {
     pub fn check_change(&self, before: Option<&Self>, now_ms: u64) -> Result<(), Reject> {
         match (before, self) {
             (Some(Self::Activity(before)), Self::Activity(next)) => before.check_change(next, now_ms),
+            // Expired coupons leave memory. Could their kind be issued again, so could they, by the same requests.
+            (Some(Self::Coupon(before)), Self::Coupon(next))
+                if next.valid_until_ms > before.valid_until_ms =>
+            {
+                Err(Reject::InvalidField {
+                    field: "coupon.valid_until_ms",
+                    expected: "not later than before",
+                })
+            }
             _ => Ok(()),
         }
     }

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crossbeam::utils::CachePadded;
 
 use super::Inner;
+use super::pricing::as_activity;
 use crate::actors::order::submit::sticky_code;
 use crate::actors::order::{Admitted, Recall};
 use crate::actors::reply::SubmitReply;
 use crate::domain::order::{Line, OrderExtra};
 use crate::domain::reject::Reject;
 use crate::domain::request::{PricedOrder, SubmitOrder};
-use crate::domain::setting::Setting;
 
 /// How long a caller should wait before trying an overloaded engine again, in ms.
 const RETRY_AFTER_MS: u32 = 5;
@@ -87,18 +87,11 @@ impl Inner {
     pub(crate) fn check_submission(&self, order: &SubmitOrder) -> Result<Passed, Reject> {
         let request_hash = self.shared.hasher.request(order.member_id, order.request_id);
         let found = order.activity_id.and_then(|id| self.register.activity(id));
-        let activity = match found.as_deref() {
-            Some(Setting::Activity(activity)) => Some(activity),
-            _ => None,
-        };
+        let activity = found.as_deref().and_then(as_activity);
         // The clock is read only where it counts: an everyday order with no switch turned needs none.
-        let needs_clock = activity.is_some() || self.register.has_controls();
+        let needs_clock = activity.is_some() || self.register.has_controls() || !order.is_plain();
         let now_ms = if needs_clock { self.clock.now_ms() } else { 0 };
-        let priced = order.price(activity, now_ms, |sku, price| self.catalogue.price(sku, price));
-        let priced = priced.and_then(|priced| {
-            self.register.check_controls(order.member_id, order.activity_id, &priced.lines, now_ms)?;
-            Ok(priced)
-        });
+        let priced = self.price(order, activity, now_ms);
         let priced = match priced {
             Ok(priced) => priced,
             // What is invalid now may have been placed before the catalogue changed: then its retry gets the first
@@ -214,7 +207,7 @@ impl Inner {
     }
 
     /// Why no new order can be taken at this moment, if so.
-    fn bound_reached(&self) -> Option<Reject> {
+    pub(super) fn bound_reached(&self) -> Option<Reject> {
         if self.door.disk_is_low.load(Ordering::Relaxed) {
             Some(Reject::DiskReserve)
         } else if self.journal.is_full() {

@@ -486,8 +486,8 @@ impl Engine {
         self.read(|inner, reply| inner.stock.send(&cell, StockItem::Read(reply))).await
     }
 
-    /// A hash over everything that events have said so far about catalogue, stock, orders, limits and payments, at one
-    /// position. Replaying the journal up to that position gives the same hash, whatever the number of order actors
+    /// A hash over everything that events have said so far about catalogue, stock, orders, limits, payments and tasks, at
+    /// one position. Replaying the journal up to that position gives the same hash, whatever the number of order actors
     /// (R7). Reservations of order numbers stay out of it: every opening makes one.
     ///
     /// Takes time in proportion to the number of orders, during which order actors do nothing else: a tool for
@@ -606,6 +606,7 @@ impl Engine {
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         let inner = &self.inner;
         inner.gate.begin_drain();
+        inner.delay.drain();
         // Every command under way has a credit. A poisoned engine has let go of them, not answered them.
         tokio::select! {
             () = inner.credits.wait_idle() => {}
@@ -616,11 +617,13 @@ impl Engine {
             let _ = actor.stop_and_wait(None, None).await;
         }
         let _ = inner.activity_actor.stop_and_wait(None, None).await;
+        let _ = inner.delay.actor.stop_and_wait(None, None).await;
         let _ = inner.supervisor.stop_children_and_wait(None, None).await;
         let _ = inner.supervisor.stop_and_wait(None, None).await;
         // Nobody drains the inboxes any more: whoever still waits is let go.
         inner.orders.iter().for_each(|inbox| inbox.close_and_clear());
         inner.activities.inbox.close_and_clear();
+        inner.delay.abandon();
         inner.stock.all().iter().for_each(|cell| cell.abandon());
         let tasks = std::mem::take(&mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
@@ -661,7 +664,11 @@ impl Engine {
         .await
     }
 
-    async fn query<T>(&self, slot: Slot, query: impl FnOnce(Reply<T>) -> Query) -> Result<T, Reject> {
+    pub(super) async fn query<T>(
+        &self,
+        slot: Slot,
+        query: impl FnOnce(Reply<T>) -> Query,
+    ) -> Result<T, Reject> {
         self.ask(self.inner.order_inbox(slot), query).await
     }
 
@@ -714,6 +721,7 @@ impl Engine {
             self.ask(inbox, |reply| Query::Flush { reply }).await?;
         }
         let mut sum = inner.catalogue.state_hash().wrapping_add(inner.register.state_hash());
+        sum = sum.wrapping_add(inner.delay_hash().await?);
         // Orders first: what they have told the stock actors is then in the stock actors' inboxes, before the
         // question.
         for inbox in &inner.orders {
@@ -734,7 +742,7 @@ impl Engine {
 
 impl Inner {
     /// Whether questions are answered: also while draining, and after a failure for what is durable (R13).
-    fn check_readable(&self) -> Result<(), Reject> {
+    pub(super) fn check_readable(&self) -> Result<(), Reject> {
         match self.gate.state() {
             GateState::Open | GateState::Draining | GateState::Poisoned if !*self.ended.borrow() => Ok(()),
             _ => Err(Reject::Unavailable),
@@ -743,7 +751,7 @@ impl Inner {
 
     /// Looks at the gate again once the credits are taken: a shutdown either sees the credits and waits for them, or is
     /// seen here.
-    fn check_still_open(&self, credits: u64) -> Result<(), Reject> {
+    pub(super) fn check_still_open(&self, credits: u64) -> Result<(), Reject> {
         self.check_open().inspect_err(|_closed| self.credits.give_back(credits))
     }
 }

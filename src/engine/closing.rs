@@ -32,7 +32,11 @@ impl Engine {
     /// a moment longer.
     pub(super) async fn wait_for_holders(&self) {
         for _ in 0..SHELL_LOOKS_MAX {
-            if self.inner.order_world.strong_count() == 0 && self.inner.stock.has_no_shells() {
+            let inner = &self.inner;
+            if inner.order_world.strong_count() == 0
+                && inner.stock.has_no_shells()
+                && inner.delay.has_no_shell()
+            {
                 break;
             }
             tokio::time::sleep(LOOK_EVERY).await;

@@ -42,6 +42,14 @@ pub struct Config {
     pub(crate) journal_keep_min_bytes: u64,
     pub(crate) archive_after_ms: u64,
     pub(crate) control_socket: bool,
+    pub(crate) tasks_max: usize,
+    pub(crate) task_topics_max: usize,
+    pub(crate) task_bytes_max: u64,
+    pub(crate) task_batch_max: usize,
+    pub(crate) task_waiters_max: usize,
+    pub(crate) task_attempts_max: u16,
+    pub(crate) task_visibility_ms_max: u64,
+    pub(crate) task_dead_letters_max: usize,
 }
 
 /// A setting outside its bounds.
@@ -110,6 +118,14 @@ impl Config {
             journal_keep_min_bytes: 256 << 20,
             archive_after_ms: 90 * 24 * 3_600_000,
             control_socket: false,
+            tasks_max: 10_000_000,
+            task_topics_max: 4_096,
+            task_bytes_max: 4 << 30,
+            task_batch_max: 4_096,
+            task_waiters_max: 1_024,
+            task_attempts_max: 16,
+            task_visibility_ms_max: 12 * 3_600_000,
+            task_dead_letters_max: 100_000,
         }
     }
 
@@ -181,6 +197,26 @@ impl Config {
         /// `stockade backup`. Only its own user may connect. Where the socket can't be made, for one because its path
         /// has more than 100 bytes, the log says so and the engine goes on without. Default: no.
         control_socket: bool,
+        /// Most live tasks of the delay queue over all topics, dead letters included; beyond it pushes are refused as
+        /// `overloaded`. 1 to 1,000,000,000. Default: 10,000,000.
+        tasks_max: usize,
+        /// Most topics that have tasks; beyond it pushes into new ones are refused as `overloaded`. 1 to 1,000,000.
+        /// Default: 4,096.
+        task_topics_max: usize,
+        /// Most bytes of ids and bodies of live tasks; beyond it pushes are refused as `overloaded`. Default: 4 GiB.
+        task_bytes_max: u64,
+        /// Most tasks that one call pushes, pops or reserves, 1 to 65,536. Default: 4,096.
+        task_batch_max: usize,
+        /// Most callers waiting for a task of one topic; a further one is refused as `overloaded`. 1 to 65,536.
+        /// Default: 1,024.
+        task_waiters_max: usize,
+        /// How often a task may be reserved that doesn't say so itself, at least once. Default: 16.
+        task_attempts_max: u16,
+        /// Longest time that a task may be reserved for, in ms, 1 to 31,622,400,000 (a year). Default: 12 hours.
+        task_visibility_ms_max: u64,
+        /// Most dead letters of one topic, 1 to 10,000,000. Tasks are no longer handed out by `reserve` while those that
+        /// are reserved could make more. Default: 100,000.
+        task_dead_letters_max: usize,
     }
 
     /// How long an order of this type may stay unpaid, in ms. Default: 30 minutes.
@@ -236,11 +272,28 @@ impl Config {
         for auto_close_ms in self.auto_close_ms {
             positive("auto_close_ms", u64::from(auto_close_ms))?;
         }
+        self.validate_tasks()?;
         if let Durability::Buffered { interval_ms } = self.durability {
             let holds = (1..=60_000).contains(&interval_ms);
             check("durability.interval_ms", interval_ms, holds, "1 to 60,000")?;
         }
         Ok(())
+    }
+
+    /// The delay queue's settings.
+    fn validate_tasks(&self) -> Result<(), ConfigError> {
+        let between = |name, value: u64, max: u64, bounds| {
+            if (1..=max).contains(&value) { Ok(()) } else { Err(ConfigError { name, value, bounds }) }
+        };
+        between("tasks_max", self.tasks_max as u64, 1_000_000_000, "1 to 1,000,000,000")?;
+        between("task_topics_max", self.task_topics_max as u64, 1_000_000, "1 to 1,000,000")?;
+        between("task_bytes_max", self.task_bytes_max, u64::MAX, "at least 1")?;
+        between("task_batch_max", self.task_batch_max as u64, 1 << 16, "1 to 65,536")?;
+        between("task_waiters_max", self.task_waiters_max as u64, 1 << 16, "1 to 65,536")?;
+        between("task_attempts_max", self.task_attempts_max.into(), u64::MAX, "at least 1")?;
+        let year_ms = 366 * 24 * 3_600_000;
+        between("task_visibility_ms_max", self.task_visibility_ms_max, year_ms, "1 to 31,622,400,000")?;
+        between("task_dead_letters_max", self.task_dead_letters_max as u64, 10_000_000, "1 to 10,000,000")
     }
 }
 
@@ -264,6 +317,14 @@ mod tests {
         assert_eq!(name(config().retain_closed_ms(999)), "retain_closed_ms");
         assert_eq!(name(config().payment_window_ms(0)), "payment_window_ms");
         assert_eq!(name(config().archive_after_ms(1)), "archive_after_ms");
+        assert_eq!(name(config().tasks_max(0)), "tasks_max");
+        assert_eq!(name(config().task_topics_max(0)), "task_topics_max");
+        assert_eq!(name(config().task_bytes_max(0)), "task_bytes_max");
+        assert_eq!(name(config().task_batch_max(0)), "task_batch_max");
+        assert_eq!(name(config().task_waiters_max(0)), "task_waiters_max");
+        assert_eq!(name(config().task_attempts_max(0)), "task_attempts_max");
+        assert_eq!(name(config().task_visibility_ms_max(0)), "task_visibility_ms_max");
+        assert_eq!(name(config().task_dead_letters_max(0)), "task_dead_letters_max");
         let buffered = Durability::Buffered { interval_ms: 0 };
         assert_eq!(name(config().durability(buffered)), "durability.interval_ms");
     }

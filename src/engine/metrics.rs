@@ -55,6 +55,14 @@ pub struct Metrics {
     pub collecting: u64,
     /// Commands under way.
     pub in_flight: u64,
+    /// Live tasks of the delay queue, dead letters included.
+    pub tasks: u64,
+    /// Topics that have tasks.
+    pub task_topics: u64,
+    /// Size of the tasks' ids and bodies, in bytes.
+    pub task_bytes: u64,
+    /// Callers who wait for a task.
+    pub task_waiters: u64,
     /// Stock keys with an actor awake.
     pub stock_actors: u64,
     /// Last position given out.
@@ -107,6 +115,7 @@ pub struct Metrics {
 
 impl Inner {
     pub(crate) fn metrics(&self) -> Metrics {
+        let delay = self.delay.board.counts();
         let mut sums = crate::actors::order::actor::OrderCounts::default();
         for board in &self.boards {
             let counts = board.counts();
@@ -149,6 +158,10 @@ impl Inner {
             timers_pending: sums.timers,
             collecting: sums.collecting,
             in_flight: self.credits.in_use(),
+            tasks: delay.tasks,
+            task_topics: delay.topics,
+            task_bytes: delay.bytes,
+            task_waiters: delay.waiters,
             stock_actors: self.stock.all().iter().filter(|cell| cell.is_awake()).count() as u64,
             appended: self.journal.appended(),
             acknowledged: self.journal.acknowledged(),

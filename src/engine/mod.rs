@@ -9,11 +9,14 @@ mod backup;
 mod catalogue;
 mod closing;
 mod config;
+mod coupons;
+mod delay;
 mod error;
 mod import;
 mod metrics;
 mod open;
 pub mod ops;
+mod pricing;
 pub(crate) mod recovery;
 mod sales;
 pub(crate) mod store;
@@ -47,9 +50,12 @@ use crate::runtime::shutdown::Gate;
 
 pub use backup::{BackupError, BackupReport};
 pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
+pub use coupons::{CouponView, IssueReceipt};
+pub use delay::{DEAD_LETTERS_PAGE_MAX, DelayQueue, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX};
 pub use error::{OpenError, ShutdownError};
 pub use import::ImportReceipt;
 pub use metrics::{Health, Metrics};
+pub use pricing::Preview;
 pub use subscription::{EventStream, RecordedEvent, SubscribeError};
 pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, Page, StateHash};
 
@@ -99,6 +105,7 @@ pub(crate) struct Inner {
     pub(crate) orders: Vec<Arc<Inbox<OrderItem>>>,
     pub(crate) boards: Vec<Arc<OrderBoard>>,
     pub(crate) journal: JournalHandle,
+    pub(crate) delay: delay::DelayHandle,
     pub(crate) door: admission::Door,
     pub(crate) recovery: RecoveryReport,
     /// Size of the journal on the disk when it was last looked at, in bytes.
@@ -136,6 +143,7 @@ impl Drop for Inner {
             actor.stop(None);
         }
         self.activity_actor.stop(None);
+        self.delay.actor.stop(None);
         if let Some(store) = &self.store {
             store.projector.stop(None);
         }

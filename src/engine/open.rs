@@ -10,6 +10,7 @@ use ractor::{Actor, ActorCell, ActorRef};
 use tokio::sync::{oneshot, watch};
 
 use super::config::Config;
+use super::delay::DelayHandle;
 use super::recovery::{Makings, Recovered, Sources, recover};
 use super::store::{Projector, ProjectorWorld, Readers, ReadersWorld, StoreBoard, StoreHandle, warm};
 use super::{Engine, Inner, OpenError, RecoveryReport, Settings, ops, ticker};
@@ -156,7 +157,8 @@ impl Engine {
         let gate = Arc::new(Gate::new());
         let journal = start_writer(&config, journal, &clock, &gate)?;
         let filter = RotatingFilter::new(config.request_filter_bits as u64);
-        let Recovered { mut orders, stock, catalogue, register, numbers_until_ms, events, .. } = recovered;
+        let Recovered { mut orders, stock, catalogue, register, tasks, numbers_until_ms, events, .. } =
+            recovered;
         let now_ms = clock.now_ms();
         let grace_ms = config.recovery_grace_ms;
         let prepare = move || {
@@ -212,6 +214,8 @@ impl Engine {
             clock: clock.clone(),
         });
         let activity_actor = spawn_activity_actor(&activities, &supervisor.get_cell()).await?;
+        let around = (&journal, &clock, &credits);
+        let delay = DelayHandle::start(&config, tasks, around, supervisor.get_cell()).await?;
 
         let store = match (checkpointer, view, &loads) {
             (Some(checkpointer), Some(view), Some((_, loads))) => {
@@ -244,6 +248,7 @@ impl Engine {
             orders: inboxes,
             boards,
             journal,
+            delay,
             door: Default::default(),
             recovery,
             journal_disk_bytes: Default::default(),

@@ -17,8 +17,9 @@ use crate::actors::order::replay::{ColdError, ReplayError, Replayed, StockDelta}
 use crate::actors::order::shell::owner_of;
 use crate::actors::register::Register;
 use crate::actors::stock::actor::{Adjusted, StockActor};
-use crate::domain::ids::{AdjustmentId, Position, SLOTS, Slot, StockKey};
+use crate::domain::ids::{AdjustmentId, MemberId, Position, SLOTS, Slot, StockKey};
 use crate::domain::stock::StockCounters;
+use crate::domain::task::TaskBook;
 use crate::journal::{Frame, JournalError, JournalRead, scan};
 use crate::projection::levels::StoreError;
 use crate::projection::store::{Head, StockEntry, StoreReader};
@@ -36,6 +37,8 @@ pub(crate) struct Recovered {
     pub(crate) catalogue: Catalogue,
     /// What the shop has laid down.
     pub(crate) register: Register,
+    /// The delay queue's tasks.
+    pub(crate) tasks: TaskBook,
     /// Exclusive end of the order numbers that were reserved.
     pub(crate) numbers_until_ms: u64,
     /// Time of the latest event, in ms since the Unix epoch.
@@ -67,6 +70,11 @@ pub(crate) struct Makings {
 }
 
 impl Makings {
+    /// All workers' books have one seed, so that they can be put together.
+    fn task_book(&self) -> TaskBook {
+        TaskBook::with_seed(self.shared.hasher.member(MemberId(u64::MAX)))
+    }
+
     fn actor(&self, index: usize) -> OrderActor {
         let owns = |slot| owner_of(slot, self.order_actors) == index;
         OrderActor::new(self.settings, Arc::clone(&self.shared), self.now_ms, owns)
@@ -124,7 +132,7 @@ pub(crate) fn recover_actor(
     index: usize,
     frames: impl IntoIterator<Item = Arc<Frame>>,
 ) -> Result<(OrderActor, Replayed), OpenError> {
-    let mut replayed = Replayed::default();
+    let mut replayed = Replayed { tasks: makings.task_book(), ..Replayed::default() };
     let mut actor = makings.actor(index);
     if let Some(store) = checkpoint.store {
         load(&mut actor, index, makings.order_actors, store, &checkpoint.head, &mut replayed)?;
@@ -185,7 +193,10 @@ fn load(
             actor.restore_coupon(member, id, coupon, head.latest_at_ms);
         })?;
         store.load_elsewhere(slot, |member, key, used| actor.restore_elsewhere(member, key, used))?;
+        store.load_tasks(slot, |topic, task| replayed.tasks.restore(topic, task))?;
     }
+    let rest = store.task_rest()?;
+    replayed.tasks.restore_rest(rest.last_seq, rest.unfinished.0.into());
     for pending in &head.pending {
         if owner_of(pending.payment.slot(), order_actors) == index {
             actor.restore_payment(pending.payment, pending.order_no, pending.amount);
@@ -254,6 +265,7 @@ fn merge(
     let mut deltas: HashMap<StockKey, StockDelta> = HashMap::new();
     let mut adjustments: HashMap<StockKey, HashMap<AdjustmentId, Adjusted>> = HashMap::new();
     let mut outcomes = Vec::new();
+    let mut tasks: Option<TaskBook> = None;
     let (catalogue, register) = (Catalogue::default(), Register::default());
     let (mut numbers_until_ms, mut latest_at_ms, mut events) = (head.numbers_until_ms, head.latest_at_ms, 0);
     if let Some(store) = store {
@@ -284,6 +296,10 @@ fn merge(
             register.restore(revision, setting);
         }
         outcomes.extend(replayed.outcomes);
+        match &mut tasks {
+            Some(tasks) => tasks.absorb(replayed.tasks),
+            None => tasks = Some(replayed.tasks),
+        }
     }
     for (payment, result) in outcomes {
         orders[owner_of(payment.slot(), order_actors)].restore_outcome(payment, result);
@@ -301,7 +317,10 @@ fn merge(
         stock.entry(key).or_insert_with(empty).keep_back(units);
     }
     let stock = stock.into_iter().collect();
-    Ok(Recovered { orders, stock, catalogue, register, numbers_until_ms, latest_at_ms, events })
+    let mut tasks = tasks.unwrap_or_default();
+    // Their task did not make it into the journal, and no other may take them.
+    tasks.drop_unfinished();
+    Ok(Recovered { orders, stock, catalogue, register, tasks, numbers_until_ms, latest_at_ms, events })
 }
 
 impl From<JournalError> for OpenError {

@@ -90,6 +90,24 @@ async fn r13_an_order_actor_that_panics_poisons_the_engine_and_everybody_is_answ
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r13_a_delay_queue_that_panics_poisons_the_engine_and_everybody_is_answered() {
+    let engine = stocked().await;
+    let queue = engine.delay();
+    let waiting = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.bpop("mails", 60_000).await }
+    });
+    while engine.metrics().task_waiters == 0 {
+        tokio::task::yield_now().await;
+    }
+    panic_amid_commands(&engine, |inner| inner.delay.panic()).await;
+    assert!(answered(waiting).await.unwrap().is_err());
+    let push = answered(queue.push("mails", crate::NewTask::new("a", ""))).await;
+    assert_eq!(push, Err(crate::Reject::Unavailable));
+    is_poisoned(&engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r13_a_stock_actor_that_panics_poisons_the_engine_and_everybody_is_answered() {
     let engine = stocked().await;
     let panic = |inner: &Inner| {

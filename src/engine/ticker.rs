@@ -28,7 +28,8 @@ pub(super) fn spawn(inner: &Arc<Inner>) {
     let ticker = inner.clock.ticker(Duration::from_millis(inner.settings.tick_ms));
     let ticking = tokio::spawn(tick(Arc::downgrade(inner), ticker));
     let watching = tokio::spawn(watch_poison(Arc::downgrade(inner)));
-    inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend([ticking, watching]);
+    let alarm = inner.delay.spawn_alarm(&inner.clock);
+    inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend([ticking, watching, alarm]);
 }
 
 /// Appends a reservation of order numbers up to `until_ms`; they are given out once it is durable, and `done` is
@@ -188,4 +189,5 @@ async fn watch_poison(engine: Weak<Inner>) {
     for inbox in &inner.orders {
         let _ = inbox.push(OrderItem::Poisoned);
     }
+    inner.delay.drain();
 }

@@ -32,6 +32,8 @@ const MEASURE_INTERVAL_NS: u64 = 10_000_000;
 /// was suspended in the middle.
 const READING_NS_MAX: u64 = 1_000_000;
 const NS_PER_MS: i64 = 1_000_000;
+/// How long a wait for an instant sleeps at most before it looks at the clock again, in ms.
+const LOOK_AGAIN_MS: u64 = 1_000;
 
 /// The engine's clock. Clones are the same clock.
 #[derive(Clone)]
@@ -288,6 +290,31 @@ impl Ticker {
     }
 }
 
+impl Ticker {
+    /// Waits until engine time is at least `at_ms`, in ms since the Unix epoch, and returns it: at once if it is already.
+    /// Never early; late by what the runtime's timer takes, a millisecond or two. Cancelling it loses nothing.
+    pub async fn wait_until(&mut self, at_ms: u64) -> u64 {
+        loop {
+            let now_ms = self.clock.now_ms();
+            if now_ms >= at_ms {
+                return now_ms;
+            }
+            match &mut self.changes {
+                None => {
+                    // Engine time slews, and may jump by command: a long wait looks again now and then.
+                    let wait_ms = (at_ms - now_ms).min(LOOK_AGAIN_MS);
+                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                }
+                Some(changes) => {
+                    if changes.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The hand that moves a manual clock. Clones move the same clock.
 #[derive(Clone)]
 pub struct ManualTime {
@@ -455,6 +482,22 @@ mod tests {
         assert!(!waiting.is_finished());
         time.advance(4);
         assert_eq!(waiting.await.unwrap(), START_MS + 7);
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_an_instant_ends_at_that_instant_and_not_before() {
+        let (clock, time) = Clock::manual(START_MS);
+        let mut ticker = clock.ticker(Duration::ZERO);
+        time.advance(5);
+        assert_eq!(ticker.wait_until(START_MS + 5).await, START_MS + 5, "it has come already");
+        let waiting = tokio::spawn(async move { ticker.wait_until(START_MS + 20).await });
+        for _ in 0..14 {
+            time.advance(1);
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished());
+        }
+        time.advance(3);
+        assert_eq!(waiting.await.unwrap(), START_MS + 22);
     }
 
     #[tokio::test]

@@ -13,7 +13,9 @@ use super::limits::LimitVerdict;
 use super::records::Records;
 use super::slots::SlotState;
 use crate::actors::reply::{Answer, Reply};
-use crate::domain::coupon::{COUPONS_PER_MEMBER_MAX, Coupon, CouponChange, CouponEvent, CouponState, CouponStep};
+use crate::domain::coupon::{
+    COUPONS_PER_MEMBER_MAX, Coupon, CouponChange, CouponEvent, CouponState, CouponStep,
+};
 use crate::domain::event::Event;
 use crate::domain::ids::{CouponId, CouponTermsId, MemberId, OrderNo, Position, Slot, StockKey};
 use crate::domain::money::Money;
@@ -347,7 +349,8 @@ impl OrderActor {
                 return false;
             }
             self.coupon_ends.pop_first();
-            let Some(record) = self.wallet(member).and_then(|wallet| wallet.coupons.get(&coupon)).copied() else {
+            let Some(record) = self.wallet(member).and_then(|wallet| wallet.coupons.get(&coupon)).copied()
+            else {
                 continue;
             };
             let stays = record.is_taken

@@ -19,6 +19,7 @@ use crate::domain::order::{Order, OrderStatus};
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
 use crate::domain::stock::StockCounters;
+use crate::domain::task::TaskBook;
 
 /// What replayed events add to one stock key. Sums don't depend on the order of their parts, so every worker keeps
 /// its own.
@@ -53,6 +54,8 @@ pub(crate) struct Replayed {
     pub(crate) latest_at_ms: u64,
     /// Purchase limits that the store has as of a later position than its checkpoint's.
     pub(crate) limits_ahead: HashMap<(MemberId, StockKey), Position>,
+    /// The delay queue's tasks, of topics in these slots.
+    pub(crate) tasks: TaskBook,
 }
 
 /// Reads a closed order from the store.
@@ -182,6 +185,7 @@ impl OrderActor {
                     replayed.adjustments.push((*from, *transfer_id, change));
                 }
             }
+            Event::Task(event) => replayed.tasks.apply(event),
             Event::Coupon(coupon) => {
                 if !self.replay_coupon(position, coupon) {
                     return Err(ReplayError::Misplaced { position, event: event.name() });

@@ -174,6 +174,7 @@ impl Facts {
                 self.settle(*payment, PaymentResult::RefundRequired(*reason));
             }
             Event::LimitImported { .. } => unreachable!("nothing is imported into the simulated shop"),
+            Event::Task(_) => unreachable!("the simulated shop has no delay queue"),
         }
     }
 

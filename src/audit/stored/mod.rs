@@ -22,7 +22,9 @@ use crate::domain::hash::hash128;
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId, Slot, StockKey};
 use crate::domain::order::{Order, OrderStatus, SettledPayment, payment_hash};
 use crate::domain::request::StockChange;
-use crate::projection::store::{Contents, Head, Record, Shelf, StockEntry, StoreError};
+use crate::projection::store::{
+    Contents, Head, Record, Shelf, StockEntry, StoreError, TaskRecord, TaskRest, TaskStand,
+};
 
 pub(super) use ahead::Ahead;
 use ahead::LimitAhead;
@@ -106,6 +108,9 @@ struct StoreAudit {
     /// Outcomes that orders tell of, and whether the payment was seen.
     outcomes: HashMap<PaymentId, (SettledPayment, bool)>,
     limits_seen: HashSet<(MemberId, KeyIndex)>,
+    /// Where tasks stand, by sequence number, that have not been read yet.
+    stands: HashMap<u64, TaskStand>,
+    task_rest: TaskRest,
 }
 
 impl StoreAudit {
@@ -126,6 +131,8 @@ impl StoreAudit {
             unnamed: HashMap::new(),
             outcomes: HashMap::new(),
             limits_seen: HashSet::new(),
+            stands: HashMap::new(),
+            task_rest: TaskRest::default(),
         }
     }
 
@@ -168,7 +175,11 @@ impl StoreAudit {
             Record::External { hash, order_no } => self.external(hash, order_no),
             Record::Payment { payment, settled } => self.payment(payment, settled),
             Record::Coupon { slot, member, id, coupon } => {
-                self.check_slot(slot, Slot::of_member(member), &format_args!("coupon {id} of member {member}"));
+                self.check_slot(
+                    slot,
+                    Slot::of_member(member),
+                    &format_args!("coupon {id} of member {member}"),
+                );
                 let Auditor { coupons, stock, .. } = &mut self.auditor;
                 coupons.know(member, id, coupon);
                 let key = stock.index_of(StockKey::coupons(id.terms()));
@@ -178,6 +189,14 @@ impl StoreAudit {
                 self.check_slot(slot, Slot::of_member(member), &format_args!("a limit of member {member}"));
                 self.limit(LimitAhead { as_of, member, key, used });
             }
+            Record::Task { slot, hash, seq, task } => self.task(slot, hash, seq, *task),
+            Record::TaskStand { seq, stand } => {
+                let other = self.stands.insert(seq, stand);
+                findings.check(other.is_none(), Rule::Store, || {
+                    format!("where the task of number {seq} stands is stored twice")
+                });
+            }
+            Record::TaskRest(rest) => self.task_rest = rest,
         }
     }
 
@@ -209,9 +228,10 @@ impl StoreAudit {
                 });
             }
         }
-        check_lines(order_no, order.pay_amount, &order.lines, findings);
+        check_lines(order_no, order.pay_amount, &order.lines, order.terms(), findings);
+        let brings_prices = order.terms().is_some_and(|terms| terms.price_source.is_some());
         for line in order.lines.iter() {
-            catalogue.check_line(line, order.order_type, findings);
+            catalogue.check_line(line, order.order_type, brings_prices, findings);
         }
         let lines = LineRecords::from_lines(order.lines.iter().map(|line| LineRecord {
             key: stock.index_of(line.key),
@@ -325,8 +345,31 @@ impl StoreAudit {
         }
     }
 
+    fn task(&mut self, slot: u16, hash: u128, seq: u64, task: TaskRecord) {
+        self.tally.tasks += 1;
+        let topic = task.topic.clone();
+        self.check_slot(slot, topic.slot(), &format_args!("a task of topic {topic}"));
+        let stand = self.stands.remove(&seq);
+        let Auditor { findings, tasks, .. } = &mut self.auditor;
+        findings.check(topic.hash() == hash, Rule::Store, || {
+            format!("task {} of topic {topic} is stored under another topic", task.id)
+        });
+        tasks.know(&topic, &task.view(seq, stand), findings);
+    }
+
+    fn finish_tasks(&mut self) {
+        let Auditor { findings, tasks, .. } = &mut self.auditor;
+        for seq in self.stands.keys() {
+            findings.add(Rule::Store, || {
+                format!("it is stored where the task of number {seq} stands, which is not stored")
+            });
+        }
+        tasks.know_rest(self.task_rest.last_seq, &self.task_rest.unfinished.0, findings);
+    }
+
     fn finish(mut self, payment_window_ms: u64) -> Stored {
         self.auditor.findings.at(self.head.position);
+        self.finish_tasks();
         self.finish_stock();
         self.finish_payments(payment_window_ms);
         let Auditor { findings, stock, limits, orders, coupons, .. } = &mut self.auditor;

@@ -149,6 +149,15 @@ fn print_table(report: &AuditReport, pace: &Pace) -> io::Result<()> {
         ("payments received", report.payments_received),
         ("payments without outcome yet", report.payments_unresolved),
         ("refunds required", report.refunds_required),
+        ("tasks pushed", report.tasks.pushed),
+        ("  pending, in all topics", report.tasks.pending),
+        ("  reserved", report.tasks.reserved),
+        ("  dead letters", report.tasks.dead_letters),
+        ("  popped", report.tasks.popped),
+        ("  acknowledged", report.tasks.acked),
+        ("  removed", report.tasks.removed),
+        ("  expired", report.tasks.expired),
+        ("  discarded", report.tasks.discarded),
     ];
     writeln!(out, "positions {} to {}", report.first_position, report.last_position)?;
     for (name, count) in rows {
@@ -203,6 +212,7 @@ fn print_store(out: &mut impl Write, store: &StoreTally, records_per_s: u64) -> 
         ("payments no longer kept", store.payments_expired),
         ("purchase limits in use", store.limits),
         ("stock keys", store.stock_keys),
+        ("tasks", store.tasks),
     ];
     for (name, count) in rows {
         writeln!(out, "{name:<34} {count:>14}")?;

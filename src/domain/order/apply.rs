@@ -43,6 +43,7 @@ impl Order {
             | Event::LimitImported { .. }
             | Event::SettingPut { .. }
             | Event::StockTransferred { .. }
+            | Event::Task(_)
             | Event::Coupon(_) => return,
         }
         self.version += 1;

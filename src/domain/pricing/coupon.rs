@@ -27,7 +27,7 @@ pub const COUPON_TITLE_BYTES_MAX: usize = 256;
 pub const PERCENT_BP_MAX: u16 = 10_000;
 
 /// What the coupons of one kind grant, and on which conditions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CouponTerms {
     /// Their id, the shop's own.
     pub id: CouponTermsId,
@@ -54,7 +54,7 @@ pub struct CouponTerms {
 }
 
 /// What a coupon takes off the lines in its scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CouponBenefit {
     /// An amount above zero, or what the lines cost where that is less.
     AmountOff(Money),
@@ -68,7 +68,7 @@ pub enum CouponBenefit {
 }
 
 /// The lines that a coupon is for. Ids are ascending and distinct, 1 to [`COUPON_SCOPE_LEN_MAX`] of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CouponScope {
     /// Every line.
     All,

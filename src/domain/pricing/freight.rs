@@ -19,7 +19,7 @@ use crate::domain::reject::Reject;
 pub const FREIGHT_NAME_BYTES_MAX: usize = 128;
 
 /// A way of shipping, and what it costs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FreightTemplate {
     /// Its id, the shop's own.
     pub id: FreightId,
@@ -30,7 +30,7 @@ pub struct FreightTemplate {
 }
 
 /// What shipping by a template costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FreightRule {
     /// The charge.
     pub charge: FreightCharge,
@@ -40,7 +40,7 @@ pub struct FreightRule {
 }
 
 /// How a charge is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FreightCharge {
     /// The same for every parcel.
     Flat {

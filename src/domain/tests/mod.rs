@@ -4,6 +4,7 @@ mod order_model;
 mod order_transitions;
 mod pricing;
 mod stock_model;
+mod task_model;
 
 use super::event::OrderCreated;
 use super::ids::{MemberId, OrderNo, PaymentId, RequestId, SkuId, Slot, StockKey};

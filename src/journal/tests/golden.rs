@@ -3,6 +3,9 @@
 
 use super::*;
 use crate::domain::event::EVENT_NAMES;
+use crate::domain::task::{
+    NewTask, PushLimits, Step, TASK_BODY_BYTES_MAX, TASK_DELAY_MS_MAX, TOPIC_BYTES_MAX, TaskBook,
+};
 
 #[test]
 fn every_event_has_golden_bytes() {
@@ -103,6 +106,42 @@ fn the_largest_entry_stays_well_below_the_bound() {
 }
 
 #[test]
+fn r6_every_event_of_tasks_fits_into_an_entry_and_large_bodies_come_back_whole() {
+    let topic = TopicName::new(&"t".repeat(TOPIC_BYTES_MAX)).unwrap();
+    let id = |n: usize| format!("{n:0>64}");
+    let sizes = [0, 1, 24 << 10, (24 << 10) + 1, 48 << 10, TASK_BODY_BYTES_MAX, 10];
+    let mut tasks: Vec<_> =
+        sizes.iter().enumerate().map(|(n, len)| NewTask::new(id(n), vec![n as u8; *len])).collect();
+    tasks.extend((100..1_000).map(|n| NewTask::new(id(n), "").delay_ms(1).ready_ttl_ms(TASK_DELAY_MS_MAX)));
+    let limits =
+        PushLimits { topics_max: 1, tasks_max: u64::MAX, bytes_max: u64::MAX, attempts_max: u16::MAX };
+    let (mut book, mut buffer, mut entries) = (TaskBook::default(), EntryBuffer::new(), Vec::new());
+    let mut take = |book: &mut TaskBook, events: Vec<TaskEvent>| {
+        for event in events {
+            book.apply(&event);
+            buffer.clear();
+            let name = event.name();
+            buffer.push(&[Event::Task(Box::new(event))]);
+            entries.push((name, buffer.bytes_len()));
+        }
+    };
+    let decided = book.decide_push(&limits, &topic, tasks, AT_MS).unwrap();
+    take(&mut book, decided.events);
+    let decided = book.decide_pop(&topic, 10_000, AT_MS);
+    take(&mut book, decided.events);
+    let Step::Done(outcome) = decided.outcome else { panic!("they are due") };
+    for ((n, len), task) in sizes.iter().enumerate().zip(outcome.tasks()) {
+        assert_eq!((task.id.as_str(), &*task.body), (id(n).as_str(), &*vec![n as u8; *len]));
+    }
+    let decided = book.decide_reserve(&topic, 10_000, 5, usize::MAX, AT_MS + 1).unwrap();
+    take(&mut book, decided.events);
+
+    let of = |name| entries.iter().filter(|(found, _)| *found == name).count();
+    assert_eq!((of("TaskBodyPart"), of("TaskReserved")), (2 + 2 + 3, 4));
+    assert!(entries.iter().all(|(_, bytes)| *bytes < 30 << 10), "{entries:?}");
+}
+
+#[test]
 fn an_unknown_codec_version_is_refused() {
     let error = decode(CODEC_VERSION + 1, &mut [0_u8; 8].as_slice()).unwrap_err();
     assert!(matches!(error, CodecError::UnknownVersion { version: 2 }), "{error}");
@@ -111,13 +150,14 @@ fn an_unknown_codec_version_is_refused() {
 #[test]
 fn event_names_stand_in_the_order_of_the_persisted_variants() {
     for event in one_of_each() {
-        if matches!(event, Event::SettingPut { .. }) {
+        if matches!(event, Event::SettingPut { .. } | Event::Coupon(_)) {
             // Named by what is put; timelines of orders, which persist the place, never hold one.
             continue;
         }
         let mut bytes = Vec::new();
         encode(&event, &mut bytes);
-        assert_eq!(EVENT_NAMES[usize::from(bytes[0])], event.name());
+        let name = if matches!(event, Event::Task(_)) { "Task" } else { event.name() };
+        assert_eq!(EVENT_NAMES[usize::from(bytes[0])], name);
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::domain::activity::{Activity, ActivityItem, ActivityKind, TeamTerms};
 use crate::domain::catalogue::Sku;
+use crate::domain::coupon::{CouponEvent, CouponStep};
 use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
 use crate::domain::ids::{
     ActivityId, AdjustmentId, CouponId, CouponTermsId, ImportId, LocationId, MemberId, OrderNo, PaymentId,
@@ -21,6 +22,7 @@ use crate::domain::order::{CloseReason, Line, Lines, OrderTerms, OrderText, Refu
 use crate::domain::order_type::OrderType;
 use crate::domain::request::{Personal, Shipment, StockChange};
 use crate::domain::setting::{Origin, SaleControl, Setting};
+use crate::domain::task::{Bytes, DeadCause, PushedTask, TaskBody, TaskEvent, TaskId, TaskRef, TopicName};
 
 use super::*;
 
@@ -199,6 +201,59 @@ fn one_of_each() -> Vec<Event> {
             },
             ..one_line_order()
         }),
+    ]
+    .into_iter()
+    .chain(task_events().into_iter().map(|event| Event::Task(Box::new(event))))
+    .chain(coupon_events().map(|event| Event::Coupon(Box::new(event))))
+    .collect()
+}
+
+/// One of every event of coupons.
+fn coupon_events() -> [CouponEvent; 4] {
+    let step = CouponStep {
+        at_ms: AT_MS,
+        coupon: CouponId::new((7 << 64) | 300),
+        member: MemberId(300),
+        valid_from_ms: AT_MS,
+        valid_until_ms: AT_MS + 1,
+    };
+    let order_no = order_no(5, 9);
+    [
+        CouponEvent::Issued { step },
+        CouponEvent::Locked { step, order_no },
+        CouponEvent::Used { step, order_no },
+        CouponEvent::Returned { step, order_no },
+    ]
+}
+
+/// One of every event of tasks.
+fn task_events() -> Vec<TaskEvent> {
+    let topic = || TopicName::new("mails").unwrap();
+    let task = || TaskRef { seq: 300, id: TaskId::new("order-7").unwrap() };
+    let (at_ms, due_ms, until_ms) = (AT_MS, AT_MS + 1, AT_MS + 2);
+    let pushed =
+        |attempts_max, body| PushedTask { task: task(), due_ms, ready_ttl_ms: 9, attempts_max, body };
+    vec![
+        TaskEvent::BodyPart { topic: topic(), at_ms, index: 1, bytes: Bytes(b"xyz".as_slice().into()) },
+        TaskEvent::Pushed {
+            topic: topic(),
+            at_ms,
+            tasks: vec![
+                pushed(16, TaskBody::Inline(Bytes(b"xyz".as_slice().into()))),
+                pushed(1, TaskBody::Parts(65_536)),
+            ],
+        },
+        TaskEvent::Popped { topic: topic(), at_ms, tasks: vec![task()] },
+        TaskEvent::Removed { topic: topic(), at_ms, task: task() },
+        TaskEvent::Rescheduled { topic: topic(), at_ms, task: task(), due_ms },
+        TaskEvent::Reserved { topic: topic(), at_ms, until_ms, tasks: vec![task()] },
+        TaskEvent::Acked { topic: topic(), at_ms, task: task() },
+        TaskEvent::Nacked { topic: topic(), at_ms, task: task(), due_ms },
+        TaskEvent::Lapsed { topic: topic(), at_ms, task: task() },
+        TaskEvent::DeadLettered { topic: topic(), at_ms, task: task(), cause: DeadCause::Lapsed },
+        TaskEvent::Expired { topic: topic(), at_ms, tasks: vec![task()] },
+        TaskEvent::Requeued { topic: topic(), at_ms, task: task(), due_ms },
+        TaskEvent::Discarded { topic: topic(), at_ms, task: task() },
     ]
 }
 

@@ -8,6 +8,7 @@ use super::archive::Archive;
 use super::head::{Head, PendingPayment};
 use super::reader::{StockEntry, StoreReader};
 use super::tables;
+use super::tasks::TaskWriter;
 use crate::domain::coupon::CouponEvent;
 use crate::domain::event::{Event, StockUnits};
 use crate::domain::hash::hash128;
@@ -40,6 +41,7 @@ pub(crate) struct Checkpointer {
     stock: HashMap<StockKey, StockEntry>,
     changed_stock: HashSet<StockKey>,
     pending: HashMap<PaymentId, (OrderNo, Money)>,
+    tasks: TaskWriter,
     value: Vec<u8>,
     expire_payments_before_ms: u64,
     archive: Option<Arc<Archive>>,
@@ -77,6 +79,7 @@ impl Checkpointer {
             head,
             stock,
             changed_stock: HashSet::new(),
+            tasks: TaskWriter::open(&reader)?,
             value: Vec::new(),
             expire_payments_before_ms: 0,
             archive,
@@ -173,6 +176,7 @@ impl Checkpointer {
             encode_record(&entry, &mut self.value);
             self.levels.put(tables::STOCK, &tables::stock_key(&key), &self.value);
         }
+        self.tasks.commit(&mut self.levels);
         let head = &mut self.head;
         head.position = taken.up_to;
         head.closed_sum = head.closed_sum.wrapping_add(closed_sum);
@@ -331,6 +335,7 @@ impl Checkpointer {
                     self.levels.put(tables::ADJUSTMENTS, &key, &self.value);
                 }
             }
+            Event::Task(event) => self.tasks.take(event, &mut self.levels),
             Event::Coupon(event) => {
                 // Every event says all of the coupon: nothing has to be asked of the order actors.
                 let step = event.step();

@@ -14,9 +14,12 @@ use super::reader::StockEntry;
 #[cfg(test)]
 use super::reader::StoreReader;
 use super::tables;
+use super::tasks::{TaskRecord, TaskRest, TaskStand};
 use crate::domain::catalogue::Sku;
 use crate::domain::coupon::Coupon;
-use crate::domain::ids::{AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey};
+use crate::domain::ids::{
+    AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey,
+};
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
@@ -132,10 +135,30 @@ pub(crate) enum Record {
         /// It includes everything up to here.
         as_of: Position,
     },
+    /// A task of the delay queue as it was pushed.
+    Task {
+        /// The slot in its key.
+        slot: u16,
+        /// The topic's hash in its key.
+        hash: u128,
+        /// The sequence number in its key.
+        seq: u64,
+        /// The task.
+        task: Box<TaskRecord>,
+    },
+    /// Where a task stands, if not as it was pushed.
+    TaskStand {
+        /// The sequence number in its key.
+        seq: u64,
+        /// Where.
+        stand: TaskStand,
+    },
+    /// What the delay queue has beside its tasks.
+    TaskRest(TaskRest),
 }
 
 /// In which order the tables are read: what others refer to comes first.
-const ORDER: [TableId; 11] = [
+const ORDER: [TableId; 13] = [
     tables::SETTINGS,
     tables::SKUS,
     tables::STOCK,
@@ -146,6 +169,8 @@ const ORDER: [TableId; 11] = [
     tables::EXTERNAL,
     tables::PAYMENTS,
     tables::LIMITS,
+    tables::TASK_STANDS,
+    tables::TASKS,
     tables::COUPONS,
 ];
 
@@ -187,6 +212,7 @@ impl Contents {
     }
 
     /// Calls `each` with every record, table by table: settings, catalogue, stock, adjustments, open orders, closed orders, those
+    /// in cold files, entries by member, entries by external number, payments, limits, where tasks stand, tasks; each table by ascending key. Reads and checks
     /// in cold files, entries by member, entries by external number, payments, limits, coupons; each table by ascending key. Reads and checks
     /// every page of every table.
     ///
@@ -274,6 +300,17 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
             let (revision, setting) = decode(name, value)?;
             Record::Setting { key: key.to_vec(), revision, setting: Box::new(setting) }
         }
+        tables::TASK_STANDS => Record::TaskStand {
+            seq: tables::seq_of_task_key(key).ok_or_else(malformed)?,
+            stand: decode(name, value)?,
+        },
+        tables::TASKS if key == tables::TASK_REST_KEY => Record::TaskRest(decode(name, value)?),
+        tables::TASKS => Record::Task {
+            slot: slot().ok_or_else(malformed)?,
+            hash: tables::topic_of_task_key(key).ok_or_else(malformed)?,
+            seq: tables::seq_of_task_key(key).ok_or_else(malformed)?,
+            task: Box::new(decode(name, value)?),
+        },
         tables::COUPONS => {
             let (member, id) = tables::coupon_of_key(key).ok_or_else(malformed)?;
             Record::Coupon { slot: slot().ok_or_else(malformed)?, member, id, coupon: decode(name, value)? }

@@ -22,6 +22,7 @@ mod reader;
 mod tables;
 #[cfg(test)]
 mod tampering;
+mod tasks;
 
 #[cfg(test)]
 mod tests;
@@ -33,5 +34,6 @@ pub(crate) use head::Head;
 pub(crate) use reader::{StockEntry, StoreReader, scan_open};
 #[cfg(test)]
 pub(crate) use tampering::Tampering;
+pub(crate) use tasks::{TaskRecord, TaskRest, TaskStand};
 
 pub(crate) use super::levels::StoreError;

@@ -2,6 +2,7 @@
 
 use crate::domain::ids::{AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, SkuId, Slot, StockKey};
 use crate::domain::setting::SETTING_KEY_BYTES;
+use crate::domain::task::TopicName;
 use crate::projection::levels::{TableId, TableSpec};
 
 /// Orders that a restart brings back into memory, by slot and number.
@@ -27,11 +28,19 @@ pub(crate) const ELSEWHERE: TableId = TableId(10);
 
 /// What the shop has laid down, by the setting's key.
 pub(crate) const SETTINGS: TableId = TableId(11);
+/// Tasks of the delay queue as they were pushed, by slot, topic and sequence number.
+pub(crate) const TASKS: TableId = TableId(20);
+/// Where tasks stand that don't stand as they were pushed.
+pub(crate) const TASK_STANDS: TableId = TableId(21);
 
 /// Members' coupons, by slot, member and coupon.
-pub(crate) const COUPONS: TableId = TableId(20);
+pub(crate) const COUPONS: TableId = TableId(30);
 
 const STOCK_KEY_BYTES: usize = 21;
+const TASK_KEY_BYTES: usize = 26;
+
+/// The key in [`TASKS`] of what belongs to no task: none has the sequence number 0.
+pub(crate) const TASK_REST_KEY: [u8; TASK_KEY_BYTES] = [0; TASK_KEY_BYTES];
 /// Bytes of a coupon's key.
 const COUPON_KEY_BYTES: usize = 26;
 
@@ -48,6 +57,8 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: SKUS, name: "catalogue", key_len: 12 },
     TableSpec { id: ELSEWHERE, name: "limits used elsewhere", key_len: 10 + STOCK_KEY_BYTES },
     TableSpec { id: SETTINGS, name: "settings", key_len: SETTING_KEY_BYTES },
+    TableSpec { id: TASKS, name: "tasks", key_len: TASK_KEY_BYTES },
+    TableSpec { id: TASK_STANDS, name: "where tasks stand", key_len: TASK_KEY_BYTES },
     TableSpec { id: COUPONS, name: "coupons", key_len: COUPON_KEY_BYTES },
 ];
 
@@ -162,6 +173,25 @@ pub(crate) fn limit_key(member: MemberId, key: &StockKey) -> [u8; 10 + STOCK_KEY
 pub(crate) fn limit_of_key(key: &[u8]) -> Option<(MemberId, StockKey)> {
     let member = u64::from_be_bytes(key.get(2..10)?.try_into().ok()?);
     Some((MemberId(member), stock_of_key(key.get(10..)?)?))
+}
+
+/// The key of a task.
+pub(crate) fn task_key(topic: &TopicName, seq: u64) -> [u8; TASK_KEY_BYTES] {
+    let mut bytes = [0; TASK_KEY_BYTES];
+    bytes[..2].copy_from_slice(&slot_prefix(topic.slot()));
+    bytes[2..18].copy_from_slice(&topic.hash().to_be_bytes());
+    bytes[18..].copy_from_slice(&seq.to_be_bytes());
+    bytes
+}
+
+/// The sequence number in a key of [`TASKS`] or [`TASK_STANDS`].
+pub(crate) fn seq_of_task_key(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(18..TASK_KEY_BYTES)?.try_into().ok()?))
+}
+
+/// The topic's hash in a key of [`TASKS`] or [`TASK_STANDS`].
+pub(crate) fn topic_of_task_key(key: &[u8]) -> Option<u128> {
+    Some(u128::from_be_bytes(key.get(2..18)?.try_into().ok()?))
 }
 
 /// The key of a member's coupon.
