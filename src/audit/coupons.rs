@@ -199,3 +199,156 @@ impl CouponBook {
         self.know(member, id, Coupon { valid_from_ms, valid_until_ms, state });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::{OrderCreated, OrderStep};
+    use crate::domain::ids::{CouponTermsId, PaymentId, RequestId, SkuId, StockKey};
+    use crate::domain::money::Money;
+    use crate::domain::order::{CloseReason, Line, Lines, OrderExtra, OrderTerms};
+    use crate::domain::order_type::OrderType;
+
+    const MEMBER: MemberId = MemberId(7);
+    const COUPON: CouponId = CouponId::new(5 << 64 | 1);
+    const OTHER: CouponId = CouponId::new(5 << 64 | 2);
+    const END_MS: u64 = 100;
+
+    fn number(nth: u64) -> OrderNo {
+        OrderNo::compose(nth, Slot::of_member(MEMBER), 0)
+    }
+
+    fn step(at_ms: u64, coupon: CouponId) -> CouponStep {
+        CouponStep { at_ms, coupon, member: MEMBER, valid_from_ms: 10, valid_until_ms: END_MS }
+    }
+
+    fn issued(coupon: CouponId) -> Vec<Event> {
+        vec![coupon_event(CouponEvent::Issued { step: step(1, coupon) })]
+    }
+
+    fn locked(nth: u64, at_ms: u64) -> Event {
+        coupon_event(CouponEvent::Locked { step: step(at_ms, COUPON), order_no: number(nth) })
+    }
+
+    fn used(nth: u64, at_ms: u64) -> Event {
+        coupon_event(CouponEvent::Used { step: step(at_ms, COUPON), order_no: number(nth) })
+    }
+
+    fn returned(nth: u64, at_ms: u64) -> Event {
+        coupon_event(CouponEvent::Returned { step: step(at_ms, COUPON), order_no: number(nth) })
+    }
+
+    fn coupon_event(event: CouponEvent) -> Event {
+        Event::Coupon(Box::new(event))
+    }
+
+    fn created(nth: u64, at_ms: u64) -> Event {
+        let spent = SpentCoupon {
+            coupon: COUPON,
+            terms: CouponTermsId(5),
+            amount: Money::ZERO,
+            valid_until_ms: END_MS,
+        };
+        let key = StockKey::normal(SkuId(1));
+        Event::OrderCreated(Box::new(OrderCreated {
+            order_no: number(nth),
+            member_id: MEMBER,
+            request_id: RequestId::new(u128::from(nth)),
+            body_hash: 0,
+            order_type: OrderType::Normal,
+            at_ms,
+            auto_close_ms: 0,
+            pay_amount: Money::ZERO,
+            lines: Lines::one(Line {
+                key,
+                quantity: 1,
+                price: Money::ZERO,
+                revision: 1,
+                limit_per_member: 0,
+            }),
+            extra: OrderExtra {
+                text: None,
+                terms: Some(Box::new(OrderTerms { coupons: vec![spent], ..OrderTerms::default() })),
+            },
+        }))
+    }
+
+    fn paid(nth: u64, at_ms: u64) -> Event {
+        let payment = PaymentId::of("a", "b", "c");
+        Event::OrderPaid { step: order_step(nth, at_ms), payment, units: Vec::new() }
+    }
+
+    fn revived(nth: u64, at_ms: u64) -> Event {
+        Event::OrderRevived { step: order_step(nth, at_ms), units: Vec::new() }
+    }
+
+    fn closed(nth: u64, at_ms: u64) -> Event {
+        let reason = CloseReason::Timeout;
+        Event::OrderClosed { step: order_step(nth, at_ms), reason, units: Vec::new() }
+    }
+
+    fn order_step(nth: u64, at_ms: u64) -> OrderStep {
+        OrderStep { order_no: number(nth), version: 2, at_ms }
+    }
+
+    fn placed(nth: u64, at_ms: u64) -> Vec<Event> {
+        vec![created(nth, at_ms), locked(nth, at_ms)]
+    }
+
+    /// Violations in these entries.
+    fn violations(entries: &[Vec<Event>]) -> u64 {
+        let (mut book, mut findings) = (CouponBook::default(), Findings::new(10));
+        entries.iter().for_each(|events| book.entry(events, &mut findings));
+        findings.into_parts().0
+    }
+
+    #[test]
+    fn coupons_that_move_with_their_orders_are_fine() {
+        let lives = [
+            vec![placed(1, 20), vec![paid(1, 200), used(1, 200)]],
+            vec![placed(1, 20), vec![closed(1, 99), returned(1, 99)], placed(2, 99)],
+            vec![placed(1, 20), vec![closed(1, 100)]],
+            vec![placed(1, 20), vec![closed(1, 200), revived(1, 200), paid(1, 200), used(1, 200)]],
+            vec![
+                placed(1, 20),
+                vec![closed(1, 30), returned(1, 30)],
+                vec![revived(1, 40), paid(1, 40), locked(1, 40), used(1, 40)],
+                vec![closed(1, 50), returned(1, 50)],
+            ],
+        ];
+        for life in lives {
+            let entries: Vec<_> = [issued(COUPON)].into_iter().chain(life).collect();
+            assert_eq!(violations(&entries), 0, "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn coupons_that_pay_twice_or_move_by_themselves_are_found() {
+        let lives = [
+            // Issued twice, never issued, locked by two orders.
+            vec![issued(COUPON), issued(COUPON)],
+            vec![placed(1, 20)],
+            vec![issued(COUPON), placed(1, 20), placed(2, 20)],
+            // Placed without its coupon, or with one that it doesn't name.
+            vec![issued(COUPON), vec![created(1, 20)]],
+            vec![issued(COUPON), issued(OTHER), {
+                let step = step(20, OTHER);
+                vec![created(1, 20), coupon_event(CouponEvent::Locked { step, order_no: number(1) })]
+            }],
+            // Too early, too late.
+            vec![issued(COUPON), placed(1, 9)],
+            vec![issued(COUPON), placed(1, END_MS)],
+            // Paid without using it, used without being paid, used and locked again.
+            vec![issued(COUPON), placed(1, 20), vec![paid(1, 30)]],
+            vec![issued(COUPON), placed(1, 20), vec![used(1, 30)]],
+            vec![issued(COUPON), placed(1, 20), vec![paid(1, 30), used(1, 30)], placed(2, 40)],
+            // Kept at a close, given back too late, given back by another order.
+            vec![issued(COUPON), placed(1, 20), vec![closed(1, 30)]],
+            vec![issued(COUPON), placed(1, 20), vec![closed(1, END_MS), returned(1, END_MS)]],
+            vec![issued(COUPON), placed(1, 20), vec![closed(1, 30), returned(2, 30)]],
+        ];
+        for life in lives {
+            assert!(violations(&life) > 0, "{life:?}");
+        }
+    }
+}

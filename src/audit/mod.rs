@@ -339,6 +339,10 @@ impl Auditor {
             }
             Event::Coupon(coupon) => {
                 if let CouponEvent::Issued { step } = **coupon {
+                    let is_known = self.settings.has_coupon(step.coupon.terms());
+                    findings.check(is_known, Rule::CausalPrefix, || {
+                        format!("coupon {} is issued, and its kind is not there yet", step.coupon)
+                    });
                     let units = StockUnits { key: StockKey::coupons(step.coupon.terms()), quantity: 1 };
                     self.shift(&[units], Account::Available, Account::Sold);
                 }

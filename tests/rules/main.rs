@@ -9,6 +9,7 @@ mod backup_under_load;
 mod bad_input;
 mod clock;
 mod coupons;
+mod coupons_store;
 mod data_dir;
 mod export_command;
 mod import;
