@@ -86,8 +86,8 @@ pub mod runtime;
 pub mod timer;
 
 pub use actors::order::coupons::IssueOutcome;
-pub use actors::order::{PaymentOutcome, PaymentResult};
-pub use actors::reply::{ImportOutcome, Receipt};
+pub use actors::order::{PaymentOutcome, PaymentResult, RefundCursor};
+pub use actors::reply::{ImportOutcome, PaymentAttempt, Receipt, RefundReceipt};
 pub use domain::activity::{Activity, ActivityItem, ActivityKind, TeamTerms};
 pub use domain::catalogue::Sku;
 pub use domain::coupon::{COUPONS_PER_MEMBER_MAX, CouponEvent, CouponState, CouponStep};
@@ -99,13 +99,15 @@ pub use domain::ids::{
 pub use domain::import::{ImportedLimit, ImportedLine, ImportedOrder};
 pub use domain::money::Money;
 pub use domain::order::{
-    CloseReason, OrderStatus, OrderTerms, RefundDue, RefundReason, SpentCoupon, TimelineEntry,
+    Attempt, CloseReason, OrderEvent, OrderStatus, OrderTerms, PayNo, RefundReason, SpentCoupon,
+    TimelineEntry,
 };
 pub use domain::order_type::OrderType;
 pub use domain::pricing::{
     BroughtLine, BroughtPrices, CouponBenefit, CouponScope, CouponTerms, CouponUse, FreightCharge,
     FreightRule, FreightTemplate, LineRefund, OrderTypes, PriceChange, Quote, QuotedLine,
 };
+pub use domain::refund::{Refund, RefundBy, RefundCause, RefundLine, RefundNo, RefundState, RefundStep};
 pub use domain::reject::{Reject, Retry};
 pub use domain::request::{
     Caller, OrderLine, OrderRef, Payment, Personal, Shipment, StockAdjustment, StockChange, SubmitOrder,
@@ -123,7 +125,8 @@ pub use engine::ops;
 pub use engine::{
     BackupError, BackupReport, Config, ConfigError, CouponView, DEAD_LETTERS_PAGE_MAX, DelayQueue, Engine,
     EventStream, Health, ImportReceipt, IssueReceipt, LineView, Metrics, ORDER_ACTORS_MAX, OpenError,
-    OrderPage, OrderView, PAGE_LEN_MAX, Page, Preview, RecordedEvent, ShutdownError, StateHash,
-    SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX,
+    OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, Preview, REFUNDS_PAGE_LEN_MAX, RecordedEvent,
+    RefundFilter, RefundPage, RefundRequest, ShipPackage, ShutdownError, StateHash, SubscribeError,
+    TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX,
 };
 pub use journal::Durability;

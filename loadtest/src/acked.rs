@@ -82,6 +82,9 @@ impl Fact {
             | Event::OrderRevived { .. }
             | Event::LimitImported { .. }
             | Event::Task(_)
+            | Event::Order { .. }
+            | Event::PaymentUnmatched { .. }
+            | Event::UnmatchedRefund { .. }
             | Event::Coupon(_)
             | Event::PaymentReceived { .. } => None,
         }

@@ -10,7 +10,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::domain::ids::OrderNo;
 use crate::domain::money::Money;
-use crate::domain::order::{Order, OrderStatus};
+use crate::domain::order::{Order, OrderStatus, PayNo};
+use crate::domain::refund::{RefundNo, RefundState};
 use crate::domain::reject::Reject;
 
 /// The answer to an accepted command.
@@ -27,15 +28,50 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The receipt that an order's submission got, whatever has become of the order since.
-    pub(crate) fn first_of(order: &Order) -> Self {
+    /// A receipt of an order as it stands.
+    pub(crate) fn of(order: &Order) -> Self {
         Self {
             order_no: order.order_no,
-            status: OrderStatus::Pending,
+            status: order.status,
             pay_amount: order.pay_amount,
+            deadline_ms: order.deadline_ms,
+        }
+    }
+
+    /// The receipt that an order's submission got, whatever has become of the order and its price since.
+    pub(crate) fn first_of(order: &Order) -> Self {
+        let status = if order.was_paid_at_once() { OrderStatus::Paid } else { OrderStatus::Pending };
+        Self {
+            order_no: order.order_no,
+            status,
+            pay_amount: order.first_pay_amount(),
             deadline_ms: order.created_at_ms.saturating_add(u64::from(order.auto_close_ms)),
         }
     }
+}
+
+/// The answer to a payment that is begun at a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaymentAttempt {
+    /// Its name, to be handed to the provider as the trade's number.
+    pub pay_no: PayNo,
+    /// What is to be paid.
+    pub amount: Money,
+    /// At and after this instant the order can't be paid in the ordinary way, in ms since the Unix epoch.
+    pub deadline_ms: u64,
+}
+
+/// The answer to a command about a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefundReceipt {
+    /// The refund.
+    pub refund_no: RefundNo,
+    /// Where it stands.
+    pub state: RefundState,
+    /// How much.
+    pub amount: Money,
+    /// The status of its order; `None` where the money is for no order.
+    pub order_status: Option<OrderStatus>,
 }
 
 /// The outcome of a submission.

@@ -8,7 +8,7 @@ use super::report::{CouponTally, Findings, Rule};
 use crate::domain::coupon::{Coupon, CouponEvent, CouponState, CouponStep};
 use crate::domain::event::Event;
 use crate::domain::ids::{CouponId, MemberId, OrderNo, Slot};
-use crate::domain::order::SpentCoupon;
+use crate::domain::order::{CloseReason, SpentCoupon};
 
 /// Where a coupon moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,10 @@ impl CouponBook {
                 let state = self.get(*member, *id).map(|coupon| coupon.state);
                 let fits = match standing {
                     Standing::Pending => state == Some(CouponState::Locked(*order_no)),
-                    Standing::Paid | Standing::Shipped | Standing::Completed => {
+                    Standing::Paid
+                    | Standing::PartiallyShipped
+                    | Standing::Shipped
+                    | Standing::Completed => {
                         state == Some(CouponState::Used(*order_no))
                     }
                     // Given back, and perhaps in another order by now; or expired before it could be.
@@ -138,21 +141,27 @@ impl CouponBook {
     fn expected(&self, order_no: OrderNo, events: &[Event]) -> Vec<(Move, MemberId, CouponId)> {
         let Some(Spent { member, coupons }) = self.orders.get(&order_no) else { return Vec::new() };
         let all = |to: Move| coupons.iter().map(move |id| (to, *member, *id));
-        let own = events.iter().position(|event| matches!(event, Event::Coupon(_))).unwrap_or(events.len());
-        match &events[..own] {
-            [Event::OrderCreated(_)] => all(Move::Lock).collect(),
-            [Event::OrderRevived { .. }, Event::OrderPaid { .. }] => {
-                all(Move::Lock).chain(all(Move::Use)).collect()
-            }
+        let has = |name: &str| events.iter().any(|event| event.name() == name);
+        let (revived, paid) = (has("OrderRevived"), has("OrderPaid"));
+        let closed = events.iter().find_map(|event| match event {
+            // What was paid and refunded has used them.
+            Event::OrderClosed { step, reason, .. } if *reason != CloseReason::Refunded => Some(step.at_ms),
+            _ => None,
+        });
+        match closed {
             // Also of an order that was closed and revived by the same decision: it was never without them.
-            [.., Event::OrderPaid { .. }] => all(Move::Use).collect(),
+            Some(_) if paid => all(Move::Use).collect(),
             // Only what is still valid is given back.
-            [Event::OrderClosed { step, .. }, ..] => all(Move::Return)
+            Some(at_ms) => all(Move::Return)
                 .filter(|(_, member, id)| {
-                    self.get(*member, *id).is_some_and(|coupon| step.at_ms < coupon.valid_until_ms)
+                    self.get(*member, *id).is_some_and(|coupon| at_ms < coupon.valid_until_ms)
                 })
                 .collect(),
-            _ => Vec::new(),
+            None => {
+                let locks = (revived || has("OrderCreated")).then_some(Move::Lock);
+                let uses = paid.then_some(Move::Use);
+                locks.into_iter().chain(uses).flat_map(all).collect()
+            }
         }
     }
 
@@ -206,7 +215,7 @@ mod tests {
     use crate::domain::event::{OrderCreated, OrderStep};
     use crate::domain::ids::{CouponTermsId, PaymentId, RequestId, SkuId, StockKey};
     use crate::domain::money::Money;
-    use crate::domain::order::{CloseReason, Line, Lines, OrderExtra, OrderTerms};
+    use crate::domain::order::{Line, Lines, OrderExtra, OrderTerms};
     use crate::domain::order_type::OrderType;
 
     const MEMBER: MemberId = MemberId(7);

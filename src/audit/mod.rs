@@ -18,6 +18,7 @@
 
 mod catalogue;
 mod coupons;
+mod later;
 mod limits;
 mod orders;
 mod payments;
@@ -37,12 +38,15 @@ pub use report::{
 };
 pub use tasks::TaskTally;
 
+use hashbrown::HashMap;
+
 use crate::domain::coupon::CouponEvent;
-use crate::domain::event::{Event, OrderCreated, StockUnits};
-use crate::domain::ids::{AdjustmentId, OrderNo, Position, RequestId, StockKey};
+use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
+use crate::domain::ids::{AdjustmentId, OrderNo, PaymentId, Position, RequestId, StockKey};
 use crate::domain::money::Money;
-use crate::domain::order::{Line, OrderTerms};
+use crate::domain::order::{CloseReason, Line, OrderEvent, OrderTerms};
 use crate::domain::order_type::OrderType;
+use crate::domain::refund::{RefundState, RefundStep};
 
 use catalogue::CatalogueBook;
 use coupons::CouponBook;
@@ -85,6 +89,10 @@ pub struct Auditor {
     entries: u64,
     events: u64,
     refunds_required: u64,
+    refunds_applied: u64,
+    refunds_finished: u64,
+    /// Refunds of payments that are for no order.
+    unmatched: HashMap<PaymentId, RefundState>,
     /// Entries up to here are in the state that the audit began with.
     start: Position,
     ahead: Ahead,
@@ -120,6 +128,9 @@ impl Auditor {
             entries: 0,
             events: 0,
             refunds_required: 0,
+            refunds_applied: 0,
+            refunds_finished: 0,
+            unmatched: HashMap::new(),
             start: Position(0),
             ahead: Ahead::default(),
             store: None,
@@ -198,6 +209,9 @@ impl Auditor {
             payments_unresolved: self.payments.unresolved(),
             refunds_required: self.refunds_required,
             tasks: self.tasks.tally(),
+            refunds_applied: self.refunds_applied,
+            refunds_finished: self.refunds_finished,
+            payments_unmatched: self.unmatched.len() as u64,
             coupons: self.coupons.tally(),
             stock,
             stock_by_key,
@@ -227,6 +241,9 @@ impl Auditor {
             Event::SettingPut { revision, setting, .. } => self.settings.has(setting, *revision),
             Event::StockTransferred { transfer_id, from, .. } => {
                 *transfer_id == AdjustmentId(0) || stock.knows_adjustment(from, *transfer_id)
+            }
+            Event::PaymentUnmatched { payment, .. } | Event::UnmatchedRefund { payment, .. } => {
+                self.unmatched.contains_key(payment)
             }
             Event::Coupon(coupon) => {
                 let step = coupon.step();
@@ -277,7 +294,9 @@ impl Auditor {
                 }
             }
             Event::PaymentReceived { payment, order_no, amount, .. } => {
-                self.payment_received(*order_no);
+                if shape != Shape::Unmatched {
+                    self.payment_received(*order_no);
+                }
                 self.payments.receive(*payment, *order_no, *amount, &mut self.findings);
             }
             Event::OrderPaid { step, payment, units } => {
@@ -287,7 +306,13 @@ impl Auditor {
                     pay_amount = Some(order.pay_amount);
                     check_units(&self.stock, step.order_no, order.lines.as_slice(), units, findings);
                 }
-                self.payments.settle(*payment, Outcome::Paid, step.order_no, pay_amount, findings);
+                if *payment == PaymentId::of_nothing(step.order_no) {
+                    findings.check(pay_amount == Some(Money::ZERO), Rule::LateMoney, || {
+                        format!("order {} is paid without money, and costs something", step.order_no)
+                    });
+                } else {
+                    self.payments.settle(*payment, Outcome::Paid, step.order_no, pay_amount, findings);
+                }
                 self.shift(units, Account::Reserved, Account::Sold);
             }
             Event::OrderShipped { step, .. } => {
@@ -302,8 +327,12 @@ impl Auditor {
             }
             Event::OrderClosed { step, reason, units } => {
                 if let Some(order) = self.orders.step(step, findings) {
+                    if *reason == CloseReason::Refunded {
+                        order.close_refunded(step, units, findings);
+                    } else {
+                        check_units(&self.stock, step.order_no, order.lines.as_slice(), units, findings);
+                    }
                     order.close(step, *reason, findings);
-                    check_units(&self.stock, step.order_no, order.lines.as_slice(), units, findings);
                     for line in order.lines.as_slice() {
                         self.limits.give_back(order.member, line.key, line.quantity, line.limit_per_member);
                     }
@@ -326,7 +355,7 @@ impl Auditor {
             }
             Event::RefundRequired { step, payment, amount, reason } => {
                 if let Some(order) = self.orders.step(step, findings) {
-                    order.refund(step, *reason, findings);
+                    order.refund(step, *amount, *reason, findings);
                 }
                 self.payments.settle(*payment, Outcome::Refund, step.order_no, Some(*amount), findings);
                 self.refunds_required += 1;
@@ -337,6 +366,14 @@ impl Auditor {
             Event::StockTransferred { transfer_id, from, to, units, .. } => {
                 self.stock.transfer(*transfer_id, *from, *to, *units, findings);
             }
+            Event::Order { step, what } => self.later_event(step, what),
+            Event::PaymentUnmatched { payment, amount, .. } => {
+                let received = self.payments.get(*payment).map_or(OrderNo::default(), |known| known.order_no);
+                self.payments.settle(*payment, Outcome::Refund, received, Some(*amount), findings);
+                self.unmatched.insert(*payment, RefundState::Required);
+                self.refunds_required += 1;
+            }
+            Event::UnmatchedRefund { payment, what, .. } => self.unmatched_step(*payment, what),
             Event::Coupon(coupon) => {
                 if let CouponEvent::Issued { step } = **coupon {
                     let is_known = self.settings.has_coupon(step.coupon.terms());
@@ -353,6 +390,41 @@ impl Auditor {
             }
             Event::Task(event) => self.tasks.event(event, findings),
         }
+    }
+
+    fn later_event(&mut self, step: &OrderStep, what: &OrderEvent) {
+        let Self { findings, orders, stock, .. } = self;
+        self.refunds_applied += u64::from(matches!(what, OrderEvent::RefundApplied { .. }));
+        self.refunds_finished += u64::from(matches!(what, OrderEvent::RefundFinished { .. }));
+        if let Some(order) = orders.step(step, findings) {
+            let lines = order.lines.clone();
+            let ordered = |key: &StockKey| {
+                let mut lines = lines.as_slice().iter();
+                lines.find(|line| stock.key(line.key) == *key).map_or(0, |line| line.quantity)
+            };
+            order.live_on(step, what, &ordered, findings);
+        }
+        self.shift(what.restocked(), Account::Sold, Account::Available);
+    }
+
+    fn unmatched_step(&mut self, payment: PaymentId, what: &RefundStep) {
+        let Self { findings, unmatched, .. } = self;
+        let Some(state) = unmatched.get_mut(&payment) else {
+            return findings.add(Rule::AfterSale, || {
+                format!("payment {payment} is for an order, and refunded as for none")
+            });
+        };
+        let next = match what {
+            RefundStep::Requested => RefundState::Requested,
+            RefundStep::Failed { .. } => RefundState::Failed,
+            RefundStep::Finished { .. } => RefundState::Finished,
+        };
+        let fits = *state != RefundState::Finished && *state != next;
+        findings.check(fits, Rule::AfterSale, || {
+            format!("the refund of payment {payment} is {state} and becomes {next}")
+        });
+        *state = next;
+        self.refunds_finished += u64::from(next == RefundState::Finished);
     }
 
     fn order_created(&mut self, created: &OrderCreated) {

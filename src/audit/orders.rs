@@ -2,6 +2,7 @@
 
 use hashbrown::HashMap;
 
+use super::later::Later;
 use super::report::{Findings, OrderTally, Rule};
 use super::stock::{Account, KeyIndex};
 use crate::domain::event::{OrderCreated, OrderStep};
@@ -17,6 +18,7 @@ pub(super) enum Standing {
     Shipped,
     Completed,
     Cancelled(CloseReason),
+    PartiallyShipped,
 }
 
 impl Standing {
@@ -29,6 +31,9 @@ impl Standing {
             Self::Cancelled(CloseReason::Timeout) => "cancelled (timeout)",
             Self::Cancelled(CloseReason::Member) => "cancelled (member)",
             Self::Cancelled(CloseReason::Operator) => "cancelled (operator)",
+            Self::Cancelled(CloseReason::Refunded) => "cancelled (refunded)",
+            Self::Cancelled(CloseReason::TeamFailed) => "cancelled (team failed)",
+            Self::PartiallyShipped => "partially shipped",
         }
     }
 }
@@ -80,6 +85,10 @@ pub(super) struct OrderRecord {
     /// It was brought back, so its deadline no longer binds.
     revived: bool,
     pub(super) ever_paid: bool,
+    /// What only some orders have.
+    pub(super) later: Option<Box<Later>>,
+    /// It comes from a store that knows it as it was later: what happened in between can't be told.
+    pub(super) later_unknown: bool,
 }
 
 /// All orders that the journal has named so far.
@@ -198,6 +207,9 @@ impl OrderBook {
                 Standing::Cancelled(CloseReason::Timeout) => &mut tally.cancelled_timeout,
                 Standing::Cancelled(CloseReason::Member) => &mut tally.cancelled_member,
                 Standing::Cancelled(CloseReason::Operator) => &mut tally.cancelled_operator,
+                Standing::Cancelled(CloseReason::Refunded) => &mut tally.cancelled_refunded,
+                Standing::Cancelled(CloseReason::TeamFailed) => &mut tally.cancelled_team_failed,
+                Standing::PartiallyShipped => &mut tally.partially_shipped,
             } += 1;
         }
         tally
@@ -224,6 +236,8 @@ impl OrderRecord {
             payment_started: false,
             revived: false,
             ever_paid: false,
+            later: None,
+            later_unknown: false,
         }
     }
 
@@ -251,7 +265,12 @@ impl OrderRecord {
     pub(super) fn account(&self) -> Account {
         match self.standing {
             Standing::Pending => Account::Reserved,
-            Standing::Paid | Standing::Shipped | Standing::Completed => Account::Sold,
+            Standing::Paid
+            | Standing::PartiallyShipped
+            | Standing::Shipped
+            | Standing::Completed
+            // What went back on sale of these is counted apart.
+            | Standing::Cancelled(CloseReason::Refunded) => Account::Sold,
             Standing::Cancelled(_) => Account::Available,
         }
     }
@@ -263,7 +282,8 @@ impl OrderRecord {
             let flags = (record.payment_started, record.revived, record.ever_paid);
             (member, pay_amount, deadline_ms, last_at_ms, version, standing, flags)
         };
-        part(self) == part(other)
+        let later_agrees = self.later_unknown || other.later_unknown || self.later == other.later;
+        part(self) == part(other) && later_agrees
     }
 
     /// The member went to pay: once, in time, and the deadline moves onwards (R9).
@@ -301,6 +321,10 @@ impl OrderRecord {
     /// The order is cancelled; if by its timer, not before its deadline (R9).
     pub(super) fn close(&mut self, step: &OrderStep, reason: CloseReason, findings: &mut Findings) {
         let order_no = step.order_no;
+        if reason == CloseReason::Refunded {
+            self.standing = Standing::Cancelled(reason);
+            return;
+        }
         self.expect(self.standing == Standing::Pending, step, "is closed", findings);
         let early = reason == CloseReason::Timeout && step.at_ms < self.deadline_ms;
         findings.check(!early, Rule::Deadline, || {
@@ -323,7 +347,13 @@ impl OrderRecord {
     }
 
     /// Money goes back, for the reason that the order's standing gives (R10).
-    pub(super) fn refund(&mut self, step: &OrderStep, reason: RefundReason, findings: &mut Findings) {
+    pub(super) fn refund(
+        &mut self,
+        step: &OrderStep,
+        amount: Money,
+        reason: RefundReason,
+        findings: &mut Findings,
+    ) {
         let fits = match reason {
             RefundReason::OrderCancelled => {
                 matches!(self.standing, Standing::Cancelled(CloseReason::Member | CloseReason::Operator))
@@ -332,17 +362,27 @@ impl OrderRecord {
                 self.standing == Standing::Cancelled(CloseReason::Timeout)
             }
             RefundReason::AlreadyPaid => self.ever_paid,
-            RefundReason::WrongAmount | RefundReason::UnknownOrder | RefundReason::TeamFailed => false,
+            RefundReason::WrongAmount => {
+                let unpaid =
+                    matches!(self.standing, Standing::Pending | Standing::Cancelled(CloseReason::Timeout));
+                unpaid && amount != self.pay_amount
+            }
+            RefundReason::TeamFailed => self.standing == Standing::Cancelled(CloseReason::TeamFailed),
+            // That is for payments of no order.
+            RefundReason::UnknownOrder => false,
         };
         let standing = self.standing;
         findings.check(fits, Rule::LateMoney, || {
             format!("order {} is {} and refunds as {}", step.order_no, standing.name(), reason.name())
         });
+        self.later_mut().owe(amount);
     }
 
     /// The parcel left.
     pub(super) fn ship(&mut self, step: &OrderStep, findings: &mut Findings) {
-        self.expect(self.standing == Standing::Paid, step, "is shipped", findings);
+        let fits = matches!(self.standing, Standing::Paid | Standing::PartiallyShipped);
+        self.expect(fits, step, "is shipped", findings);
+        self.check_no_refund_open(step, "is shipped", findings);
         self.standing = Standing::Shipped;
     }
 
@@ -352,7 +392,7 @@ impl OrderRecord {
         self.standing = Standing::Completed;
     }
 
-    fn expect(&self, holds: bool, step: &OrderStep, what: &str, findings: &mut Findings) {
+    pub(super) fn expect(&self, holds: bool, step: &OrderStep, what: &str, findings: &mut Findings) {
         let standing = self.standing;
         findings.check(holds, Rule::Transitions, || {
             format!("order {} {what} while it is {}", step.order_no, standing.name())

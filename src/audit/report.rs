@@ -47,6 +47,8 @@ pub enum Rule {
     Store,
     /// Tasks of the delay queue live once per id, and are handed out and done only when they can be.
     Tasks,
+    /// Attempts, packages and refunds go their legal way, within what was paid and ordered.
+    AfterSale,
 }
 
 impl Rule {
@@ -70,6 +72,7 @@ impl Rule {
             Self::Coupons => "coupons",
             Self::Store => "store",
             Self::Tasks => "tasks",
+            Self::AfterSale => "after_sale",
         }
     }
 }
@@ -149,17 +152,27 @@ pub struct OrderTally {
     pub cancelled_member: u64,
     /// Cancelled by the shop.
     pub cancelled_operator: u64,
+    /// Paid back in full.
+    pub cancelled_refunded: u64,
+    /// Cancelled because their team did not form.
+    pub cancelled_team_failed: u64,
+    /// Some of their units are on their way.
+    pub partially_shipped: u64,
 }
 
 impl OrderTally {
     /// Cancelled orders, whatever the reason.
     pub fn cancelled(&self) -> u64 {
-        self.cancelled_timeout + self.cancelled_member + self.cancelled_operator
+        self.cancelled_timeout
+            + self.cancelled_member
+            + self.cancelled_operator
+            + self.cancelled_refunded
+            + self.cancelled_team_failed
     }
 
-    /// Orders whose units are sold.
+    /// Orders that keep what they were paid, or most of it.
     pub fn sold(&self) -> u64 {
-        self.paid + self.shipped + self.completed
+        self.paid + self.partially_shipped + self.shipped + self.completed
     }
 }
 
@@ -195,6 +208,8 @@ pub struct StoreTally {
     pub orders_ahead: u64,
     /// Payments whose outcome is known.
     pub payments: u64,
+    /// Refunds of payments that are for no order.
+    pub refunds_unmatched: u64,
     /// Outcomes whose payment is no longer kept: not a violation.
     pub payments_expired: u64,
     /// Purchase limits in use.
@@ -230,6 +245,12 @@ pub struct AuditReport {
     pub refunds_required: u64,
     /// Tasks of the delay queue by what has become of them.
     pub tasks: TaskTally,
+    /// Refunds that were applied for.
+    pub refunds_applied: u64,
+    /// Refunds of both kinds whose money has gone back.
+    pub refunds_finished: u64,
+    /// Payments that were for no order.
+    pub payments_unmatched: u64,
     /// Coupons by where they stand.
     pub coupons: CouponTally,
     /// Units, summed over all stock keys.

@@ -5,6 +5,7 @@ use crate::domain::coupon::CouponEvent;
 use crate::domain::event::Event;
 use crate::domain::ids::OrderNo;
 use crate::domain::order::CloseReason;
+use crate::domain::order::OrderEvent;
 
 /// What an entry decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(super) enum Shape {
     OverduePaid,
     /// A payment brought a timed-out order back: `OrderRevived, OrderPaid`.
     Revived,
+    /// Money came for no order: `PaymentReceived, PaymentUnmatched`.
+    Unmatched,
     /// Anything else, which no decision makes.
     Broken,
 }
@@ -28,7 +31,8 @@ impl Shape {
             [event] => format!("{} stands alone in its entry", event.name()),
             _ => format!("{} don't make one decision", names(events)),
         });
-        let mut orders = events.iter().map(order_of);
+        // One of them names an order that there is not.
+        let mut orders = events.iter().filter(|_| shape != Self::Unmatched).map(order_of);
         if let Some(first) = orders.next() {
             findings.check(orders.all(|order| order == first), Rule::OneDecision, || {
                 format!("{} in one entry are about different orders", names(events))
@@ -44,32 +48,61 @@ impl Shape {
             return Self::of_coupons(own, coupons);
         }
         match own {
-            [Event::OrderRevived { .. }] | [] => Self::Broken,
+            [Event::OrderRevived { .. } | Event::PaymentUnmatched { .. }] | [] => Self::Broken,
+            [Event::Order { what, .. }] if matches!(**what, OrderEvent::TradeCloseRequired { .. }) => {
+                Self::Broken
+            }
             [_] => Self::Single,
+            // What costs nothing is paid at once.
+            [Event::OrderCreated(_), Event::OrderPaid { .. }] => Self::Single,
+            [
+                Event::PaymentReceived { payment: received, .. },
+                Event::PaymentUnmatched { payment: unmatched, .. },
+            ] if received == unmatched => Self::Unmatched,
             [Event::OrderRevived { .. }, Event::OrderPaid { .. }] => Self::Revived,
             [
                 Event::OrderClosed { reason: CloseReason::Timeout, .. },
                 Event::OrderRevived { .. },
                 Event::OrderPaid { .. },
             ] => Self::OverduePaid,
+            _ if is_later(events) => Self::Single,
             _ => Self::Broken,
         }
     }
 }
 
+/// What one decision of an order's later life makes.
+fn is_later(events: &[Event]) -> bool {
+    let what = |event: &Event| match event {
+        Event::Order { what, .. } => what.name(),
+        Event::OrderClosed { reason, .. } if *reason == CloseReason::Refunded => "refunded",
+        Event::OrderClosed { .. } => "closed",
+        other => other.name(),
+    };
+    let names: Vec<&str> = events.iter().map(what).collect();
+    matches!(
+        names.as_slice(),
+        ["closed", "TradeCloseRequired"]
+            | ["PaymentStarted", "PaymentAttempted"]
+            | ["PriceChanged", "TradeCloseRequired"]
+            | ["PriceChanged", "OrderPaid"]
+            | ["PriceChanged", "TradeCloseRequired", "OrderPaid"]
+            | ["PackageShipped", "OrderShipped"]
+            | ["RefundFinished", "refunded" | "OrderShipped"]
+    )
+}
+
 impl Shape {
     /// A coupon is issued by itself; all else that happens to coupons follows from what happens to their order.
     fn of_coupons(own: &[Event], coupons: &[Event]) -> Self {
-        let is_issue = |event: &Event| matches!(event, Event::Coupon(event) if matches!(**event, CouponEvent::Issued { .. }));
+        let is_issue = |event: &Event| match event {
+            Event::Coupon(event) => matches!(**event, CouponEvent::Issued { .. }),
+            _ => false,
+        };
         let is_move = |event: &Event| matches!(event, Event::Coupon(_)) && !is_issue(event);
         match (own, coupons) {
             ([], [issued]) if is_issue(issued) => Self::Single,
-            ([Event::OrderCreated(_) | Event::OrderPaid { .. } | Event::OrderClosed { .. }], moves)
-            | ([_, _, ..], moves)
-                if moves.iter().all(is_move) =>
-            {
-                Self::of(own)
-            }
+            ([_, ..], moves) if moves.iter().all(is_move) => Self::of(own),
             _ => Self::Broken,
         }
     }

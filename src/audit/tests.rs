@@ -229,7 +229,7 @@ fn a_clean_history_passes_and_is_counted() {
         completed: 1,
         cancelled_timeout: 1,
         cancelled_member: 1,
-        cancelled_operator: 0,
+        ..OrderTally::default()
     };
     assert_eq!(report.orders, orders);
     assert_eq!((report.orders.cancelled(), report.orders.sold()), (2, 3));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hash::RecordHasher;
 use super::ids::{CouponId, CouponTermsId, MemberId, OrderNo};
-use super::order::OrderStatus;
+use super::order::{CloseReason, OrderStatus};
 use super::reject::Reject;
 
 /// Most coupons of one member, of all kinds, that have not expired.
@@ -153,12 +153,21 @@ impl CouponEvent {
 
 impl CouponChange {
     /// What an order's change of status does to its coupons, in this order. One that was closed, revived and paid in one
-    /// decision was never without them: it goes from pending to paid.
-    pub const fn of(before: OrderStatus, after: OrderStatus) -> &'static [Self] {
+    /// decision was never without them: it goes from pending to paid. What was paid and refunded has used them.
+    pub const fn of(
+        before: OrderStatus,
+        after: OrderStatus,
+        close_reason: Option<CloseReason>,
+    ) -> &'static [Self] {
         match (before, after) {
             (OrderStatus::Pending, OrderStatus::Paid) => &[Self::Use],
-            // A paid order is closed where it can't be delivered.
-            (OrderStatus::Pending | OrderStatus::Paid, OrderStatus::Cancelled) => &[Self::Return],
+            (OrderStatus::Pending, OrderStatus::Cancelled) => &[Self::Return],
+            // Nobody could have had the goods.
+            (OrderStatus::Paid, OrderStatus::Cancelled)
+                if matches!(close_reason, Some(CloseReason::TeamFailed)) =>
+            {
+                &[Self::Return]
+            }
             // Late money brings back an order that had given back its coupons.
             (OrderStatus::Cancelled, OrderStatus::Paid) => &[Self::Lock, Self::Use],
             _ => &[],
@@ -240,5 +249,19 @@ impl CouponId {
     pub(crate) const fn range_of(terms: CouponTermsId) -> (Self, Self) {
         let first = (terms.0 as u128) << 64;
         (Self::new(first), Self::new(first | u64::MAX as u128))
+    }
+}
+
+impl Reject {
+    /// Whether it says that an order can't have a coupon.
+    pub(crate) const fn is_about_coupon(&self) -> bool {
+        matches!(
+            self,
+            Self::CouponNotFound { .. }
+                | Self::CouponLocked { .. }
+                | Self::CouponUsed { .. }
+                | Self::CouponNotYetValid { .. }
+                | Self::CouponExpired { .. }
+        )
     }
 }

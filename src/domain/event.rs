@@ -10,8 +10,9 @@ use super::catalogue::Sku;
 use super::coupon::CouponEvent;
 use super::ids::{AdjustmentId, ImportId, MemberId, OrderNo, PaymentId, RequestId, Slot, StockKey};
 use super::money::Money;
-use super::order::{CloseReason, Lines, OrderExtra, RefundReason};
+use super::order::{CloseReason, Lines, OrderEvent, OrderExtra, RefundReason};
 use super::order_type::OrderType;
+use super::refund::RefundStep;
 use super::request::{Shipment, StockChange};
 use super::setting::{Origin, Setting};
 use super::task::TaskEvent;
@@ -207,6 +208,37 @@ pub enum Event {
     },
     /// Something happened to tasks of the delay queue.
     Task(Box<TaskEvent>),
+    /// Something in an order's later life.
+    Order {
+        /// Order, version, time.
+        step: OrderStep,
+        /// What.
+        what: Box<OrderEvent>,
+    },
+    /// Money arrived for no order that there is: it must go back. Stands behind its `PaymentReceived`, in one entry.
+    PaymentUnmatched {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// Which payment.
+        payment: PaymentId,
+        /// The number that it named, of no order; 0 where it named none.
+        order_no: OrderNo,
+        /// How much.
+        amount: Money,
+        /// What the notification named as its order, cut to the bound of external numbers.
+        order_ref: Box<str>,
+        /// Why.
+        reason: RefundReason,
+    },
+    /// The refund of such a payment went a step further.
+    UnmatchedRefund {
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// Which payment.
+        payment: PaymentId,
+        /// What happened.
+        what: RefundStep,
+    },
     /// A coupon was issued, or moved along with its order.
     Coupon(Box<CouponEvent>),
 }
@@ -214,7 +246,7 @@ pub enum Event {
 /// The stable names of all events, in the order of [`Event`]'s variants, which is persisted. Events of tasks and coupons
 /// have names of their own ([`TaskEvent::name`], [`CouponEvent::name`]) and stand in no order's timeline, so one place is
 /// kept for all of each.
-pub const EVENT_NAMES: [&str; 17] = [
+pub const EVENT_NAMES: [&str; 20] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -231,6 +263,10 @@ pub const EVENT_NAMES: [&str; 17] = [
     "SettingPut",
     "StockTransferred",
     "Task",
+    // Stands for the variant only: such an event has the name of what it says.
+    "Order",
+    "PaymentUnmatched",
+    "UnmatchedRefund",
     "Coupon",
 ];
 
@@ -254,6 +290,9 @@ impl Event {
             Self::SettingPut { setting, .. } => setting.event_name(),
             Self::StockTransferred { .. } => "StockTransferred",
             Self::Task(event) => event.name(),
+            Self::Order { what, .. } => what.name(),
+            Self::PaymentUnmatched { .. } => "PaymentUnmatched",
+            Self::UnmatchedRefund { .. } => "UnmatchedRefund",
             Self::Coupon(event) => event.name(),
         }
     }
@@ -267,7 +306,9 @@ impl Event {
             | Self::PaymentReceived { at_ms, .. }
             | Self::LimitImported { at_ms, .. }
             | Self::SettingPut { at_ms, .. }
-            | Self::StockTransferred { at_ms, .. } => *at_ms,
+            | Self::StockTransferred { at_ms, .. }
+            | Self::PaymentUnmatched { at_ms, .. }
+            | Self::UnmatchedRefund { at_ms, .. } => *at_ms,
             Self::Task(event) => event.at_ms(),
             Self::OrderCreated(created) => created.at_ms,
             Self::Coupon(event) => event.step().at_ms,
@@ -277,7 +318,8 @@ impl Event {
             | Self::OrderReceived { step }
             | Self::OrderClosed { step, .. }
             | Self::OrderRevived { step, .. }
-            | Self::RefundRequired { step, .. } => step.at_ms,
+            | Self::RefundRequired { step, .. }
+            | Self::Order { step, .. } => step.at_ms,
         }
     }
 
@@ -291,7 +333,8 @@ impl Event {
             | Self::OrderReceived { step }
             | Self::OrderClosed { step, .. }
             | Self::OrderRevived { step, .. }
-            | Self::RefundRequired { step, .. } => Some((step.order_no, step.version)),
+            | Self::RefundRequired { step, .. }
+            | Self::Order { step, .. } => Some((step.order_no, step.version)),
             Self::NumbersReserved { .. }
             | Self::SkuPut { .. }
             | Self::StockAdjusted { .. }
@@ -300,6 +343,8 @@ impl Event {
             | Self::SettingPut { .. }
             | Self::StockTransferred { .. }
             | Self::Task(_)
+            | Self::PaymentUnmatched { .. }
+            | Self::UnmatchedRefund { .. }
             | Self::Coupon(_) => None,
         }
     }
@@ -321,6 +366,7 @@ impl Event {
             }
             Self::OrderClosed { units, .. } => sum(units),
             Self::OrderRevived { units, .. } => -sum(units),
+            Self::Order { what, .. } => sum(what.restocked()),
             Self::Coupon(event) => match **event {
                 CouponEvent::Issued { step } if StockKey::coupons(step.coupon.terms()) == *key => -1,
                 _ => 0,
@@ -335,7 +381,9 @@ impl Event {
             Self::NumbersReserved { .. } | Self::SkuPut { .. } | Self::SettingPut { .. } => Slot::default(),
             Self::StockTransferred { from, .. } => from.slot(),
             Self::StockAdjusted { key, .. } => key.slot(),
-            Self::PaymentReceived { payment, .. } => payment.slot(),
+            Self::PaymentReceived { payment, .. }
+            | Self::PaymentUnmatched { payment, .. }
+            | Self::UnmatchedRefund { payment, .. } => payment.slot(),
             Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
             Self::Task(event) => event.slot(),
             Self::Coupon(event) => Slot::of_member(event.step().member),
@@ -346,7 +394,8 @@ impl Event {
             | Self::OrderReceived { step }
             | Self::OrderClosed { step, .. }
             | Self::OrderRevived { step, .. }
-            | Self::RefundRequired { step, .. } => step.order_no.slot(),
+            | Self::RefundRequired { step, .. }
+            | Self::Order { step, .. } => step.order_no.slot(),
         }
     }
 }

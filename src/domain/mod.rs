@@ -15,6 +15,7 @@ pub mod order;
 pub mod order_type;
 pub mod payment;
 pub mod pricing;
+pub mod refund;
 pub mod reject;
 pub mod request;
 pub mod setting;

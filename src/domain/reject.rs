@@ -4,6 +4,7 @@ use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, SkuId}
 use super::money::Money;
 use super::order::OrderStatus;
 use super::order_type::OrderType;
+use super::refund::RefundState;
 
 /// When it makes sense to send a refused request again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -447,6 +448,74 @@ pub enum Reject {
         /// The bound.
         len_max: usize,
     },
+    /// More of something than one order may have.
+    #[error("an order may have at most {len_max} {what}")]
+    TooManyOfOneOrder {
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        len_max: usize,
+    },
+    /// An amount out of its bounds.
+    #[error("the amount must be at least {min} and at most {max}")]
+    AmountOutOfRange {
+        /// The least.
+        min: Money,
+        /// The most.
+        max: Money,
+    },
+    /// A SKU that the order has no line of.
+    #[error("the order has no line of sku {sku}")]
+    SkuNotInOrder {
+        /// The SKU.
+        sku: SkuId,
+    },
+    /// More units of a line than are left for this.
+    #[error("of sku {sku} only {left} units are left for this")]
+    UnitsExceeded {
+        /// The line's SKU.
+        sku: SkuId,
+        /// Units left.
+        left: u32,
+    },
+    /// More money back than was paid.
+    #[error("of what was paid only {left} is left to refund")]
+    RefundExceedsPaid {
+        /// What is left.
+        left: Money,
+    },
+    /// No such refund, or not the caller's.
+    #[error("the refund does not exist")]
+    RefundNotFound,
+    /// A step that the refund's state doesn't allow.
+    #[error("a refund that is {state} can't take this step")]
+    WrongRefundState {
+        /// The state.
+        state: RefundState,
+    },
+    /// The refund is finished, with another refund id of the provider.
+    #[error("the refund is finished with another refund id of the provider")]
+    RefundFinishedOtherwise,
+    /// An open refund keeps the order from being shipped.
+    #[error("a refund of the order is open: settle it first")]
+    RefundOpen,
+    /// The time in which refunds of a completed order may be applied for is over.
+    #[error("refunds of this order could be applied for until {until_ms}")]
+    AfterSaleOver {
+        /// Exclusive end, in ms since the Unix epoch.
+        until_ms: u64,
+    },
+    /// The order's team has not formed yet.
+    #[error("the order's team has not formed yet")]
+    TeamNotFormed,
+    /// A flag that there is none of.
+    #[error("flag {flag} does not exist: flags go from 0 to {flag_max}")]
+    UnknownFlag {
+        /// The flag.
+        flag: u8,
+        /// The bound.
+        flag_max: u8,
+    },
     /// A coupon that doesn't exist, or is not the member's.
     #[error("the member has no coupon {coupon}")]
     CouponNotFound {
@@ -559,6 +628,18 @@ impl Reject {
             Self::RefundAboveQuantity { .. } => "refund_above_quantity",
             Self::OutOfRange { .. } => "out_of_range",
             Self::BatchTooLong { .. } => "batch_too_long",
+            Self::TooManyOfOneOrder { .. } => "too_many_of_one_order",
+            Self::AmountOutOfRange { .. } => "amount_out_of_range",
+            Self::SkuNotInOrder { .. } => "sku_not_in_order",
+            Self::UnitsExceeded { .. } => "units_exceeded",
+            Self::RefundExceedsPaid { .. } => "refund_exceeds_paid",
+            Self::RefundNotFound => "refund_not_found",
+            Self::WrongRefundState { .. } => "wrong_refund_state",
+            Self::RefundFinishedOtherwise => "refund_finished_otherwise",
+            Self::RefundOpen => "refund_open",
+            Self::AfterSaleOver { .. } => "after_sale_over",
+            Self::TeamNotFormed => "team_not_formed",
+            Self::UnknownFlag { .. } => "unknown_flag",
             Self::CouponNotFound { .. } => "coupon_not_found",
             Self::CouponLocked { .. } => "coupon_locked",
             Self::CouponUsed { .. } => "coupon_used",
@@ -581,18 +662,6 @@ impl Reject {
             Self::Unavailable | Self::OutcomeUnknown => Retry::AfterRestart,
             _ => Retry::Never,
         }
-    }
-
-    /// Whether it says that an order can't have a coupon.
-    pub(crate) const fn is_about_coupon(&self) -> bool {
-        matches!(
-            self,
-            Self::CouponNotFound { .. }
-                | Self::CouponLocked { .. }
-                | Self::CouponUsed { .. }
-                | Self::CouponNotYetValid { .. }
-                | Self::CouponExpired { .. }
-        )
     }
 
     /// Checks a field's length in bytes against its bound.

@@ -50,7 +50,8 @@ pub enum Personal {
 }
 
 impl Personal {
-    pub(super) fn len(&self) -> usize {
+    /// Its size, in bytes.
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Plain(bytes) => bytes.len(),
             Self::Sealed { ciphertext, .. } => ciphertext.len(),

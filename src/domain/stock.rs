@@ -184,6 +184,12 @@ impl<W> HoldBook<W> {
         Self::shift(&mut counters.reserved, &mut counters.sold, units);
     }
 
+    /// Sold units become available: they were refunded, and go back on sale.
+    pub fn take_back(&mut self, units: u64) {
+        let Self { counters, .. } = self;
+        Self::shift(&mut counters.sold, &mut counters.available, units);
+    }
+
     /// What `change` would add to the total (negative: take away), without doing it. What a count at an earlier position
     /// comes to is no question of the counters as they are: its caller says so in `counted`.
     ///

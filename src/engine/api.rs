@@ -9,11 +9,14 @@ use super::subscription::EventStream;
 use super::view::{OrderPage, OrderView, PAGE_LEN_MAX, Page, StateHash};
 use super::{Engine, Inner, Metrics, ShutdownError};
 use crate::actors::order::shell::owner_of;
-use crate::actors::order::{Action, CommandRequest, OrderItem, PayRequest, PaymentOutcome, Query};
+use crate::actors::order::{
+    Action, CommandReply, CommandRequest, OrderItem, PayRequest, PaymentOutcome, Query,
+};
 use crate::actors::reply::{BatchReply, Receipt, Reply, SubmitReply};
 use crate::actors::stock::StockItem;
 use crate::domain::catalogue::Sku;
 use crate::domain::ids::{MemberId, OrderNo, Position, SkuId, Slot, StockKey};
+use crate::domain::money::Money;
 use crate::domain::order::CloseReason;
 use crate::domain::reject::Reject;
 use crate::domain::request::{
@@ -270,11 +273,12 @@ impl Engine {
     /// again it gives the first outcome.
     ///
     /// Money that comes at or after the deadline brings the order back if its units are still to be had, and must
-    /// otherwise go back (`RefundRequired`): it is never lost (R10).
+    /// otherwise go back (`RefundRequired`), as must a wrong amount, a second payment, and money for an order that there
+    /// is not: it is never lost (R10). What must go back is on the work list, see [`Engine::refunds`].
     ///
     /// # Errors
-    /// Nothing was recorded: [`Reject::OrderNotFound`], [`Reject::WrongAmount`], [`Reject::PaymentIdReused`], a field
-    /// out of bounds, or the engine's own state.
+    /// Nothing was recorded: [`Reject::AmountOutOfRange`] below zero, [`Reject::PaymentIdReused`], a field out of
+    /// bounds, or the engine's own state.
     ///
     /// ```
     /// # use stockade::{Config, Durability, Engine, Payment, PaymentResult, SubmitOrder};
@@ -298,10 +302,20 @@ impl Engine {
     /// ```
     pub async fn pay(&self, payment: Payment) -> Result<PaymentOutcome, Reject> {
         let id = payment.id()?;
-        let order_no = self.resolve(&payment.order).await?;
+        if payment.amount.is_negative() {
+            return Err(Reject::AmountOutOfRange { min: Money::ZERO, max: Money::from_minor(i64::MAX) });
+        }
+        let (order_no, is_unmatched) = match self.resolve(&payment.order).await {
+            Err(Reject::OrderNotFound) => (OrderNo::default(), true),
+            found => (found?, false),
+        };
         self.call(|inner, reply| {
-            let request = Box::new(PayRequest { id, order_no, payment, reply });
-            let _ = inner.order_inbox(order_no.slot()).push(OrderItem::Pay(request));
+            let request = Box::new(PayRequest { id, order_no, payment, is_unmatched, reply });
+            let _ = if is_unmatched {
+                inner.order_inbox(id.slot()).push(OrderItem::ReceivePayment(request))
+            } else {
+                inner.order_inbox(order_no.slot()).push(OrderItem::Pay(request))
+            };
             Ok(())
         })
         .await
@@ -646,7 +660,7 @@ impl Engine {
     }
 
     /// The number of the order that is meant.
-    async fn resolve(&self, order: &OrderRef) -> Result<OrderNo, Reject> {
+    pub(super) async fn resolve(&self, order: &OrderRef) -> Result<OrderNo, Reject> {
         self.inner.check_readable()?;
         match order {
             OrderRef::Number(order_no) => Ok(*order_no),
@@ -654,10 +668,26 @@ impl Engine {
         }
     }
 
-    async fn command(&self, caller: Caller, order: OrderRef, action: Action) -> Result<Receipt, Reject> {
+    pub(super) async fn command(
+        &self,
+        caller: Caller,
+        order: OrderRef,
+        action: Action,
+    ) -> Result<Receipt, Reject> {
         let order_no = self.resolve(&order).await?;
+        self.send_command(order_no, caller, action, CommandReply::Receipt).await
+    }
+
+    /// Sends a command to an order's owner; `reply_as` says what the answer tells of.
+    pub(super) async fn send_command<T>(
+        &self,
+        order_no: OrderNo,
+        caller: Caller,
+        action: Action,
+        reply_as: impl FnOnce(Reply<T>) -> CommandReply,
+    ) -> Result<T, Reject> {
         self.call(|inner, reply| {
-            let request = Box::new(CommandRequest { order_no, caller, action, reply });
+            let request = Box::new(CommandRequest { order_no, caller, action, reply: reply_as(reply) });
             let _ = inner.order_inbox(order_no.slot()).push(OrderItem::Command(request));
             Ok(())
         })
@@ -705,7 +735,7 @@ impl Engine {
         answer.await.unwrap_or(Err(Reject::OutcomeUnknown))
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         inbox: &Inbox<OrderItem>,
         query: impl FnOnce(Reply<T>) -> Query,

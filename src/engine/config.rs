@@ -6,6 +6,9 @@ use crate::domain::order_type::OrderType;
 use crate::journal::Durability;
 use crate::runtime::clock::Clock;
 
+/// A day, in ms.
+const DAY_MS: u64 = 24 * 3_600_000;
+
 /// Most order actors.
 pub const ORDER_ACTORS_MAX: usize = 256;
 
@@ -20,6 +23,8 @@ pub struct Config {
     pub(crate) waiters_max: usize,
     pub(crate) auto_close_ms: [u32; 3],
     pub(crate) payment_grace_ms: u64,
+    pub(crate) auto_confirm_ms: u64,
+    pub(crate) after_sale_window_ms: u64,
     pub(crate) recovery_grace_ms: u64,
     pub(crate) idempotency_window_ms: u64,
     pub(crate) request_filter_bits: usize,
@@ -96,6 +101,8 @@ impl Config {
             waiters_max: 64,
             auto_close_ms: [30 * 60_000; 3],
             payment_grace_ms: 5 * 60_000,
+            auto_confirm_ms: 10 * DAY_MS,
+            after_sale_window_ms: 7 * DAY_MS,
             recovery_grace_ms: 60_000,
             idempotency_window_ms: 24 * 3_600_000,
             request_filter_bits: 1 << 27,
@@ -143,6 +150,11 @@ impl Config {
         waiters_max: usize,
         /// How far a started payment moves its order's deadline, once, in ms. Default: 5 minutes.
         payment_grace_ms: u64,
+        /// How long after its last package an order counts as received, unless a refund of it is open, in ms. Default: 10
+        /// days.
+        auto_confirm_ms: u64,
+        /// For how long after its completion refunds of an order may be applied for, in ms. Default: 7 days.
+        after_sale_window_ms: u64,
         /// How long after a restart overdue orders wait for their payments before they are closed, in ms. Default:
         /// 60,000.
         recovery_grace_ms: u64,
@@ -226,6 +238,12 @@ impl Config {
         self
     }
 
+    /// How long after its last package an order counts as received, in days.
+    #[must_use]
+    pub fn auto_confirm_days(self, days: u32) -> Self {
+        self.auto_confirm_ms(u64::from(days) * DAY_MS)
+    }
+
     /// The clock to run by, for tests; the system's by default.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -256,6 +274,7 @@ impl Config {
         power("refusals_kept", self.refusals_kept, 2048)?;
         check("tick_ms", self.tick_ms, (1..=1000).contains(&self.tick_ms), "1 to 1000")?;
         let positive = |name, value: u64| check(name, value, value > 0, "at least 1");
+        positive("auto_confirm_ms", self.auto_confirm_ms)?;
         positive("idempotency_window_ms", self.idempotency_window_ms)?;
         positive("stock_idle_ms", self.stock_idle_ms)?;
         positive("clock_step_max_ms", self.clock_step_max_ms)?;

@@ -4,6 +4,7 @@
 //! order numbers, resumes begun payments, looks at the disk, starts the ticker, and only then lets callers in.
 
 mod admission;
+mod after_sale;
 mod api;
 mod backup;
 mod catalogue;
@@ -16,9 +17,11 @@ mod import;
 mod metrics;
 mod open;
 pub mod ops;
+mod payments;
 mod pricing;
 pub(crate) mod recovery;
 mod sales;
+mod shipping;
 pub(crate) mod store;
 mod subscription;
 mod ticker;
@@ -48,6 +51,7 @@ use crate::runtime::filter::RotatingFilter;
 use crate::runtime::inbox::{Bell, Inbox};
 use crate::runtime::shutdown::Gate;
 
+pub use after_sale::{REFUNDS_PAGE_LEN_MAX, RefundFilter, RefundPage, RefundRequest};
 pub use backup::{BackupError, BackupReport};
 pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
 pub use coupons::{CouponView, IssueReceipt};
@@ -56,8 +60,9 @@ pub use error::{OpenError, ShutdownError};
 pub use import::ImportReceipt;
 pub use metrics::{Health, Metrics};
 pub use pricing::Preview;
+pub use shipping::ShipPackage;
 pub use subscription::{EventStream, RecordedEvent, SubscribeError};
-pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, Page, StateHash};
+pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, StateHash};
 
 /// The order core of a shop: a cheap-to-clone handle.
 ///
@@ -77,6 +82,8 @@ pub struct Engine {
 pub(crate) struct Settings {
     pub(crate) auto_close_ms: [u32; 3],
     pub(crate) idempotency_window_ms: u64,
+    pub(crate) payment_grace_ms: u64,
+    pub(crate) after_sale_window_ms: u64,
     pub(crate) stock_idle_ms: u64,
     pub(crate) disk_free_min_bytes: u64,
     pub(crate) data_dir: Option<std::path::PathBuf>,

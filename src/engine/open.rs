@@ -230,6 +230,8 @@ impl Engine {
             settings: Settings {
                 auto_close_ms: config.auto_close_ms,
                 idempotency_window_ms: config.idempotency_window_ms,
+                payment_grace_ms: config.payment_grace_ms,
+                after_sale_window_ms: config.after_sale_window_ms,
                 stock_idle_ms: config.stock_idle_ms,
                 disk_free_min_bytes: config.disk_free_min_bytes,
                 data_dir,
@@ -346,6 +348,7 @@ pub(super) fn order_settings(config: &Config) -> OrderSettings {
         waiters_max: config.waiters_max,
         retain_closed_ms: config.retain_closed_ms,
         closed_hot_max: config.idempotency_hot_max / config.order_actors,
+        auto_confirm_ms: config.auto_confirm_ms,
     }
 }
 

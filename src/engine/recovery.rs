@@ -197,6 +197,11 @@ fn load(
     }
     let rest = store.task_rest()?;
     replayed.tasks.restore_rest(rest.last_seq, rest.unfinished.0.into());
+    store.load_unmatched(|refund| {
+        if owner_of(refund.payment.slot(), order_actors) == index {
+            actor.restore_unmatched(refund);
+        }
+    })?;
     for pending in &head.pending {
         if owner_of(pending.payment.slot(), order_actors) == index {
             actor.restore_payment(pending.payment, pending.order_no, pending.amount);

@@ -1,11 +1,13 @@
 //! What queries show.
 
+use crate::domain::event::StockUnits;
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, SkuId, StockKey};
 use crate::domain::money::Money;
 use crate::domain::order::{
-    CloseReason, Order, OrderHistory, OrderStatus, OrderText, RefundDue, TimelineEntry,
+    Attempt, CloseReason, Order, OrderHistory, OrderStatus, OrderText, TimelineEntry,
 };
 use crate::domain::order_type::OrderType;
+use crate::domain::refund::Refund;
 use crate::domain::request::{Personal, Shipment};
 use crate::engine::Inner;
 use crate::engine::catalogue::Catalogue;
@@ -35,10 +37,20 @@ pub struct OrderView {
     pub lines: Vec<LineView>,
     /// The payment that paid it.
     pub paid_by: Option<PaymentId>,
-    /// Payments that must go back.
-    pub refunds: Vec<RefundDue>,
-    /// How it travels, once shipped.
+    /// Payments that were begun at providers; attempt 1 comes first.
+    pub attempts: Vec<Attempt>,
+    /// Money on its way back, by refund number.
+    pub refunds: Vec<Refund>,
+    /// How it travels, once all of it is shipped; the last package.
     pub shipment: Option<Shipment>,
+    /// Packages that left one by one, oldest first. An order that is shipped as a whole has none of these.
+    pub packages: Vec<PackageView>,
+    /// What the shop noted.
+    pub seller_remark: Option<Box<str>>,
+    /// The shop's mark, 0 to 9.
+    pub flag: u8,
+    /// Whether its team has formed; for orders of a team.
+    pub team_formed: bool,
     /// What happened to it, oldest first.
     pub timeline: Vec<TimelineEntry>,
     /// Name, phone, address.
@@ -68,6 +80,17 @@ pub struct LineView {
     pub code: String,
     /// The shop's own value for the line.
     pub ext: Option<Box<[u8]>>,
+}
+
+/// A package of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageView {
+    /// How it travels.
+    pub shipment: Shipment,
+    /// What is in it.
+    pub units: Vec<StockUnits>,
+    /// When it left, in ms since the Unix epoch.
+    pub at_ms: u64,
 }
 
 /// A page of a member's orders, newest first.
@@ -110,10 +133,21 @@ impl OrderView {
     /// Shows an order; titles come from the revisions that it was placed under. An imported order was placed under none:
     /// it shows what is current at the position `shown`.
     pub(crate) fn new(order: Order, catalogue: &Catalogue, shown: Position) -> Self {
+        let refunds = order.refunds();
+        let later = order.later().cloned().unwrap_or_default();
+        let packages = later.packages.iter().map(|package| PackageView {
+            shipment: package.shipment.clone(),
+            units: order.stock_units(&package.lines),
+            at_ms: package.at_ms,
+        });
+        let packages = packages.collect();
+        let (seller_remark, flag) = later
+            .note
+            .map_or((None, 0), |note| (Some(note.remark).filter(|text| !text.is_empty()), note.flag));
         let Order { extra, history, .. } = order;
         let OrderText { personal, remark, external_no, ext, line_ext } =
             extra.text.map(|text| *text).unwrap_or_default();
-        let OrderHistory { paid_by, refunds, shipment, timeline: later } =
+        let OrderHistory { paid_by, shipment, timeline, .. } =
             history.map(|history| *history).unwrap_or_default();
         let lines = order.lines.iter().map(|line| {
             let sku = if line.is_imported() {
@@ -150,9 +184,14 @@ impl OrderView {
             version: order.version,
             lines: lines.collect(),
             paid_by,
+            attempts: later.attempts,
             refunds,
             shipment,
-            timeline: std::iter::once(created).chain(later).collect(),
+            packages,
+            seller_remark,
+            flag,
+            team_formed: later.team_formed,
+            timeline: std::iter::once(created).chain(timeline).collect(),
             personal,
             remark,
             external_no,

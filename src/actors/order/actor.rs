@@ -1,24 +1,26 @@
 //! The order actor's logic: what it owns, and how a round of work runs.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use super::cold::{Load, Loaded, StoreView, WaitsForLimits};
 use super::collect::Collects;
-use super::evict::{ClosedOrder, DonePayment, is_closed};
+use super::evict::{ClosedOrder, DonePayment};
 use super::gather::Gather;
 use super::records::{OrderRecord, Records};
 use super::slots::{KeyHasher, SlotState, Tables};
+use super::worklist::WorkList;
 use super::{OrderItem, PayRequest, Query};
 use crate::actors::external::ExternalIndex;
 use crate::actors::numbers::NumberLease;
-use crate::actors::reply::{Answer, Receipt};
+use crate::actors::reply::Answer;
 use crate::domain::coupon::CouponChange;
 use crate::domain::event::Event;
 use crate::domain::ids::{CouponId, MemberId, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
 use crate::domain::order::{Order, OrderStatus};
+use crate::domain::refund::UnmatchedRefund;
 use crate::domain::reject::Reject;
 use crate::journal::EntryBuffer;
 use crate::runtime::recent::RecentRefusals;
@@ -40,6 +42,8 @@ pub(crate) struct OrderSettings {
     pub(crate) retain_closed_ms: u64,
     /// Most closed orders that stay in memory for that long.
     pub(crate) closed_hot_max: usize,
+    /// How long after its last package the buyer counts as having an order, in ms.
+    pub(crate) auto_confirm_ms: u64,
 }
 
 /// What all order actors share.
@@ -72,6 +76,8 @@ pub(crate) enum StockEffect {
     Release,
     /// Reserved units are sold.
     Sell,
+    /// Sold units are free: they were refunded, and go back on sale.
+    TakeBack,
 }
 
 /// What a round leaves to be done, in this order: announce at the gauges what comes back to stock; append the entries;
@@ -156,6 +162,10 @@ pub(crate) struct OrderActor {
     pub(super) stored_closed: HashMap<u32, u64>,
     /// Payments in memory whose outcome is known, in the order in which it became known.
     pub(super) done_payments: VecDeque<DonePayment>,
+    /// Refunds that somebody has to do something about.
+    pub(super) work: WorkList,
+    /// Refunds of payments that are for no order, finished ones included.
+    pub(super) unmatched: BTreeMap<PaymentId, UnmatchedRefund>,
     pub(super) more_to_leave: bool,
     /// Sum of the hashes of everything that has left memory (R7).
     pub(super) left_sum: u64,
@@ -202,6 +212,8 @@ impl OrderActor {
             closed: VecDeque::new(),
             stored_closed: HashMap::new(),
             done_payments: VecDeque::new(),
+            work: WorkList::default(),
+            unmatched: BTreeMap::new(),
             more_to_leave: false,
             left_sum: 0,
             gathers: VecDeque::new(),
@@ -289,6 +301,7 @@ impl OrderActor {
                 self.finish_payment(payment, result, effects);
                 self.note_paid(payment, position, now_ms);
             }
+            OrderItem::StepRefund(request) => self.step_unmatched(*request, now_ms, effects),
             OrderItem::Loaded(loaded) => self.loaded(*loaded, now_ms, acknowledged, effects),
             OrderItem::Query(query) => self.query(query, acknowledged, effects),
             // Gathering comes before everything else.
@@ -363,16 +376,24 @@ impl OrderActor {
 
     /// Enters an order that has just been placed, or recovered, into the tables. Gives its index.
     pub(super) fn enter(&mut self, order: Order) -> u32 {
-        if !is_closed(order.status) {
+        if !order.is_closed() {
             self.counts.open += 1;
         }
+        let has_work = order.has_unfinished_refund();
         let index = self.records.push(OrderRecord::new(order));
         self.tables.index_order(index, true, &mut self.records);
+        if has_work {
+            self.list_refunds(index);
+        }
         index
     }
 
     /// Journals what an order's command came to, applies it, and notes what follows from it.
     pub(super) fn record(&mut self, index: u32, events: &[Event], effects: &mut OrderEffects) {
+        let had_work = self.records.get(index).order.has_unfinished_refund();
+        if had_work {
+            self.unlist_refunds(index);
+        }
         let record = self.records.get_mut(index);
         let before = record.order.status;
         let before_deadline = record.order.deadline_ms;
@@ -385,7 +406,7 @@ impl OrderActor {
             effects.entries.push(events);
         } else {
             let mut events = events.to_vec();
-            let changes = CouponChange::of(before, after);
+            let changes = CouponChange::of(before, after, record.order.close_reason);
             self.move_coupons(index, changes, now_ms_of(&events), first, &mut events);
             effects.entries.push(&events);
         }
@@ -405,6 +426,14 @@ impl OrderActor {
             }
             _ => {}
         }
+        for event in events {
+            if let Event::Order { what, .. } = event {
+                let restocked = what.restocked().iter();
+                effects.stock.extend(restocked.map(|unit| (unit.key, unit.quantity, StockEffect::TakeBack)));
+            }
+        }
+        let has_work = order.has_unfinished_refund();
+        let (was_at_rest, is_at_rest) = (is_closed(before) && !had_work, is_closed(after) && !has_work);
 
         if before == OrderStatus::Pending && after != OrderStatus::Pending {
             self.wheel.cancel(record.timer);
@@ -412,21 +441,16 @@ impl OrderActor {
             self.wheel.cancel(record.timer);
             record.timer = self.wheel.arm(order.deadline_ms, index);
         }
+        if before == OrderStatus::Shipped || after == OrderStatus::Shipped {
+            self.arm_confirmation(index);
+        }
+        if has_work {
+            self.list_refunds(index);
+        }
         self.count_status(before, after);
         self.count_limits(index, before, after);
-        if is_closed(after) && !is_closed(before) {
+        if is_at_rest && !was_at_rest {
             self.note_closed(index, now_ms_of(events));
-        }
-    }
-
-    /// A receipt of the order as it stands.
-    pub(super) fn receipt(&self, index: u32) -> Receipt {
-        let order = &self.records.get(index).order;
-        Receipt {
-            order_no: order.order_no,
-            status: order.status,
-            pay_amount: order.pay_amount,
-            deadline_ms: order.deadline_ms,
         }
     }
 
@@ -453,6 +477,10 @@ impl OrderActor {
     fn query(&mut self, query: Query, acknowledged: Position, effects: &mut OrderEffects) {
         super::query::answer(self, query, acknowledged, effects);
     }
+}
+
+fn is_closed(status: OrderStatus) -> bool {
+    matches!(status, OrderStatus::Completed | OrderStatus::Cancelled)
 }
 
 /// When the last of these happened, in ms since the Unix epoch.

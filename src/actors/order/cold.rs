@@ -17,7 +17,7 @@ use super::{OrderItem, PayRequest, Query, Recall};
 use crate::actors::reply::{Answer, Receipt, Reply, SubmitReply};
 use crate::domain::hash::{RecordHasher, hash128, mix64};
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId, StockKey};
-use crate::domain::order::{Order, OrderStatus, SettledPayment};
+use crate::domain::order::{Order, SettledPayment};
 use crate::domain::reject::Reject;
 use crate::domain::request::Caller;
 use crate::runtime::filter::RotatingFilter;
@@ -391,7 +391,8 @@ impl OrderActor {
     /// Enters an order that comes back from the store.
     pub(super) fn enter_again(&mut self, order: Order) -> u32 {
         let hash = order.record_hash();
-        let (member, request, status) = (order.member_id, order.request_id, order.status);
+        let (member, request, is_closed) = (order.member_id, order.request_id, order.is_closed());
+        let has_work = order.has_unfinished_refund();
         if let Some(external_no) = order.external_no() {
             self.shared.external.assign(external_no, order.order_no);
         }
@@ -399,8 +400,11 @@ impl OrderActor {
         self.hold_limits(index);
         self.tables.index_order(index, false, &mut self.records);
         self.tables.restore_request(member, request, index);
-        if matches!(status, OrderStatus::Pending | OrderStatus::Paid | OrderStatus::Shipped) {
+        if !is_closed {
             self.counts.open += 1;
+        }
+        if has_work {
+            self.list_refunds(index);
         }
         self.left_sum = self.left_sum.wrapping_sub(hash);
         self.stored_closed.insert(index, hash);
@@ -587,11 +591,19 @@ impl OrderActor {
     }
 }
 
+/// Sends a notification for an order that there is not to its payment's owner, who records it.
+pub(super) fn route_unmatched(mut request: Box<PayRequest>, effects: &mut OrderEffects) {
+    request.is_unmatched = true;
+    effects.routed.push((request.id.slot(), OrderItem::ReceivePayment(request)));
+}
+
 /// Answers a waiting item that can't be done. Recorded money is not among what is refused: that its order can't be
 /// read is a failure of the engine.
 fn refuse(item: OrderItem, reject: Reject, effects: &mut OrderEffects) {
     match item {
-        OrderItem::Command(request) => effects.answers.push(Answer::to(request.reply, Err(reject))),
+        OrderItem::Command(request) => effects.answers.push(request.reply.refuse(reject)),
+        // Money is never turned away for want of an order.
+        OrderItem::Pay(request) if reject == Reject::OrderNotFound => route_unmatched(request, effects),
         OrderItem::Pay(request) => effects.answers.push(Answer::to(request.reply, Err(reject))),
         OrderItem::Query(Query::Order { reply, .. }) => effects.answers.push(Answer::to(reply, Err(reject))),
         _ => effects.failure = Some("the order of a recorded payment can't be read from the store"),

@@ -282,6 +282,18 @@ impl OrderActor {
         }
     }
 
+    /// An order that is being placed, paid or not, has its coupons: adds what becomes of them to its own events.
+    pub(super) fn lock_coupons(&mut self, index: u32, first: u32, events: &mut Vec<Event>) {
+        let order = &self.records.get(index).order;
+        let (member, at_ms, coupons) = (order.member_id, order.created_at_ms, order.extra.coupons().to_vec());
+        let changes: &[_] = match order.status {
+            OrderStatus::Pending => &[CouponChange::Lock],
+            _ => &[CouponChange::Lock, CouponChange::Use],
+        };
+        self.move_coupons(index, changes, at_ms, first, events);
+        self.let_go_of_coupons(member, &coupons);
+    }
+
     /// Moves an order's coupons along with its status: applies the events, and adds them to those of the order, of which
     /// the first is the `first` of this round.
     pub(super) fn move_coupons(

@@ -1,11 +1,10 @@
-//! What leaves memory: completed and cancelled orders, and payments whose outcome is known, some time after the store
-//! has taken them in. Their part of the state hash stays behind as a sum (R7).
+//! What leaves memory: completed and cancelled orders without unfinished refunds, and payments whose outcome is known,
+//! some time after the store has taken them in. Their part of the state hash stays behind as a sum (R7).
 
 use super::actor::OrderActor;
 use super::cold::external_key;
 use super::records::NONE;
 use crate::domain::ids::{OrderNo, PaymentId, Position};
-use crate::domain::order::OrderStatus;
 
 /// Most orders, and most payments, that leave in one round, so that new orders don't wait for them.
 const LEAVE_PER_ROUND: usize = 512;
@@ -26,10 +25,6 @@ pub(super) struct DonePayment {
     /// The outcome stands at or before it.
     position: Position,
     at_ms: u64,
-}
-
-pub(super) fn is_closed(status: OrderStatus) -> bool {
-    matches!(status, OrderStatus::Completed | OrderStatus::Cancelled)
 }
 
 impl OrderActor {
@@ -74,7 +69,7 @@ impl OrderActor {
             let stays = index.is_none_or(|index| {
                 let record = self.records.get(index);
                 // One that came back to life is noted anew when it is closed again.
-                !is_closed(record.order.status) || record.reviving != NONE
+                !record.order.is_at_rest() || record.reviving != NONE
             });
             if let Some(index) = index.filter(|_| !stays) {
                 // What this round has changed has no final position yet, and is above every other.

@@ -1,10 +1,10 @@
-//! Closing unpaid orders: the wheel fires, the order decides (R9), in bounded steps so that a wave of expiries never
-//! stops new orders.
+//! Closing unpaid orders and confirming shipped ones: the wheel fires, the order decides (R9), in bounded steps so that
+//! a wave of expiries never stops new orders.
 
 use super::actor::{OrderActor, OrderEffects};
 use crate::domain::ids::Position;
-use crate::domain::order::{Decision, OrderCommand};
-use crate::timer::STEPS_PER_ADVANCE;
+use crate::domain::order::{Decision, OrderCommand, OrderStatus};
+use crate::timer::{STEPS_PER_ADVANCE, TimerId};
 
 /// Most orders that one round closes, and most steps that it lets the wheel take: a close costs more than a step of the
 /// wheel, and new orders wait for the whole round.
@@ -26,13 +26,30 @@ impl OrderActor {
         let mut fired = std::mem::take(&mut self.fired);
         for (_deadline_ms, index) in fired.drain(..) {
             let order = &self.records.get(index).order;
-            if let Ok(Decision::Events(events)) = order.decide(&OrderCommand::Expire, now_ms) {
+            let is_shipped = order.status == OrderStatus::Shipped;
+            let command = if is_shipped {
+                OrderCommand::AutoConfirm { after_ms: self.settings.auto_confirm_ms }
+            } else {
+                OrderCommand::Expire
+            };
+            if let Ok(Decision::Events(events)) = order.decide(&command, now_ms) {
                 self.record(index, &events, effects);
-                self.counts.expired += 1;
+                self.counts.expired += u64::from(!is_shipped);
                 self.expired_in_round += 1;
             }
         }
         self.fired = fired;
+    }
+
+    /// Sets the timer of an order that is, or was, shipped: it fires when the buyer counts as having it. An open refund
+    /// stops it, and the end of the refund sets it anew.
+    pub(super) fn arm_confirmation(&mut self, index: u32) {
+        let record = self.records.get_mut(index);
+        self.wheel.cancel(record.timer);
+        record.timer = match record.order.confirm_due_ms(self.settings.auto_confirm_ms) {
+            Some(due_ms) => self.wheel.arm(due_ms, index),
+            None => TimerId::NONE,
+        };
     }
 
     /// Whether another round may close orders by timer. A round that begins below the bound may end above it, by less

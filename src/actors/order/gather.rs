@@ -3,7 +3,6 @@
 use tokio::sync::oneshot;
 
 use super::actor::OrderActor;
-use super::evict::is_closed;
 use crate::domain::ids::{MemberId, OrderNo, Position, StockKey};
 use crate::journal::encode_record;
 
@@ -90,7 +89,7 @@ impl OrderActor {
             debug_assert!(!order.last_position.is_provisional(), "gathered before the round's own events");
             // The closed ones are complete as of the checkpoint; what was closed behind it is among the open ones until
             // the next, so that a restart finds it in memory when it replays the events between.
-            let place = if is_closed(order.status) && order.last_position <= up_to {
+            let place = if order.is_at_rest() && order.last_position <= up_to {
                 let hash = order.record_hash();
                 let before = self.stored_closed.insert(index, hash);
                 gathered.closed_sum =

@@ -21,6 +21,7 @@ pub(crate) mod slots;
 pub(crate) mod submit;
 #[cfg(test)]
 mod tests;
+pub(crate) mod worklist;
 
 use std::num::NonZeroU64;
 
@@ -28,13 +29,14 @@ use self::cold::Loaded;
 use self::coupons::IssueRequest;
 use self::gather::Gather;
 use self::imports::LimitRequest;
-use crate::actors::reply::{Receipt, Reply, SubmitReply};
+use crate::actors::reply::{PaymentAttempt, Receipt, RefundReceipt, Reply, SubmitReply};
 use crate::domain::coupon::Coupon;
 use crate::domain::ids::{CouponId, MemberId, OrderNo, PaymentId, Position, RequestId};
 use crate::domain::money::Money;
 pub use crate::domain::order::PaymentResult;
-use crate::domain::order::{CloseReason, Line, Lines, Order, OrderExtra};
+use crate::domain::order::{CloseReason, Line, Lines, Order, OrderCommand, OrderExtra};
 use crate::domain::order_type::OrderType;
+use crate::domain::refund::{Refund, RefundNo, RefundState, RefundStep};
 use crate::domain::reject::Reject;
 use crate::domain::request::{Caller, Payment, Shipment};
 
@@ -104,7 +106,7 @@ pub(crate) struct HoldResult {
 /// The answer to a payment notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaymentOutcome {
-    /// The order it was for.
+    /// The order it was for; 0 where it named none that there is by its external number.
     pub order_no: OrderNo,
     /// What became of it.
     pub result: PaymentResult,
@@ -142,6 +144,8 @@ pub(crate) enum OrderItem {
         /// The outcome stands at or before it; provisional until the round that decided it is appended.
         position: Position,
     },
+    /// The provider's side reports about the refund of a payment that is for no order, at the payment's owner.
+    StepRefund(Box<StepRequest>),
     /// The store asks for orders.
     Gather(Gather),
     /// An answer of the store.
@@ -176,7 +180,47 @@ pub(crate) struct CommandRequest {
     /// What is to be done.
     pub(crate) action: Action,
     /// Where the answer goes.
-    pub(crate) reply: Reply<Receipt>,
+    pub(crate) reply: CommandReply,
+}
+
+/// Where the answer to a command goes, and what it tells.
+#[derive(Debug)]
+pub(crate) enum CommandReply {
+    /// The order.
+    Receipt(Reply<Receipt>),
+    /// The attempt to pay that was begun.
+    Attempt(Reply<PaymentAttempt>),
+    /// A refund.
+    Refund(RefundOf, Reply<RefundReceipt>),
+}
+
+/// Which refund of its order an answer tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefundOf {
+    /// The one that this request has applied for.
+    Request(RequestId),
+    /// The one with this number.
+    Ordinal(u16),
+}
+
+/// A report about the refund of a payment that is for no order.
+#[derive(Debug)]
+pub(crate) struct StepRequest {
+    /// The payment.
+    pub(crate) payment: PaymentId,
+    /// What is reported.
+    pub(crate) step: RefundStep,
+    /// Where the answer goes.
+    pub(crate) reply: Reply<RefundReceipt>,
+}
+
+/// Where a page of the work list of refunds goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RefundCursor {
+    /// When the last refund of the page before came about, in ms since the Unix epoch.
+    pub since_ms: u64,
+    /// That refund.
+    pub refund_no: RefundNo,
 }
 
 /// What is to be done with an order.
@@ -190,6 +234,8 @@ pub(crate) enum Action {
     Ship(Shipment),
     /// The buyer has it.
     Confirm,
+    /// Something in its later life.
+    Later(OrderCommand),
 }
 
 /// A payment notification.
@@ -201,6 +247,8 @@ pub(crate) struct PayRequest {
     pub(crate) order_no: OrderNo,
     /// The notification.
     pub(crate) payment: Payment,
+    /// Whether there is no such order.
+    pub(crate) is_unmatched: bool,
     /// Where the answer goes.
     pub(crate) reply: Reply<PaymentOutcome>,
 }
@@ -238,6 +286,24 @@ pub(crate) enum Query {
         len_max: usize,
         /// Where the answer goes.
         reply: Reply<Vec<Order>>,
+    },
+    /// Unfinished refunds, oldest first.
+    Refunds {
+        /// In which states.
+        states: Vec<RefundState>,
+        /// Only those behind this one.
+        after: Option<RefundCursor>,
+        /// Most refunds in the answer.
+        len_max: usize,
+        /// Where the answer goes.
+        reply: Reply<Vec<Refund>>,
+    },
+    /// The refund of a payment that is for no order.
+    UnmatchedRefund {
+        /// The payment.
+        payment: PaymentId,
+        /// Where the answer goes.
+        reply: Reply<Refund>,
     },
     /// A member's coupons.
     CouponsOf {

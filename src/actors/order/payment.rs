@@ -4,15 +4,18 @@
 //! the order's owner, who applies it; and the outcome to the payment's owner, who answers everybody who asked.
 
 use super::actor::{OrderActor, OrderEffects, StockEffect};
+use super::cold::route_unmatched;
 use super::collect::{Collect, Purpose};
 use super::records::NONE;
 use super::slots::PaymentRecord;
 use super::{AppliedPayment, OrderItem, PayRequest, PaymentOutcome, PaymentResult};
 use crate::actors::reply::Answer;
 use crate::domain::event::Event;
-use crate::domain::ids::PaymentId;
+use crate::domain::ids::{PaymentId, Position};
 use crate::domain::order::{Decision, ORDER_PAYMENTS_MAX, OrderCommand, RefundReason};
+use crate::domain::refund::{RefundState, UnmatchedRefund};
 use crate::domain::reject::Reject;
+use crate::domain::request::{EXTERNAL_NO_BYTES_MAX, OrderRef};
 
 impl OrderActor {
     /// Checks a notification against its order, before anything is recorded.
@@ -22,14 +25,12 @@ impl OrderActor {
             if let Some(OrderItem::Pay(request)) =
                 self.wait_for_order(order_no, OrderItem::Pay(request), effects)
             {
-                effects.answers.push(Answer::to(request.reply, Err(Reject::OrderNotFound)));
+                route_unmatched(request, effects);
             }
             return;
         };
         let order = &self.records.get(index).order;
-        let reject = if order.pay_amount != request.payment.amount {
-            Some(Reject::WrongAmount { expected: order.pay_amount, paid: request.payment.amount })
-        } else if order.payments_len() >= ORDER_PAYMENTS_MAX && !order.knows_payment(request.id) {
+        let reject = if order.payments_len() >= ORDER_PAYMENTS_MAX && !order.knows_payment(request.id) {
             Some(Reject::Overloaded { bound: "payments of one order", retry_after_ms: 60_000 })
         } else {
             None
@@ -56,11 +57,15 @@ impl OrderActor {
         now_ms: u64,
         effects: &mut OrderEffects,
     ) {
-        let PayRequest { id, order_no, payment, reply } = request;
+        let PayRequest { id, order_no, payment, is_unmatched, reply } = request;
         let waiters_max = self.settings.waiters_max;
         let slot = self.slot(id.slot());
         if let Some(known) = slot.payments.get_mut(&id) {
-            if known.order_no != order_no || known.amount != payment.amount {
+            // Money that named no order when it came has its answer, whatever it names now.
+            let unknown = Some(PaymentResult::RefundRequired(RefundReason::UnknownOrder));
+            let is_same = known.order_no == order_no || known.result == unknown;
+            let order_no = known.order_no;
+            if !is_same || known.amount != payment.amount {
                 effects.durable_answers.push(Answer::to(reply, Err(Reject::PaymentIdReused)));
             } else if let Some(result) = known.result {
                 let outcome = PaymentOutcome { order_no, result };
@@ -75,7 +80,7 @@ impl OrderActor {
         }
         let amount = payment.amount;
         slot.payments.insert(id, PaymentRecord { order_no, amount, result: None, waiting: vec![reply] });
-        effects.entries.push(&[Event::PaymentReceived {
+        let received = Event::PaymentReceived {
             at_ms: now_ms,
             payment: id,
             channel: payment.channel,
@@ -83,9 +88,35 @@ impl OrderActor {
             transaction_id: payment.transaction_id,
             order_no,
             amount,
-        }]);
+        };
+        if is_unmatched {
+            return self.refund_unmatched(received, &payment.order, effects);
+        }
+        effects.entries.push(&[received]);
         let applied = AppliedPayment { payment: id, order_no, amount };
         effects.routed.push((order_no.slot(), OrderItem::ApplyPayment(applied)));
+    }
+
+    /// Records money for an order that there is not, and that it must go back.
+    fn refund_unmatched(&mut self, received: Event, order: &OrderRef, effects: &mut OrderEffects) {
+        let Event::PaymentReceived { at_ms, payment, order_no, amount, .. } = received else { return };
+        let (reason, state) = (RefundReason::UnknownOrder, RefundState::Required);
+        let order_ref = reference_of(order);
+        self.restore_unmatched(UnmatchedRefund {
+            payment,
+            order_no,
+            amount,
+            since_ms: at_ms,
+            order_ref: order_ref.clone(),
+            reason,
+            state,
+            note: None,
+        });
+        let unmatched = Event::PaymentUnmatched { at_ms, payment, order_no, amount, order_ref, reason };
+        effects.entries.push(&[received, unmatched]);
+        let position = Position::provisional(effects.entries.event_count() - 1);
+        let result = PaymentResult::RefundRequired(reason);
+        effects.routed.push((payment.slot(), OrderItem::PaymentDone { payment, result, position }));
     }
 
     /// Applies a recorded payment to its order.
@@ -222,5 +253,16 @@ impl OrderActor {
         let position = order.last_position;
         let done = OrderItem::PaymentDone { payment: payment.payment, result, position };
         effects.routed.push((payment.payment.slot(), done));
+    }
+}
+
+/// What a notification named as its order, cut to the bound of external numbers: nothing longer can be one.
+fn reference_of(order: &OrderRef) -> Box<str> {
+    match order {
+        OrderRef::Number(order_no) => order_no.to_string().into(),
+        OrderRef::External(external_no) => {
+            let end = external_no.floor_char_boundary(EXTERNAL_NO_BYTES_MAX);
+            external_no[..end].into()
+        }
     }
 }

@@ -9,6 +9,8 @@ use crate::actors::reply::Answer;
 use crate::domain::hash::RecordHasher;
 use crate::domain::ids::{MemberId, OrderNo, Position, Slot};
 use crate::domain::order::Order;
+use crate::domain::refund::UnmatchedRefund;
+use crate::domain::reject::Reject;
 
 /// Answers one question.
 pub(super) fn answer(
@@ -46,6 +48,14 @@ pub(super) fn answer(
             // After a failure what is durable is still shown (R13).
             let is_durable = orders.iter().all(|order| order.last_position <= acknowledged);
             effects.show(Answer::to(reply, Ok(orders)), is_durable);
+        }
+        Query::Refunds { states, after, len_max, reply } => {
+            let refunds = actor.refunds_page(&states, after, len_max);
+            effects.durable_answers.push(Answer::to(reply, Ok(refunds)));
+        }
+        Query::UnmatchedRefund { payment, reply } => {
+            let refund = actor.unmatched.get(&payment).map(UnmatchedRefund::show);
+            effects.durable_answers.push(Answer::to(reply, refund.ok_or(Reject::RefundNotFound)));
         }
         Query::CouponsOf { member, now_ms, reply } => {
             let (coupons, last) = actor.coupons_of(member, now_ms);
@@ -99,6 +109,9 @@ impl OrderActor {
             .records
             .iter()
             .fold(left_sum, |sum, (_index, record)| sum.wrapping_add(record.order.record_hash()));
+        for refund in self.unmatched.values() {
+            sum = sum.wrapping_add(refund.record_hash());
+        }
         for slot in self.slots.iter().flatten() {
             for ((member, key), limit) in &slot.limits {
                 if limit.elsewhere > 0 {

@@ -6,7 +6,6 @@
 use hashbrown::HashMap;
 
 use super::actor::OrderActor;
-use super::evict::is_closed;
 use super::records::NONE;
 use super::slots::PaymentRecord;
 use super::{AppliedPayment, PaymentResult};
@@ -16,6 +15,7 @@ use crate::domain::event::{Event, OrderCreated, StockUnits};
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, Slot, StockKey};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, OrderStatus};
+use crate::domain::refund::{RefundState, UnmatchedRefund};
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
 use crate::domain::stock::StockCounters;
@@ -142,6 +142,28 @@ impl OrderActor {
                 replayed.stock.entry(*key).or_default().total += delta;
                 replayed.adjustments.push((*key, *adjustment_id, *change));
             }
+            Event::Order { what, .. } => {
+                self.replay_step(position, &event, closed, replayed)?;
+                replayed.reserve(what.restocked(), 0, -1);
+            }
+            Event::PaymentUnmatched { at_ms, payment, order_no, amount, order_ref, reason } => {
+                self.restore_outcome(*payment, PaymentResult::RefundRequired(*reason));
+                self.restore_unmatched(UnmatchedRefund {
+                    payment: *payment,
+                    order_no: *order_no,
+                    amount: *amount,
+                    since_ms: *at_ms,
+                    order_ref: order_ref.clone(),
+                    reason: *reason,
+                    state: RefundState::Required,
+                    note: None,
+                });
+            }
+            Event::UnmatchedRefund { payment, what, .. } => {
+                if !self.apply_unmatched(*payment, what) {
+                    return Err(ReplayError::Misplaced { position, event: event.name() });
+                }
+            }
             Event::PaymentReceived { payment, order_no, amount, .. } => {
                 self.restore_payment(*payment, *order_no, *amount);
             }
@@ -216,12 +238,12 @@ impl OrderActor {
         if let Some(external_no) = order.external_no() {
             self.shared.external.assign(external_no, order.order_no);
         }
-        let (member, request, is_closed) = (order.member_id, order.request_id, is_closed(order.status));
+        let (member, request, is_at_rest) = (order.member_id, order.request_id, order.is_at_rest());
         let index = self.enter(order);
         self.tables.restore_request(member, request, index);
         self.hold_limits(index);
         self.records.get_mut(index).stored_open = true;
-        if is_closed {
+        if is_at_rest {
             self.note_closed(index, 0);
         }
     }
@@ -274,18 +296,20 @@ impl OrderActor {
         unresolved
     }
 
-    /// Arms the timers of all unpaid orders. Those that fell due while the engine was down wait `recovery_grace_ms`
+    /// Arms the timers of all unpaid orders, and of shipped ones. Those that fell due while the engine was down wait `recovery_grace_ms`
     /// longer, so that their payments come first (R10).
     pub(crate) fn arm_timers(&mut self, now_ms: u64, recovery_grace_ms: u64) {
         for index in 0..self.records.index_end() {
             if !self.records.contains(index) {
                 continue;
             }
+            let auto_confirm_ms = self.settings.auto_confirm_ms;
             let record = self.records.get_mut(index);
-            if record.order.status != OrderStatus::Pending {
-                continue;
-            }
-            let deadline_ms = record.order.deadline_ms;
+            let deadline_ms = match record.order.status {
+                OrderStatus::Pending => Some(record.order.deadline_ms),
+                _ => record.order.confirm_due_ms(auto_confirm_ms),
+            };
+            let Some(deadline_ms) = deadline_ms else { continue };
             let due_ms =
                 if deadline_ms <= now_ms { now_ms.saturating_add(recovery_grace_ms) } else { deadline_ms };
             record.timer = self.wheel.arm(due_ms, index);
@@ -363,13 +387,22 @@ impl OrderActor {
             return Err(misplaced());
         }
         let before = record.order.status;
+        let (was_at_rest, had_work) = (record.order.is_at_rest(), record.order.has_unfinished_refund());
+        if had_work {
+            self.unlist_refunds(index);
+        }
+        let record = self.records.get_mut(index);
         record.order.apply(event, position);
         let after = record.order.status;
+        let (is_at_rest, has_work) = (record.order.is_at_rest(), record.order.has_unfinished_refund());
+        if has_work {
+            self.list_refunds(index);
+        }
         self.count_status(before, after);
         self.count_limits_where(index, before, after, |member, key| {
             replayed.limits_ahead.get(&(member, key)).is_none_or(|as_of| position > *as_of)
         });
-        if is_closed(after) && !is_closed(before) {
+        if is_at_rest && !was_at_rest {
             self.note_closed(index, event.at_ms());
         }
         Ok(())

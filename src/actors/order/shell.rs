@@ -198,13 +198,13 @@ impl OrderShell {
         }
     }
 
-    /// Shows the units of this round's closes as on their way back, before the journal, and so anybody, can know of
-    /// the closes (R3). Gives whether there are any.
+    /// Shows the units of this round's closes and refunds as on their way back, before the journal, and so anybody, can
+    /// know of them (R3). Gives whether there are any.
     fn announce_returns(&self, state: &mut OrderShellState) -> bool {
         let mut any = false;
         for place in 0..state.effects.stock.len() {
             let (key, quantity, what) = state.effects.stock[place];
-            if what == StockEffect::Release {
+            if matches!(what, StockEffect::Release | StockEffect::TakeBack) {
                 any = true;
                 if let Some(index) = self.port(state, key) {
                     state.ports[index as usize].cell.gauge.start_return(u64::from(quantity));
@@ -230,6 +230,7 @@ impl OrderShell {
                 StockEffect::GiveBack => port.moves.give_back += units,
                 StockEffect::Release => port.moves.release += units,
                 StockEffect::Sell => port.moves.sell += units,
+                StockEffect::TakeBack => port.moves.take_back += units,
             }
             if !port.changed {
                 port.changed = true;

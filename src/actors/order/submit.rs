@@ -10,11 +10,10 @@ use super::slots::Known;
 use super::{Admitted, HoldResult, Recall};
 use crate::actors::external::Claim;
 use crate::actors::reply::{Answer, Receipt, SubmitReply, SubmitResult};
-use crate::domain::coupon::CouponChange;
 use crate::domain::event::{Event, OrderCreated};
 use crate::domain::ids::{MemberId, Position, RequestId, Slot};
 use crate::domain::import;
-use crate::domain::order::{Order, RefundReason};
+use crate::domain::order::{Order, OrderStatus, RefundReason};
 use crate::domain::reject::Reject;
 
 /// Refusal codes in the table of recent refusals: sold out at a line (its index, capped), or a limit.
@@ -50,6 +49,20 @@ pub(crate) fn sticky_reject(code: NonZeroU8, lines: &[crate::domain::order::Line
     }
     let line = usize::from(code.saturating_sub(REFUSED_SOLD_OUT));
     Reject::SoldOut { sku: lines.get(line).unwrap_or(first).key.sku }
+}
+
+/// An order that has more to say than that it was placed: coupons, or that it is paid at once, because it costs nothing.
+/// Gives it with its own events, of which the first is the `first` of this round.
+fn place_with_more(created: OrderCreated, first: u32, events: &mut Vec<Event>) -> Order {
+    let (at_ms, is_paid) = (created.at_ms, created.is_paid_at_once());
+    let mut order = Order::create(created.clone(), Position::provisional(first));
+    events.push(Event::OrderCreated(Box::new(created)));
+    if is_paid {
+        let paid = order.paid_with_nothing(1, at_ms);
+        order.apply(&paid, Position::provisional(first + 1));
+        events.push(paid);
+    }
+    order
 }
 
 impl OrderActor {
@@ -213,15 +226,19 @@ impl OrderActor {
             extra: admitted.extra,
         };
         let first = effects.entries.event_count();
-        let position = Position::provisional(first);
-        // An order with coupons is written further down, together with what becomes of them.
-        let with_coupons =
-            if created.extra.coupons().is_empty() { None } else { Some(Box::new(created.clone())) };
-        if with_coupons.is_none() {
+        // What an order brings along beside its creation is written further down, in the same entry.
+        let mut events = Vec::new();
+        let order = if created.is_paid_at_once() || !created.extra.coupons().is_empty() {
+            place_with_more(created, first, &mut events)
+        } else {
             effects.entries.push_created(&created);
-        }
-        let order = Order::create(created, position);
+            Order::create(created, Position::provisional(first))
+        };
         effects.stock.extend(order.lines.iter().map(|line| (line.key, line.quantity, StockEffect::Settle)));
+        let is_pending = order.status == OrderStatus::Pending;
+        if !is_pending {
+            effects.stock.extend(order.lines.iter().map(|line| (line.key, line.quantity, StockEffect::Sell)));
+        }
         if let Some(external_no) = order.external_no() {
             self.shared.external.place(external_no, number);
         }
@@ -230,18 +247,17 @@ impl OrderActor {
 
         let placed = self.enter(order);
         self.touched.push(placed);
-        if let Some(created) = with_coupons {
-            let coupons = created.extra.coupons().to_vec();
-            let mut events = vec![Event::OrderCreated(created)];
-            self.move_coupons(placed, &[CouponChange::Lock], now_ms, first, &mut events);
+        if !events.is_empty() {
+            self.lock_coupons(placed, first, &mut events);
             effects.entries.push(&events);
-            self.let_go_of_coupons(member_id, &coupons);
         }
         if has_external_no {
             self.named.push(placed);
         }
         self.tables.place_request(request_hash, index, placed);
-        self.records.get_mut(placed).timer = self.wheel.arm(deadline_ms, placed);
+        if is_pending {
+            self.records.get_mut(placed).timer = self.wheel.arm(deadline_ms, placed);
+        }
         self.counts.accepted += 1;
 
         let receipt = Ok(self.first_receipt(placed));

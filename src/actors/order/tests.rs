@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::actor::{OrderActor, OrderEffects, OrderSettings, OrderShared};
 use super::cold::{Load, Loaded, StoreView};
 use super::slots::KeyHasher;
-use super::{Action, Admitted, CommandRequest, OrderItem, Query};
+use super::{Action, Admitted, CommandReply, CommandRequest, OrderItem, Query};
 use crate::actors::external::{Claim, ExternalIndex};
 use crate::actors::numbers::NumberLease;
 use crate::actors::reply::{Answer, Receipt, SubmitReply};
@@ -38,6 +38,7 @@ fn actor() -> OrderActor {
         waiters_max: 10,
         retain_closed_ms: 1_000,
         closed_hot_max: 10,
+        auto_confirm_ms: 1_000,
     };
     OrderActor::new(settings, Arc::new(shared), 0, |_| true)
 }
@@ -119,7 +120,8 @@ fn an_order_that_was_placed_while_the_store_was_asked_for_it_is_not_entered_twic
     let order_no = order().order_no;
     let (reply, mut receiver) = oneshot::channel();
     let action = Action::Cancel(CloseReason::Operator);
-    let command = CommandRequest { order_no, caller: Caller::Operator, action, reply };
+    let command =
+        CommandRequest { order_no, caller: Caller::Operator, action, reply: CommandReply::Receipt(reply) };
     let effects = round(&mut actor, OrderItem::Command(Box::new(command)));
     assert!(matches!(effects.loads.as_slice(), [Load::Order { .. }]));
 

@@ -1,14 +1,15 @@
 //! What a stretch of the journal says, counted naively. The simulation keeps two: one of everything appended, which
 //! is what truly happened so far, and one of everything committed, which is what callers may have been told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::Entry;
 use crate::actors::order::PaymentResult;
 use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, RequestId, StockKey};
 use crate::domain::money::Money;
-use crate::domain::order::{CloseReason, OrderStatus};
+use crate::domain::order::{CloseReason, OrderEvent, OrderStatus};
+use crate::domain::refund::{RefundNo, RefundState, RefundStep};
 use crate::domain::request::StockChange;
 
 /// One order as its events tell it.
@@ -26,6 +27,12 @@ pub(super) struct OrderFacts {
     pub(super) deadline_ms: u64,
     /// Whether a payment was started.
     pub(super) payment_started: bool,
+    /// The names of the events of its later life.
+    pub(super) names: BTreeSet<&'static str>,
+    /// Everything that was to be paid at some time.
+    pub(super) pay_amounts: Vec<Money>,
+    /// Where its refunds stand.
+    pub(super) refunds: BTreeMap<u16, RefundState>,
 }
 
 /// One payment as its events tell it.
@@ -48,8 +55,8 @@ pub(super) struct KeyFacts {
     pub(super) reserved: i64,
     /// In paid orders.
     pub(super) sold: i64,
-    /// Ever reserved, released, sold: what stock actors may have been told (R5).
-    pub(super) ever: [u64; 3],
+    /// Ever reserved, released, sold, taken back: what stock actors may have been told (R5).
+    pub(super) ever: [u64; 4],
 }
 
 impl KeyFacts {
@@ -66,6 +73,8 @@ pub(super) struct Facts {
     pub(super) requests: BTreeMap<(MemberId, RequestId), OrderNo>,
     pub(super) external: BTreeMap<Box<str>, OrderNo>,
     pub(super) payments: BTreeMap<PaymentId, PaymentFacts>,
+    /// Refunds of payments for no order.
+    pub(super) unmatched: BTreeMap<PaymentId, RefundState>,
     pub(super) adjustments: BTreeMap<(StockKey, AdjustmentId), StockChange>,
     pub(super) stock: BTreeMap<StockKey, KeyFacts>,
     /// Units of limited lines in orders that are not cancelled.
@@ -87,6 +96,19 @@ impl Facts {
     /// Units of limited lines that a member has.
     pub(super) fn used(&self, member: MemberId, key: StockKey) -> i64 {
         self.used.get(&(member, key)).copied().unwrap_or(0)
+    }
+
+    /// Refunds that somebody has to do something about.
+    pub(super) fn unfinished_refunds(&self) -> BTreeSet<(RefundNo, RefundState)> {
+        let of_orders = self.orders.iter().flat_map(|(order_no, order)| {
+            let order_no = *order_no;
+            order
+                .refunds
+                .iter()
+                .map(move |(ordinal, state)| (RefundNo::Order { order_no, ordinal: *ordinal }, *state))
+        });
+        let unmatched = self.unmatched.iter().map(|(payment, state)| (RefundNo::Payment(*payment), *state));
+        of_orders.chain(unmatched).filter(|(_, state)| !state.is_over()).collect()
     }
 
     /// Takes one decision.
@@ -134,10 +156,13 @@ impl Facts {
                     version: 1,
                     deadline_ms: created.at_ms + u64::from(created.auto_close_ms),
                     payment_started: false,
+                    names: BTreeSet::new(),
+                    pay_amounts: vec![created.pay_amount],
+                    refunds: BTreeMap::new(),
                 };
                 let other = self.orders.insert(created.order_no, order);
                 assert!(other.is_none(), "R8: an order number is given once");
-                self.units(&created.lines.units(), [1, 0], [1, 0, 0]);
+                self.units(&created.lines.units(), [1, 0], [1, 0, 0, 0]);
                 self.count(created.order_no, 1);
             }
             Event::PaymentStarted { step, deadline_ms } => {
@@ -152,8 +177,10 @@ impl Facts {
             }
             Event::OrderPaid { step, payment, units } => {
                 self.step(step).statuses.push(OrderStatus::Paid);
-                self.settle(*payment, PaymentResult::Paid);
-                self.units(units, [-1, 1], [0, 0, 1]);
+                if *payment != PaymentId::of_nothing(step.order_no) {
+                    self.settle(*payment, PaymentResult::Paid);
+                }
+                self.units(units, [-1, 1], [0, 0, 1, 0]);
             }
             Event::OrderShipped { step, .. } => self.step(step).statuses.push(OrderStatus::Shipped),
             Event::OrderReceived { step } => self.step(step).statuses.push(OrderStatus::Completed),
@@ -161,20 +188,58 @@ impl Facts {
                 let order = self.step(step);
                 order.statuses.push(OrderStatus::Cancelled);
                 order.closed.push(*reason);
-                self.units(units, [-1, 0], [0, ever, 0]);
+                self.units(units, [-1, 0], [0, ever, 0, 0]);
                 self.count(step.order_no, -1);
             }
             Event::OrderRevived { step, units } => {
                 self.step(step).statuses.push(OrderStatus::Pending);
-                self.units(units, [1, 0], [ever, 0, 0]);
+                self.units(units, [1, 0], [ever, 0, 0, 0]);
                 self.count(step.order_no, 1);
             }
             Event::RefundRequired { step, payment, reason, .. } => {
-                self.step(step);
+                let refunds = &mut self.step(step).refunds;
+                refunds.insert(refunds.len() as u16 + 1, RefundState::Required);
                 self.settle(*payment, PaymentResult::RefundRequired(*reason));
+            }
+            Event::Order { step, what } => self.later(step, what),
+            Event::PaymentUnmatched { payment, reason, .. } => {
+                self.settle(*payment, PaymentResult::RefundRequired(*reason));
+                self.unmatched.insert(*payment, RefundState::Required);
+            }
+            Event::UnmatchedRefund { payment, what, .. } => {
+                let state = self.unmatched.get_mut(payment).expect("R5: it stands behind its payment");
+                *state = match what {
+                    RefundStep::Requested => RefundState::Requested,
+                    RefundStep::Failed { .. } => RefundState::Failed,
+                    RefundStep::Finished { .. } => RefundState::Finished,
+                };
             }
             Event::LimitImported { .. } => unreachable!("nothing is imported into the simulated shop"),
             Event::Task(_) => unreachable!("the simulated shop has no delay queue"),
+        }
+    }
+
+    fn later(&mut self, step: &OrderStep, what: &OrderEvent) {
+        self.units(what.restocked(), [0, -1], [0, 0, 0, 1]);
+        let order = self.step(step);
+        order.names.insert(what.name());
+        let mut becomes = |refund: &u16, state| {
+            order.refunds.insert(*refund, state);
+        };
+        match what {
+            OrderEvent::RefundApplied { refund, .. } => becomes(refund, RefundState::Applied),
+            OrderEvent::RefundClosed { refund, .. } => becomes(refund, RefundState::Rejected),
+            OrderEvent::RefundApproved { refund, .. } => becomes(refund, RefundState::Required),
+            OrderEvent::RefundRequested { refund } => becomes(refund, RefundState::Requested),
+            OrderEvent::RefundFailed { refund, .. } => becomes(refund, RefundState::Failed),
+            OrderEvent::RefundFinished { refund, .. } => becomes(refund, RefundState::Finished),
+            OrderEvent::PackageShipped { .. } => order.statuses.push(OrderStatus::PartiallyShipped),
+            OrderEvent::PriceChanged { pay_amount, .. } => order.pay_amounts.push(*pay_amount),
+            OrderEvent::PaymentAttempted { .. }
+            | OrderEvent::AddressChanged { .. }
+            | OrderEvent::OrderRemarked { .. }
+            | OrderEvent::TradeCloseRequired { .. }
+            | OrderEvent::TeamJoined {} => {}
         }
     }
 
@@ -191,7 +256,7 @@ impl Facts {
         assert!(other.is_none(), "R8: payment {payment} has a second outcome: {result:?} after {other:?}");
     }
 
-    fn units(&mut self, units: &[StockUnits], [reserved, sold]: [i64; 2], ever: [u64; 3]) {
+    fn units(&mut self, units: &[StockUnits], [reserved, sold]: [i64; 2], ever: [u64; 4]) {
         for StockUnits { key, quantity } in units {
             let facts = self.stock.entry(*key).or_default();
             facts.reserved += reserved * i64::from(*quantity);
@@ -199,7 +264,10 @@ impl Facts {
             for (sum, times) in facts.ever.iter_mut().zip(ever) {
                 *sum += times * u64::from(*quantity);
             }
-            assert!(facts.open() >= 0 && facts.reserved >= 0, "R1: {key} is oversold: {facts:?}");
+            assert!(
+                facts.open() >= 0 && facts.reserved >= 0 && facts.sold >= 0,
+                "R1: {key} is oversold: {facts:?}"
+            );
         }
     }
 

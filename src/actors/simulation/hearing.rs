@@ -36,9 +36,17 @@ impl World {
                 let command = (*order_no, *caller, *wish);
                 asks::check_command(command, *visible, &answer, &self.committed, self.now_ms);
             }
-            Ask::Pay { id, order_no, amount, exists, reply } => {
+            Ask::Pay { id, order_no, amount, reply } => {
                 let answer = heard!(reply);
-                asks::check_pay((*id, *order_no, *amount), *exists, &answer, &self.committed);
+                asks::check_pay((*id, *order_no, *amount), &answer, &self.committed);
+            }
+            Ask::Attempt { order_no, reply } => {
+                let answer = heard!(reply);
+                asks::check_attempt(*order_no, &answer, &self.committed);
+            }
+            Ask::Refund { command, reply } => {
+                let answer = heard!(reply);
+                asks::check_refund_command(command, &answer, &self.committed);
             }
             Ask::Adjust { key, id, change, reply } => {
                 let answer = heard!(reply);

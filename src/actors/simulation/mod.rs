@@ -18,6 +18,7 @@
 //! the idempotency window, full inboxes (credits bound them), and
 //! interleavings within one stage, which are atomics of `runtime` and have tests of their own.
 
+mod aftercare;
 mod asks;
 mod facts;
 mod hearing;
@@ -36,6 +37,8 @@ use store::StoreTemper;
 use tally::Tally;
 use workload::Workload;
 use world::{Temper, World};
+
+use std::collections::BTreeSet;
 
 use crate::actors::order::OrderItem;
 use crate::actors::order::actor::OrderSettings;
@@ -99,6 +102,7 @@ impl Simulation {
                 waiters_max: random.between(1, 8) as usize,
                 retain_closed_ms: random.between(1_000, 4_000),
                 closed_hot_max: random.below(10) as usize,
+                auto_confirm_ms: random.between(50, 3_000),
             },
             auto_close_ms: random.between(50, 1_500) as u32,
             recovery_grace_ms: if random.percent(50) { 0 } else { random.below(1_000) },
@@ -132,6 +136,7 @@ impl Simulation {
         }
         self.drain();
         self.close_everything();
+        self.end_refunds();
         self.let_everything_leave();
         self.workload.repeat_everything(&mut self.world);
         self.drain();
@@ -255,6 +260,18 @@ impl Simulation {
         panic!("the actors don't come to rest");
     }
 
+    /// Ends every refund, so that nobody has anything to do any more.
+    fn end_refunds(&mut self) {
+        for _ in 0..1_000 {
+            if !self.workload.end_refunds(&mut self.world) {
+                // Its end may have let a shipped order go on.
+                return self.close_everything();
+            }
+            self.drain();
+        }
+        panic!("R10: refunds never end");
+    }
+
     /// Lets every deadline pass.
     fn close_everything(&mut self) {
         for _ in 0..1_000 {
@@ -282,8 +299,9 @@ impl Simulation {
                 self.drain();
                 let seats = || self.world.process.orders.iter();
                 let in_memory: u64 = seats().map(|seat| seat.actor.counts().orders).sum();
-                let is_open =
-                    |status: &OrderStatus| matches!(status, OrderStatus::Paid | OrderStatus::Shipped);
+                let is_open = |status: &OrderStatus| {
+                    matches!(status, OrderStatus::Paid | OrderStatus::PartiallyShipped)
+                };
                 let orders = self.world.committed.orders.values();
                 let open = orders.filter(|order| order.statuses.last().is_some_and(is_open)).count();
                 assert_eq!(in_memory, open as u64, "R12: closed orders stay in memory");
@@ -302,6 +320,13 @@ impl Simulation {
         for seat in &world.process.orders {
             assert_eq!(seat.actor.counts().collecting, 0, "R3: an order collects its lines for ever");
         }
+        let listed = world.process.orders.iter().flat_map(|seat| seat.actor.listed_refunds());
+        let listed: BTreeSet<_> = listed.collect();
+        assert_eq!(
+            listed,
+            world.appended.unfinished_refunds(),
+            "R10: the work list is what the journal says"
+        );
         for (key, seat) in &world.process.stock {
             assert!(seat.actor.is_quiet(&seat.gauge), "R6: units of {key} leaked: held, parked or returning");
             assert_eq!(seat.stage, Stage::Idle);

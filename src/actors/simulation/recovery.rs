@@ -1,5 +1,7 @@
 //! Crashes, and what comes after them: the next process recovers from what survived.
 
+use std::collections::BTreeSet;
+
 use super::log::Acknowledge;
 use super::seats::{OrderSeat, Process};
 use super::world::World;
@@ -22,7 +24,7 @@ impl World {
         self.committed_now(survived);
         self.appended = self.committed.clone();
         // What stock actors were ever told begins anew with them.
-        self.appended.stock.values_mut().for_each(|facts| facts.ever = [0; 3]);
+        self.appended.stock.values_mut().for_each(|facts| facts.ever = [0; 4]);
 
         // The wall clock may have stepped back meanwhile, but the engine's never does behind what it recovered.
         let step_ms = self.random.below(2 * self.temper.step_ms_max);
@@ -116,6 +118,11 @@ impl World {
         let live = self.process.state_hash().wrapping_sub(empty);
         let position = self.log.appended();
         assert_eq!(replayed.state_hash(), live, "R7: {order_actors} order actors replay up to {position}");
+        let listed = |process: &Process| -> BTreeSet<_> {
+            process.orders.iter().flat_map(|seat| seat.actor.listed_refunds()).collect()
+        };
+        let work = listed(&self.process);
+        assert_eq!(listed(&replayed), work, "R7: the work list, replayed up to {position}");
 
         let Some(store) = &self.process.store else { return };
         self.tally.store_replays += 1;
@@ -123,5 +130,6 @@ impl World {
         let pages = store.pages.after_crash();
         let recovered = self.recover_from_store(pages, order_actors);
         assert_eq!(recovered.state_hash(), live, "R7: store and tail up to {position}");
+        assert_eq!(listed(&recovered), work, "R7: the work list, from store and tail up to {position}");
     }
 }

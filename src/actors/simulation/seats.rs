@@ -72,8 +72,8 @@ pub(super) struct StockSeat {
     pub(super) awake: bool,
     /// Units that a decided and not yet appended adjustment takes away.
     pub(super) cut: i64,
-    /// Units ever settled, released, sold here.
-    pub(super) moved: [u64; 3],
+    /// Units ever settled, released, sold, taken back here.
+    pub(super) moved: [u64; 4],
     /// Holders who have no answer yet, in order of arrival.
     pub(super) waiting: Vec<Holder>,
 }
@@ -91,7 +91,7 @@ impl StockSeat {
             stage: Stage::Idle,
             awake: false,
             cut: 0,
-            moved: [0; 3],
+            moved: [0; 4],
             waiting: Vec::new(),
         }
     }
@@ -113,7 +113,8 @@ impl StockSeat {
             match item {
                 StockItem::Hold { holder, .. } => self.waiting.push(*holder),
                 StockItem::Move(moves) => {
-                    for (sum, units) in self.moved.iter_mut().zip([moves.settle, moves.release, moves.sell]) {
+                    let moves = [moves.settle, moves.release, moves.sell, moves.take_back];
+                    for (sum, units) in self.moved.iter_mut().zip(moves) {
                         *sum += units;
                     }
                 }

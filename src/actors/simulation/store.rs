@@ -138,7 +138,8 @@ impl StoreSeat {
 }
 
 fn is_closed(order: &Order) -> bool {
-    matches!(order.status, OrderStatus::Completed | OrderStatus::Cancelled)
+    let is_closed = matches!(order.status, OrderStatus::Completed | OrderStatus::Cancelled);
+    is_closed && order.refunds().iter().all(|refund| refund.state.is_over())
 }
 
 impl World {

@@ -1,5 +1,7 @@
 //! What happened in a run, so that a workload that tests nothing shows.
 
+use crate::domain::order::OrderEvent;
+
 /// Counters with a sum, and a list of those that stayed at zero.
 macro_rules! tally {
     ($($(#[doc = $doc:literal])* $name:ident,)*) => {
@@ -44,6 +46,42 @@ tally! {
     refunds,
     /// Orders closed by their timer.
     timeouts,
+    /// Orders paid because they cost nothing.
+    paid_with_nothing,
+    /// Orders received, by the buyer's word or by time.
+    received,
+    /// Orders closed because all of their money has gone back.
+    closed_refunded,
+    /// Payments for no order.
+    unmatched,
+    /// Steps of refunds of such payments.
+    unmatched_steps,
+    /// Attempts to pay.
+    attempts,
+    /// Changes of price.
+    prices_changed,
+    /// Changes of address.
+    addresses_changed,
+    /// Packages.
+    packages,
+    /// Refunds applied for.
+    refunds_applied,
+    /// Refunds withdrawn or rejected.
+    refunds_closed,
+    /// Refunds approved.
+    refunds_approved,
+    /// Refunds asked of the provider.
+    refunds_requested,
+    /// Refunds that failed.
+    refunds_failed,
+    /// Refunds finished.
+    refunds_finished,
+    /// Units that went back on sale.
+    restocked,
+    /// Notes of the shop.
+    remarks,
+    /// Trades to be closed at a provider.
+    trades_closed,
     /// Crashes without a store.
     crashes,
     /// Whole histories replayed and compared.
@@ -92,4 +130,28 @@ tally! {
     loaded_nothing,
     /// Filters that came to know what earlier processes had stored.
     warmed,
+}
+
+impl Tally {
+    /// Counts an event of an order's later life.
+    pub(super) fn count_later(&mut self, what: &OrderEvent) {
+        let count = match what {
+            OrderEvent::PaymentAttempted { .. } => &mut self.attempts,
+            OrderEvent::PriceChanged { .. } => &mut self.prices_changed,
+            OrderEvent::AddressChanged { .. } => &mut self.addresses_changed,
+            OrderEvent::PackageShipped { .. } => &mut self.packages,
+            OrderEvent::RefundApplied { .. } => &mut self.refunds_applied,
+            OrderEvent::RefundClosed { .. } => &mut self.refunds_closed,
+            OrderEvent::RefundApproved { .. } => &mut self.refunds_approved,
+            OrderEvent::RefundRequested { .. } => &mut self.refunds_requested,
+            OrderEvent::RefundFailed { .. } => &mut self.refunds_failed,
+            OrderEvent::RefundFinished { .. } => &mut self.refunds_finished,
+            OrderEvent::OrderRemarked { .. } => &mut self.remarks,
+            OrderEvent::TradeCloseRequired { .. } => &mut self.trades_closed,
+            // Teams are not simulated here.
+            OrderEvent::TeamJoined {} => return,
+        };
+        *count += 1;
+        self.restocked += what.restocked().iter().map(|unit| u64::from(unit.quantity)).sum::<u64>();
+    }
 }

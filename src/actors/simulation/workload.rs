@@ -6,7 +6,9 @@ use super::asks::{self, Ask, PageAsk, SubmitAsk, Wish};
 use super::world::World;
 use crate::actors::numbers::NumberLease;
 use crate::actors::order::submit::{sticky_code, sticky_reject};
-use crate::actors::order::{Action, Admitted, CommandRequest, OrderItem, PayRequest, Query, Recall};
+use crate::actors::order::{
+    Action, Admitted, CommandReply, CommandRequest, OrderItem, PayRequest, Query, Recall,
+};
 use crate::actors::reply::SubmitReply;
 use crate::actors::stock::{Adjust, StockItem};
 use crate::domain::catalogue::Sku;
@@ -52,7 +54,8 @@ impl Workload {
             0..36 => self.submit_new(world),
             36..52 => self.submit_again(world),
             52..70 => self.pay(world),
-            70..82 => self.command(world),
+            70..76 => self.command(world),
+            76..82 => self.care(world),
             82..85 => self.adjust_some(world),
             85 => self.pester(world),
             86..98 => self.read(world),
@@ -81,7 +84,7 @@ impl Workload {
             product_id: id.0.into(),
             code: "code".to_owned(),
             title: "title".to_owned(),
-            price: Money::from_minor(world.random.between(1, 3) as i64),
+            price: Money::from_minor(world.random.below(4) as i64),
             on_sale: world.random.percent(95),
             limit_per_member: world.random.below(4) as u32,
         };
@@ -232,7 +235,7 @@ impl Workload {
     }
 
     /// An order that a caller knows of: from a receipt, by its external number, or made up.
-    fn known_order(&self, world: &mut World) -> Option<(OrderNo, MemberId, Money)> {
+    pub(super) fn known_order(&self, world: &mut World) -> Option<(OrderNo, MemberId, Money)> {
         let choice = world.random.below(100);
         if choice < 3 {
             // A number that nobody has, or that somebody gets soon.
@@ -293,9 +296,8 @@ impl Workload {
         let OrderRef::Number(order_no) = payment.order else { return };
         let id = payment.id().expect("its key is short");
         let (reply, receiver) = oneshot::channel();
-        let exists = world.committed.orders.contains_key(&order_no);
-        world.asks.push(Ask::Pay { id, order_no, amount: payment.amount, exists, reply: receiver });
-        let request = PayRequest { id, order_no, payment, reply };
+        world.asks.push(Ask::Pay { id, order_no, amount: payment.amount, reply: receiver });
+        let request = PayRequest { id, order_no, payment, is_unmatched: false, reply };
         world.push_order(order_no.slot(), OrderItem::Pay(Box::new(request)));
     }
 
@@ -320,11 +322,12 @@ impl Workload {
             Wish::Cancel(reason) => Action::Cancel(reason),
             Wish::Ship => Action::Ship(Shipment::default()),
             Wish::Confirm => Action::Confirm,
+            Wish::Later(_) => return,
         };
         let (reply, receiver) = oneshot::channel();
         let visible = asks::visible(&world.committed, order_no, caller);
         world.asks.push(Ask::Command { order_no, caller, wish, visible, reply: receiver });
-        let request = CommandRequest { order_no, caller, action, reply };
+        let request = CommandRequest { order_no, caller, action, reply: CommandReply::Receipt(reply) };
         world.push_order(order_no.slot(), OrderItem::Command(Box::new(request)));
     }
 

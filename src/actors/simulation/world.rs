@@ -120,7 +120,7 @@ impl World {
             }
             Stage::Decided => {
                 for (key, quantity, what) in &seat.effects.stock {
-                    if *what == StockEffect::Release
+                    if matches!(what, StockEffect::Release | StockEffect::TakeBack)
                         && let Some(stock) = self.process.stock.get(key)
                     {
                         stock.gauge.start_return(u64::from(*quantity));
@@ -192,6 +192,7 @@ impl World {
                 StockEffect::GiveBack => moves.entry(key).or_default().give_back += units,
                 StockEffect::Release => moves.entry(key).or_default().release += units,
                 StockEffect::Sell => moves.entry(key).or_default().sell += units,
+                StockEffect::TakeBack => moves.entry(key).or_default().take_back += units,
             }
         }
         for (key, moves) in moves {
@@ -271,6 +272,19 @@ impl World {
     fn follow(&mut self, event: &Event) {
         match event {
             Event::PaymentReceived { payment, .. } => self.watch_payment(*payment),
+            Event::PaymentUnmatched { payment, .. } => {
+                self.tally.unmatched += 1;
+                self.payments.remove(payment);
+            }
+            Event::UnmatchedRefund { .. } => self.tally.unmatched_steps += 1,
+            Event::Order { what, .. } => self.tally.count_later(what),
+            Event::OrderPaid { step, payment, .. } if *payment == PaymentId::of_nothing(step.order_no) => {
+                self.tally.paid_with_nothing += 1;
+            }
+            Event::OrderReceived { .. } => self.tally.received += 1,
+            Event::OrderClosed { reason: crate::domain::order::CloseReason::Refunded, .. } => {
+                self.tally.closed_refunded += 1;
+            }
             Event::OrderPaid { payment, .. } => {
                 self.tally.paid += 1;
                 self.payments.remove(payment);
@@ -291,7 +305,9 @@ impl World {
 
     pub(super) fn watch_payment(&mut self, payment: PaymentId) {
         let order_no = self.appended.payments[&payment].order_no;
-        let created = &self.appended.orders.get(&order_no).expect("R5: money is for an order").created;
+        // Money for an order that there is not goes back at once.
+        let Some(order) = self.appended.orders.get(&order_no) else { return };
+        let created = &order.created;
         let stock = &self.process.stock;
         let watch =
             Watch::new(created.member_id, created.lines.clone(), &self.appended, &|key| cut(stock, key));

@@ -81,7 +81,7 @@ impl StockActor {
                 }
                 StockItem::Move(moves) => {
                     self.apply(moves);
-                    returned += moves.release;
+                    returned += moves.release + moves.take_back;
                 }
                 StockItem::Adjust(adjust) => self.adjust(*adjust, now_ms, effects),
                 StockItem::Receive { units } => {
@@ -174,6 +174,7 @@ impl StockActor {
         self.book.give_back(moves.give_back);
         self.book.sell(moves.sell);
         self.book.release(moves.release);
+        self.book.take_back(moves.take_back);
     }
 
     fn adjust(&mut self, adjust: Adjust, now_ms: u64, effects: &mut StockEffects) {

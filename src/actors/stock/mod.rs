@@ -30,6 +30,8 @@ pub(crate) struct Moves {
     pub(crate) release: u64,
     /// reserved → sold: orders were paid.
     pub(crate) sell: u64,
+    /// sold → available: refunded units go back on sale.
+    pub(crate) take_back: u64,
 }
 
 /// Work for a stock actor.

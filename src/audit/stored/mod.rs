@@ -12,7 +12,7 @@ mod order;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::orders::{LineRecord, LineRecords};
+use super::orders::{LineRecord, LineRecords, Standing};
 use super::payments::Received;
 use super::report::{Rule, StoreTally};
 use super::stock::{Account, KeyIndex};
@@ -20,7 +20,8 @@ use super::verify::Progress;
 use super::{Auditor, check_lines};
 use crate::domain::hash::hash128;
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, RequestId, Slot, StockKey};
-use crate::domain::order::{Order, OrderStatus, SettledPayment, payment_hash};
+use crate::domain::order::{Order, OrderStatus, PaymentResult, SettledPayment, payment_hash};
+use crate::domain::refund::{RefundState, UnmatchedRefund};
 use crate::domain::request::StockChange;
 use crate::projection::store::{
     Contents, Head, Record, Shelf, StockEntry, StoreError, TaskRecord, TaskRest, TaskStand,
@@ -174,6 +175,7 @@ impl StoreAudit {
             Record::Member { member, order_no, request } => self.member(member, order_no, request),
             Record::External { hash, order_no } => self.external(hash, order_no),
             Record::Payment { payment, settled } => self.payment(payment, settled),
+            Record::Unmatched { payment, refund } => self.unmatched(payment, &refund),
             Record::Coupon { slot, member, id, coupon } => {
                 self.check_slot(
                     slot,
@@ -210,10 +212,11 @@ impl StoreAudit {
             format!("order {} is stored under the number {order_no}", order.order_no)
         });
         let is_closed = matches!(order.status, OrderStatus::Completed | OrderStatus::Cancelled);
+        let is_at_rest = is_closed && !has_work(order);
         match shelf {
             Shelf::Open => {
                 tally.open_orders += 1;
-                findings.check(!is_closed || order.last_position > stored, Rule::Store, || {
+                findings.check(!is_at_rest || order.last_position > stored, Rule::Store, || {
                     format!("order {order_no} is {} and stands among the open orders", order.status)
                 });
             }
@@ -241,12 +244,17 @@ impl StoreAudit {
 
         let life = order::live(order, lines, stored, findings);
         auditor.refunds_required += life.refunds;
+        let [applied, finished] = life.applied_and_finished;
+        auditor.refunds_applied += applied;
+        auditor.refunds_finished += finished;
         orders.count_revived(life.revived);
         self.latest_at_ms = self.latest_at_ms.max(life.at_checkpoint.last_at_ms);
         let account = life.at_checkpoint.account();
         for line in life.at_checkpoint.lines.as_slice() {
-            stock.place(line.key, line.quantity, account);
-            if account != Account::Available {
+            let restocked = life.at_checkpoint.later.as_ref();
+            let restocked = restocked.map_or(0, |later| later.restocked(&stock.key(line.key)));
+            stock.place(line.key, line.quantity.saturating_sub(restocked), account);
+            if !matches!(life.at_checkpoint.standing, Standing::Cancelled(_)) {
                 let LineRecord { key, quantity, limit_per_member } = *line;
                 limits.take(order.member_id, key, quantity, limit_per_member, true, findings);
             }
@@ -329,6 +337,27 @@ impl StoreAudit {
                     format!("payment {payment} is stored as {settled:?}, its order says {outcome:?}")
                 });
             }
+        }
+    }
+
+    /// Money for no order: its refund tells the outcome that orders tell of for theirs.
+    fn unmatched(&mut self, payment: PaymentId, refund: &UnmatchedRefund) {
+        let Auditor { findings, unmatched, .. } = &mut self.auditor;
+        findings.check(refund.payment == payment, Rule::Store, || {
+            format!("the refund of payment {} is stored as that of payment {payment}", refund.payment)
+        });
+        unmatched.insert(payment, refund.state);
+        self.auditor.refunds_required += 1;
+        self.auditor.refunds_finished += u64::from(refund.state == RefundState::Finished);
+        self.tally.refunds_unmatched += 1;
+        let result = PaymentResult::RefundRequired(refund.reason);
+        let order_no = refund.order_no;
+        let outcome = SettledPayment { order_no, amount: refund.amount, result, at_ms: refund.since_ms };
+        if let Some((other, _)) = self.outcomes.insert(payment, (outcome, false)) {
+            let other = other.order_no;
+            self.auditor.findings.add(Rule::LateMoney, || {
+                format!("payment {payment} has an outcome in order {other}, and is for no order")
+            });
         }
     }
 
@@ -470,4 +499,12 @@ impl StoreAudit {
             payments.know(payment, Received { order_no, amount: pending.amount, settled: false });
         }
     }
+}
+
+/// Whether a refund of an order is unfinished, by what its record says.
+fn has_work(order: &Order) -> bool {
+    let over = order
+        .later()
+        .map_or(0, |later| later.progress.iter().filter(|progress| progress.state.is_over()).count());
+    over < order.refunds_len()
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use stockade::ops::{self, ExportFilter, OpsError};
-use stockade::{CloseReason, OrderStatus, OrderType, OrderView};
+use stockade::{CloseReason, OrderStatus, OrderType, OrderView, RefundCause, RefundState};
 
 use crate::common::failed;
 use crate::time::{parse_instant, rfc3339};
@@ -243,11 +243,18 @@ fn object(order: &OrderView) -> Value {
             "title": line.title,
         })
     };
-    let refund = |refund: &stockade::RefundDue| {
+    let refund = |refund: &stockade::Refund| {
+        let reason = match &refund.cause {
+            RefundCause::Obligation(reason) => reason.name(),
+            RefundCause::AfterSale { .. } => "after_sale",
+        };
         json!({
+            "refund_no": refund.refund_no.to_string(),
+            "state": refund.state.name(),
             "payment": refund.payment.to_string(),
             "amount_minor": refund.amount.minor(),
-            "reason": refund.reason.name(),
+            "reason": reason,
+            "provider_refund_id": refund.provider_refund_id,
         })
     };
     let happened = |entry: &stockade::TimelineEntry| json!({ "event": entry.event, "at_ms": entry.at_ms, "position": entry.position.0 });
@@ -274,9 +281,16 @@ fn object(order: &OrderView) -> Value {
     })
 }
 
-/// More than one payment of an order may have to go back, so the sum is wide.
+/// What still must go back. More than one payment of an order may have to, so the sum is wide.
 fn refund_due_minor(order: &OrderView) -> i128 {
-    order.refunds.iter().map(|refund| i128::from(refund.amount.minor())).sum()
+    let is_due =
+        |state| matches!(state, RefundState::Required | RefundState::Requested | RefundState::Failed);
+    order
+        .refunds
+        .iter()
+        .filter(|refund| is_due(refund.state))
+        .map(|refund| i128::from(refund.amount.minor()))
+        .sum()
 }
 
 fn type_name(order_type: OrderType) -> &'static str {

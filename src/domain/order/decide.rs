@@ -1,12 +1,13 @@
 //! What a command comes to: a pure function of order, command and time.
 
 use super::Order;
+use super::refunds::RefundCommand;
 use super::status::{CloseReason, OrderStatus, RefundReason};
 use crate::domain::event::{Event, OrderStep};
-use crate::domain::ids::PaymentId;
+use crate::domain::ids::{PaymentId, SkuId};
 use crate::domain::money::Money;
 use crate::domain::reject::Reject;
-use crate::domain::request::Shipment;
+use crate::domain::request::{Personal, Shipment};
 
 /// A command to one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,44 @@ pub enum OrderCommand {
     Ship(Shipment),
     /// The buyer has it.
     Confirm,
+    /// The member goes to pay at a provider.
+    BeginPayment {
+        /// Payment channel.
+        channel: Box<str>,
+        /// How far the deadline moves the first time, in ms.
+        grace_ms: u64,
+    },
+    /// The shop asks for another amount.
+    ChangePrice {
+        /// What is to be paid.
+        pay_amount: Money,
+    },
+    /// The parcel is to go elsewhere.
+    ChangeAddress {
+        /// Name, phone, address.
+        personal: Personal,
+    },
+    /// A package with some of the units leaves.
+    ShipPackage {
+        /// How it travels.
+        shipment: Shipment,
+        /// What is in it.
+        lines: Vec<(SkuId, u32)>,
+    },
+    /// So much time has passed since the last package that the buyer must have it.
+    AutoConfirm {
+        /// How much, in ms.
+        after_ms: u64,
+    },
+    /// The shop notes something.
+    Remark {
+        /// The note.
+        remark: Box<str>,
+        /// A mark of the shop's.
+        flag: u8,
+    },
+    /// About a refund.
+    AfterSale(RefundCommand),
 }
 
 /// What a command comes to.
@@ -60,6 +99,7 @@ pub enum Decision {
     /// It is so already.
     Unchanged,
 }
+
 impl Order {
     /// What a command comes to, now.
     ///
@@ -76,28 +116,21 @@ impl Order {
                 if self.knows_payment(*payment) {
                     return Ok(Decision::Unchanged);
                 }
-                Ok(self.refund(*payment, *amount, *reason, now_ms))
+                Ok(self.refund_due(*payment, *amount, *reason, now_ms))
             }
             OrderCommand::Cancel { reason } => match self.status {
-                OrderStatus::Pending => Ok(Decision::Events(vec![self.closed(*reason, now_ms)])),
+                OrderStatus::Pending => Ok(Decision::Events(self.closing(*reason, now_ms))),
                 OrderStatus::Cancelled if self.close_reason == Some(*reason) => Ok(Decision::Unchanged),
                 _ => Err(self.wrong_status()),
             },
             OrderCommand::Expire => {
                 if self.status == OrderStatus::Pending && self.is_overdue(now_ms) {
-                    Ok(Decision::Events(vec![self.closed(CloseReason::Timeout, now_ms)]))
+                    Ok(Decision::Events(self.closing(CloseReason::Timeout, now_ms)))
                 } else {
                     Ok(Decision::Unchanged)
                 }
             }
-            OrderCommand::Ship(shipment) => match self.status {
-                OrderStatus::Paid => Ok(Decision::Events(vec![Event::OrderShipped {
-                    step: self.step(1, now_ms),
-                    shipment: shipment.clone(),
-                }])),
-                OrderStatus::Shipped if self.shipment() == Some(shipment) => Ok(Decision::Unchanged),
-                _ => Err(self.wrong_status()),
-            },
+            OrderCommand::Ship(shipment) => self.decide_ship(shipment, now_ms),
             OrderCommand::Confirm => match self.status {
                 OrderStatus::Shipped => {
                     Ok(Decision::Events(vec![Event::OrderReceived { step: self.step(1, now_ms) }]))
@@ -105,10 +138,19 @@ impl Order {
                 OrderStatus::Completed => Ok(Decision::Unchanged),
                 _ => Err(self.wrong_status()),
             },
+            OrderCommand::BeginPayment { channel, grace_ms } => {
+                self.decide_attempt(channel, *grace_ms, now_ms)
+            }
+            OrderCommand::ChangePrice { pay_amount } => self.decide_price(*pay_amount, now_ms),
+            OrderCommand::ChangeAddress { personal } => self.decide_address(personal, now_ms),
+            OrderCommand::ShipPackage { shipment, lines } => self.decide_package(shipment, lines, now_ms),
+            OrderCommand::AutoConfirm { after_ms } => Ok(self.decide_auto_confirm(*after_ms, now_ms)),
+            OrderCommand::Remark { remark, flag } => self.decide_note(remark, *flag, now_ms),
+            OrderCommand::AfterSale(command) => self.decide_refund(command, now_ms),
         }
     }
 
-    fn decide_start_payment(&self, grace_ms: u64, now_ms: u64) -> Result<Decision, Reject> {
+    pub(super) fn decide_start_payment(&self, grace_ms: u64, now_ms: u64) -> Result<Decision, Reject> {
         if self.status != OrderStatus::Pending {
             return Err(self.wrong_status());
         }
@@ -143,43 +185,65 @@ impl Order {
         if self.knows_payment(payment) {
             return Decision::Unchanged;
         }
-        match (self.status, self.close_reason) {
+        let reason = match (self.status, self.close_reason) {
+            (OrderStatus::Pending, _) | (OrderStatus::Cancelled, Some(CloseReason::Timeout))
+                if amount != self.pay_amount =>
+            {
+                RefundReason::WrongAmount
+            }
             (OrderStatus::Pending, _) if !self.is_overdue(now_ms) => {
-                Decision::Events(vec![self.paid(1, payment, now_ms)])
+                return Decision::Events(vec![self.paid(1, payment, now_ms)]);
             }
             // Overdue and not closed yet: nobody else can have its units, so the late money keeps them.
-            (OrderStatus::Pending, _) => Decision::Events(vec![
-                self.closed(CloseReason::Timeout, now_ms),
-                Event::OrderRevived { step: self.step(2, now_ms), units: self.lines.units() },
-                self.paid(3, payment, now_ms),
-            ]),
-            (OrderStatus::Cancelled, Some(CloseReason::Timeout)) => Decision::ReserveAgain,
-            (OrderStatus::Cancelled, _) => self.refund(payment, amount, RefundReason::OrderCancelled, now_ms),
-            (OrderStatus::Paid | OrderStatus::Shipped | OrderStatus::Completed, _) => {
-                self.refund(payment, amount, RefundReason::AlreadyPaid, now_ms)
+            (OrderStatus::Pending, _) => {
+                return Decision::Events(vec![
+                    self.closed(CloseReason::Timeout, now_ms),
+                    Event::OrderRevived { step: self.step(2, now_ms), units: self.lines.units() },
+                    self.paid(3, payment, now_ms),
+                ]);
             }
-        }
+            (OrderStatus::Cancelled, Some(CloseReason::Timeout)) => return Decision::ReserveAgain,
+            (OrderStatus::Cancelled, Some(CloseReason::Refunded)) => RefundReason::AlreadyPaid,
+            (OrderStatus::Cancelled, Some(CloseReason::TeamFailed)) => RefundReason::TeamFailed,
+            (OrderStatus::Cancelled, _) => RefundReason::OrderCancelled,
+            (
+                OrderStatus::Paid
+                | OrderStatus::PartiallyShipped
+                | OrderStatus::Shipped
+                | OrderStatus::Completed,
+                _,
+            ) => RefundReason::AlreadyPaid,
+        };
+        self.refund_due(payment, amount, reason, now_ms)
     }
 
-    /// Whether this payment has had its outcome.
+    /// It is closed, and with it the trades that were begun at providers.
+    fn closing(&self, reason: CloseReason, now_ms: u64) -> Vec<Event> {
+        let mut events = vec![self.closed(reason, now_ms)];
+        if self.later().is_some() {
+            self.void_attempts(&mut events, now_ms);
+        }
+        events
+    }
+
     pub(super) fn closed(&self, reason: CloseReason, now_ms: u64) -> Event {
         Event::OrderClosed { step: self.step(1, now_ms), reason, units: self.lines.units() }
     }
 
-    fn paid(&self, nth: u32, payment: PaymentId, now_ms: u64) -> Event {
+    pub(super) fn paid(&self, nth: u32, payment: PaymentId, now_ms: u64) -> Event {
         Event::OrderPaid { step: self.step(nth, now_ms), payment, units: self.lines.units() }
     }
 
-    fn refund(&self, payment: PaymentId, amount: Money, reason: RefundReason, now_ms: u64) -> Decision {
+    fn refund_due(&self, payment: PaymentId, amount: Money, reason: RefundReason, now_ms: u64) -> Decision {
         Decision::Events(vec![Event::RefundRequired { step: self.step(1, now_ms), payment, amount, reason }])
     }
 
     /// The step of the `nth` event from now, counting from 1.
-    fn step(&self, nth: u32, now_ms: u64) -> OrderStep {
+    pub(super) fn step(&self, nth: u32, now_ms: u64) -> OrderStep {
         OrderStep { order_no: self.order_no, version: self.version + nth, at_ms: now_ms }
     }
 
-    fn wrong_status(&self) -> Reject {
+    pub(super) fn wrong_status(&self) -> Reject {
         Reject::WrongStatus { order_no: self.order_no, status: self.status }
     }
 }

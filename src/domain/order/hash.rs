@@ -59,6 +59,10 @@ impl Order {
             for entry in &history.timeline {
                 hash = hash.bytes(entry.event.as_bytes()).word(entry.at_ms).word(entry.position.0);
             }
+            // One that says nothing is not stored, so it must not count either.
+            if let Some(later) = history.later.as_deref().filter(|later| !later.is_empty()) {
+                hash = later.fold_into(hash);
+            }
         }
         hash.finish()
     }

@@ -2,11 +2,16 @@
 
 mod apply;
 mod decide;
+mod event;
 mod extra;
 mod hash;
 mod history;
+mod later;
 mod lines;
 mod position;
+mod price;
+mod refunds;
+mod shipping;
 mod status;
 mod terms;
 mod text;
@@ -21,9 +26,17 @@ pub use super::payment::{PaymentResult, SettledPayment, payment_hash};
 use super::request::Shipment;
 
 pub use decide::{Decision, OrderCommand};
+pub use event::{ORDER_EVENT_NAMES, OrderEvent, RefundClosing};
 pub use extra::OrderExtra;
 pub use history::{OrderHistory, RefundDue, TimelineEntry};
+pub use later::{
+    AfterSale, Attempt, LineShare, LineUnits, ORDER_ATTEMPTS_MAX, ORDER_EVENTS_MAX, ORDER_PACKAGES_MAX,
+    ORDER_REFUNDS_MAX, OrderLater, Package, ParsePayNoError, PayNo, RefundProgress, SellerNote,
+};
 pub use lines::{Line, Lines};
+pub use price::PRICE_CHANGES_MAX;
+pub use refunds::RefundCommand;
+pub(crate) use shipping::FLAG_MAX;
 pub use status::{CloseReason, OrderStatus, RefundReason};
 pub use terms::{OrderTerms, SpentCoupon};
 pub use text::OrderText;
@@ -60,6 +73,7 @@ pub struct Order {
     /// What only some orders have.
     pub extra: OrderExtra,
     /// What happened to it since.
+    #[serde(with = "history::stored")]
     pub history: Option<Box<OrderHistory>>,
     /// How long it might stay unpaid when it was placed, in ms.
     pub auto_close_ms: u32,
@@ -135,6 +149,17 @@ impl Order {
         self.history
             .as_ref()
             .map_or(0, |history| history.refunds.len() + usize::from(history.paid_by.is_some()))
+    }
+
+    /// Whether it is completed or cancelled. Refunds may still be on their way.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.status, OrderStatus::Completed | OrderStatus::Cancelled)
+    }
+
+    /// Whether nothing needs to be done about it any more: it is closed and no refund is unfinished. Only such orders
+    /// leave memory, so that the work list of refunds is what order actors hold.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_closed() && !self.has_unfinished_refund()
     }
 
     /// Whether this payment has had its outcome.

@@ -16,8 +16,10 @@ pub enum OrderStatus {
     Shipped,
     /// Received by the buyer.
     Completed,
-    /// Closed without a sale; the close reason says why.
+    /// Closed without a sale, or paid back in full; the close reason says why.
     Cancelled,
+    /// Some of its units are on their way, others are left to ship.
+    PartiallyShipped,
 }
 
 impl OrderStatus {
@@ -29,6 +31,7 @@ impl OrderStatus {
             Self::Shipped => "shipped",
             Self::Completed => "completed",
             Self::Cancelled => "cancelled",
+            Self::PartiallyShipped => "partially_shipped",
         }
     }
 }
@@ -48,6 +51,10 @@ pub enum CloseReason {
     Member,
     /// The shop cancelled it.
     Operator,
+    /// All that was paid has gone back.
+    Refunded,
+    /// Its team did not form.
+    TeamFailed,
 }
 
 impl CloseReason {
@@ -57,6 +64,8 @@ impl CloseReason {
             Self::Timeout => "timeout",
             Self::Member => "member",
             Self::Operator => "operator",
+            Self::Refunded => "refunded",
+            Self::TeamFailed => "team_failed",
         }
     }
 }
@@ -72,13 +81,13 @@ pub enum RefundReason {
     LimitExceeded,
     /// Another payment had paid the order.
     AlreadyPaid,
-    /// It was not the amount that was asked for.
+    /// It was not what was to be paid.
     WrongAmount,
-    /// No such order was placed.
+    /// It named no order that there is.
     UnknownOrder,
-    /// The order had timed out, and a coupon of it was used, locked or expired since.
+    /// The order had timed out, and a coupon that it used was used, locked or expired since.
     CouponGone,
-    /// The order's team failed.
+    /// The order's team did not form.
     TeamFailed,
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::domain::coupon::{Coupon, CouponChange, CouponEvent, CouponState, CouponStep};
 use crate::domain::ids::{CouponId, MemberId, OrderNo, Slot};
-use crate::domain::order::OrderStatus;
+use crate::domain::order::{CloseReason, OrderStatus};
 use crate::domain::reject::Reject;
 
 const MEMBER: MemberId = MemberId(7);
@@ -74,7 +74,7 @@ proptest! {
                     let before = orders[order];
                     let revives = before == Some(OrderStatus::Cancelled) && may_lock;
                     if before == Some(OrderStatus::Pending) || revives {
-                        let changes = CouponChange::of(before.unwrap(), OrderStatus::Paid);
+                        let changes = CouponChange::of(before.unwrap(), OrderStatus::Paid, None);
                         let events = move_along(&mut coupon, changes, order, now_ms);
                         prop_assert_eq!(events.len(), if revives { 2 } else { 1 });
                         (orders[order], holder) = (Some(OrderStatus::Paid), Some(order));
@@ -83,7 +83,8 @@ proptest! {
                 Act::Close(order) => {
                     let before = orders[order];
                     if matches!(before, Some(OrderStatus::Pending | OrderStatus::Paid)) {
-                        let changes = CouponChange::of(before.unwrap(), OrderStatus::Cancelled);
+                        let reason = Some(CloseReason::TeamFailed);
+                        let changes = CouponChange::of(before.unwrap(), OrderStatus::Cancelled, reason);
                         let events = move_along(&mut coupon, changes, order, now_ms);
                         orders[order] = Some(OrderStatus::Cancelled);
                         let comes_back = now_ms < VALID_MS.end;
@@ -166,4 +167,13 @@ fn every_part_of_a_coupon_counts_for_its_hash() {
     ];
     let distinct: std::collections::BTreeSet<_> = hashes.into_iter().collect();
     assert_eq!(distinct.len(), hashes.len());
+}
+
+#[test]
+fn a_paid_order_gives_its_coupons_back_only_where_its_team_failed() {
+    let closed = |reason| CouponChange::of(OrderStatus::Paid, OrderStatus::Cancelled, Some(reason));
+    assert_eq!(closed(CloseReason::TeamFailed), [CouponChange::Return]);
+    assert_eq!(closed(CloseReason::Refunded), []);
+    let shipped = CouponChange::of(OrderStatus::Shipped, OrderStatus::Cancelled, Some(CloseReason::Refunded));
+    assert_eq!(shipped, []);
 }

@@ -73,6 +73,16 @@ fn expected(model: &Model, standing: Standing, command: &OrderCommand) -> &'stat
         (OrderCommand::Confirm, Shipped) => &["OrderReceived"],
         (OrderCommand::Confirm, Completed) => UNCHANGED,
         (OrderCommand::Confirm, _) => REJECT,
+        (
+            OrderCommand::BeginPayment { .. }
+            | OrderCommand::ChangePrice { .. }
+            | OrderCommand::ChangeAddress { .. }
+            | OrderCommand::ShipPackage { .. }
+            | OrderCommand::AutoConfirm { .. }
+            | OrderCommand::Remark { .. }
+            | OrderCommand::AfterSale(_),
+            _,
+        ) => unreachable!("an order's later life has a model of its own"),
     }
 }
 

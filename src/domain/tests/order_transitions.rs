@@ -85,6 +85,7 @@ fn history(status: OrderStatus) -> Vec<Event> {
         OrderStatus::Paid => way[..1].into(),
         OrderStatus::Shipped => way[..2].into(),
         OrderStatus::Completed => way.into(),
+        OrderStatus::PartiallyShipped => unreachable!("packages have their own tests"),
         OrderStatus::Cancelled => vec![closed(2, IN_TIME_MS, CloseReason::Member)],
     }
 }

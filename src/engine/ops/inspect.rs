@@ -177,9 +177,10 @@ fn look_at_store(
     scan_open(&snapshot, |order| {
         match order.status {
             OrderStatus::Pending => pending += 1,
-            OrderStatus::Paid => paid += 1,
+            // Some units are still to be shipped.
+            OrderStatus::Paid | OrderStatus::PartiallyShipped => paid += 1,
             OrderStatus::Shipped => shipped += 1,
-            // Closed behind the store's position: it is among the open ones until the next checkpoint.
+            // Closed behind the store's position, or with an unfinished refund: it is among the open ones.
             OrderStatus::Completed | OrderStatus::Cancelled => {
                 closed += 1;
                 return true;

@@ -17,6 +17,7 @@ use crate::domain::ids::{
 };
 use crate::domain::money::Money;
 use crate::domain::order::{Order, PaymentResult, SettledPayment, payment_hash};
+use crate::domain::refund::{RefundState, UnmatchedRefund};
 use crate::domain::request::StockChange;
 use crate::journal::{Frame, decode_record, encode_record};
 use crate::projection::levels::{
@@ -42,6 +43,8 @@ pub(crate) struct Checkpointer {
     changed_stock: HashSet<StockKey>,
     pending: HashMap<PaymentId, (OrderNo, Money)>,
     tasks: TaskWriter,
+    /// Refunds of unmatched payments that are taken in and not committed.
+    changed_unmatched: HashMap<PaymentId, UnmatchedRefund>,
     value: Vec<u8>,
     expire_payments_before_ms: u64,
     archive: Option<Arc<Archive>>,
@@ -80,6 +83,7 @@ impl Checkpointer {
             stock,
             changed_stock: HashSet::new(),
             tasks: TaskWriter::open(&reader)?,
+            changed_unmatched: HashMap::new(),
             value: Vec::new(),
             expire_payments_before_ms: 0,
             archive,
@@ -177,6 +181,7 @@ impl Checkpointer {
             self.levels.put(tables::STOCK, &tables::stock_key(&key), &self.value);
         }
         self.tasks.commit(&mut self.levels);
+        self.changed_unmatched.clear();
         let head = &mut self.head;
         head.position = taken.up_to;
         head.closed_sum = head.closed_sum.wrapping_add(closed_sum);
@@ -296,12 +301,40 @@ impl Checkpointer {
                     self.stock_of(&line.key).reserved += i64::from(line.quantity);
                 }
             }
+            Event::Order { what, .. } => self.reserve(what.restocked(), 0, -1),
+            Event::PaymentUnmatched { at_ms, payment, order_no, amount, order_ref, reason } => {
+                self.settle(*payment, PaymentResult::RefundRequired(*reason), *at_ms)?;
+                self.put_unmatched(UnmatchedRefund {
+                    payment: *payment,
+                    order_no: *order_no,
+                    amount: *amount,
+                    since_ms: *at_ms,
+                    order_ref: order_ref.clone(),
+                    reason: *reason,
+                    state: RefundState::Required,
+                    note: None,
+                });
+            }
+            Event::UnmatchedRefund { payment, what, .. } => {
+                let known = match self.changed_unmatched.remove(payment) {
+                    Some(known) => Some(known),
+                    None => self.reader().unmatched(*payment)?,
+                };
+                let Some(mut refund) = known else {
+                    return Err(damaged(format!("a refund of payment {payment}, which is for an order")));
+                };
+                refund.apply(what);
+                self.put_unmatched(refund);
+            }
             Event::PaymentReceived { payment, order_no, amount, .. } => {
                 self.pending.insert(*payment, (*order_no, *amount));
             }
             Event::OrderPaid { step, payment, units } => {
                 self.reserve(units, -1, 1);
-                self.settle(*payment, PaymentResult::Paid, step.at_ms)?;
+                // An order that costs nothing is paid without money.
+                if *payment != PaymentId::of_nothing(step.order_no) {
+                    self.settle(*payment, PaymentResult::Paid, step.at_ms)?;
+                }
             }
             Event::OrderClosed { units, .. } => self.reserve(units, -1, 0),
             Event::OrderRevived { units, .. } => self.reserve(units, 1, 0),
@@ -349,6 +382,13 @@ impl Checkpointer {
             Event::PaymentStarted { .. } | Event::OrderShipped { .. } | Event::OrderReceived { .. } => {}
         }
         Ok(())
+    }
+
+    fn put_unmatched(&mut self, refund: UnmatchedRefund) {
+        self.value.clear();
+        encode_record(&refund, &mut self.value);
+        self.levels.put(tables::UNMATCHED, &tables::payment_key(refund.payment), &self.value);
+        self.changed_unmatched.insert(refund.payment, refund);
     }
 
     fn stock_of(&mut self, key: &StockKey) -> &mut StockEntry {

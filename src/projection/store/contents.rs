@@ -21,6 +21,7 @@ use crate::domain::ids::{
     AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey,
 };
 use crate::domain::order::{Order, SettledPayment};
+use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
 use crate::journal::decode_record;
@@ -111,6 +112,13 @@ pub(crate) enum Record {
         /// The setting.
         setting: Box<Setting>,
     },
+    /// A refund of a payment that is for no order.
+    Unmatched {
+        /// The payment in its key.
+        payment: PaymentId,
+        /// The refund.
+        refund: Box<UnmatchedRefund>,
+    },
     /// A member's coupon.
     Coupon {
         /// The slot in its key.
@@ -158,7 +166,7 @@ pub(crate) enum Record {
 }
 
 /// In which order the tables are read: what others refer to comes first.
-const ORDER: [TableId; 13] = [
+const ORDER: [TableId; 14] = [
     tables::SETTINGS,
     tables::SKUS,
     tables::STOCK,
@@ -167,6 +175,7 @@ const ORDER: [TableId; 13] = [
     tables::CLOSED,
     tables::MEMBERS,
     tables::EXTERNAL,
+    tables::UNMATCHED,
     tables::PAYMENTS,
     tables::LIMITS,
     tables::TASK_STANDS,
@@ -292,6 +301,10 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
             let number = value.try_into().ok().and_then(|bytes| OrderNo::from_u64(u64::from_be_bytes(bytes)));
             Record::External { hash: u128::from_be_bytes(hash), order_no: number.ok_or_else(malformed)? }
         }
+        tables::UNMATCHED => Record::Unmatched {
+            payment: tables::payment_of_key(key).ok_or_else(malformed)?,
+            refund: Box::new(decode(name, value)?),
+        },
         tables::PAYMENTS => Record::Payment {
             payment: tables::payment_of_key(key).ok_or_else(malformed)?,
             settled: decode(name, value)?,

@@ -13,6 +13,7 @@ use crate::domain::ids::{
     AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, Slot, StockKey,
 };
 use crate::domain::order::{Order, SettledPayment};
+use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
 use crate::journal::decode_record;
@@ -241,6 +242,22 @@ impl StoreReader {
             each(member, key, decode("a limit used elsewhere", value)?);
             Ok(())
         })
+    }
+
+    /// Calls `each` with every refund of a payment that is for no order.
+    pub(crate) fn load_unmatched(&self, mut each: impl FnMut(UnmatchedRefund)) -> Result<(), StoreError> {
+        let snapshot = self.levels.snapshot();
+        let mut scan = snapshot.scan(tables::UNMATCHED, &[], None);
+        while let Some((_key, value)) = scan.next()? {
+            each(decode("a refund of an unmatched payment", value)?);
+        }
+        Ok(())
+    }
+
+    /// The refund of a payment that is for no order.
+    pub(crate) fn unmatched(&self, payment: PaymentId) -> Result<Option<UnmatchedRefund>, StoreError> {
+        let found = self.levels.snapshot().get(tables::UNMATCHED, &tables::payment_key(payment))?;
+        found.map(|bytes| decode("a refund of an unmatched payment", &bytes)).transpose()
     }
 
     /// Calls `each` with every coupon of a slot's members, as of the checkpoint.

@@ -32,6 +32,8 @@ pub(crate) const SETTINGS: TableId = TableId(11);
 pub(crate) const TASKS: TableId = TableId(20);
 /// Where tasks stand that don't stand as they were pushed.
 pub(crate) const TASK_STANDS: TableId = TableId(21);
+/// Refunds of payments that are for no order.
+pub(crate) const UNMATCHED: TableId = TableId(12);
 
 /// Members' coupons, by slot, member and coupon.
 pub(crate) const COUPONS: TableId = TableId(30);
@@ -59,6 +61,7 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: SETTINGS, name: "settings", key_len: SETTING_KEY_BYTES },
     TableSpec { id: TASKS, name: "tasks", key_len: TASK_KEY_BYTES },
     TableSpec { id: TASK_STANDS, name: "where tasks stand", key_len: TASK_KEY_BYTES },
+    TableSpec { id: UNMATCHED, name: "refunds of unmatched payments", key_len: 16 },
     TableSpec { id: COUPONS, name: "coupons", key_len: COUPON_KEY_BYTES },
 ];
 
