@@ -116,17 +116,18 @@ pub use domain::request::{
 pub use domain::setting::{Origin, SaleControl, SkuShipping};
 pub use domain::stock::StockCounters;
 pub use domain::task::{
-    AckOutcome, DeadCause, DeadCursor, DeadLetter, DiscardOutcome, NackOutcome, NewTask,
+    AckOutcome, DeadCause, DeadCursor, DeadLetter, DiscardOutcome, ExtendOutcome, NackOutcome, NewTask,
     ParseReservationError, PopOutcome, PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome,
     ReservationId, ReserveOutcome, Reserved, TASK_BODY_BYTES_MAX, TASK_DELAY_MS_MAX, TASK_ID_BYTES_MAX,
     TOPIC_BYTES_MAX, Task, TaskEvent, TaskId, TopicName, TopicStats,
 };
+pub use domain::team::{TeamEvent, TeamState};
 pub use engine::ops;
 pub use engine::{
     BackupError, BackupReport, Config, ConfigError, CouponView, DEAD_LETTERS_PAGE_MAX, DelayQueue, Engine,
     EventStream, Health, ImportReceipt, IssueReceipt, LineView, Metrics, ORDER_ACTORS_MAX, OpenError,
     OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, Preview, REFUNDS_PAGE_LEN_MAX, RecordedEvent,
     RefundFilter, RefundPage, RefundRequest, ShipPackage, ShutdownError, StateHash, SubscribeError,
-    TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX,
+    TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
 };
 pub use journal::Durability;

@@ -82,6 +82,7 @@ impl Fact {
             | Event::OrderRevived { .. }
             | Event::LimitImported { .. }
             | Event::Task(_)
+            | Event::Team(_)
             | Event::Order { .. }
             | Event::PaymentUnmatched { .. }
             | Event::UnmatchedRefund { .. }

@@ -38,6 +38,7 @@ pub(crate) enum Scenario {
     Restart(RestartArgs),
     Openloop(OpenloopArgs),
     Import(ImportArgs),
+    Delay(DelayArgs),
     #[command(hide = true)]
     CrashChild(CrashChildArgs),
     #[command(hide = true)]
@@ -481,6 +482,53 @@ pub(crate) struct ImportArgs {
     /// Orders, spread over all, that are paid afterwards.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1_000_000))]
     pub(crate) samples: u64,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// The delay queue: pushes tasks in batches, looks at the memory that they take, pops them all when they are due, and then
+/// measures how soon a blocked pop has its task after the task's deadline.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DelayArgs {
+    /// Tasks.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) tasks: u64,
+
+    /// Tasks in one batch.
+    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub(crate) batch: u64,
+
+    /// Clients, each with one batch under way.
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) clients: u64,
+
+    /// Size of a body, in bytes.
+    #[arg(long, default_value_t = 64, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(..=65_536))]
+    pub(crate) body: u64,
+
+    /// The tasks' delays are spread over so many ms.
+    #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    pub(crate) spread_ms: u64,
+
+    /// The tasks expire so many ms after they are due; 0 for never. Long enough that none does.
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    pub(crate) ready_ttl_ms: u64,
+
+    /// Callers who block, each in a topic of their own.
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) waiters: u64,
+
+    /// How often each of them is woken.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) wakes: u64,
+
+    /// Most that the 99th percentile of the wake-ups may be late, in µs.
+    #[arg(long, value_name = "US")]
+    pub(crate) expect_wake_p99_us: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 
     #[command(flatten)]
     pub(crate) engine: EngineArgs,

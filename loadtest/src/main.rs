@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Scenario::Recovery(args) => runtime.block_on(scenarios::recovery::run(args)).map(Some),
         Scenario::Soak(args) => runtime.block_on(scenarios::soak::run(args)).map(Some),
         Scenario::Openloop(args) => runtime.block_on(scenarios::openloop::run(args)).map(Some),
+        Scenario::Delay(args) => runtime.block_on(scenarios::delay::run(args)).map(Some),
         Scenario::Import(args) => runtime.block_on(scenarios::import::run(args)).map(Some),
         Scenario::Restart(args) => runtime.block_on(scenarios::restart::run(args)).map(Some),
         Scenario::RestartChild(args) => runtime.block_on(scenarios::restart_child::run(args)).map(|()| None),

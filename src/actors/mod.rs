@@ -16,6 +16,7 @@ pub(crate) mod register;
 pub(crate) mod reply;
 pub(crate) mod stock;
 pub(crate) mod supervisor;
+pub(crate) mod team;
 
 #[cfg(test)]
 mod simulation;

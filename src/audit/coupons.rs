@@ -35,14 +35,18 @@ pub(super) struct CouponBook {
 impl CouponBook {
     /// Takes one entry: an order's coupons move as it does, and no others.
     pub(super) fn entry(&mut self, events: &[Event], findings: &mut Findings) {
-        if let [Event::OrderCreated(created), ..] = events {
+        let created = events.iter().find_map(|event| match event {
+            Event::OrderCreated(created) => Some(created),
+            _ => None,
+        });
+        if let Some(created) = created {
             self.know_order(created.order_no, created.member_id, created.extra.coupons());
         }
         let has_coupons = matches!(events.last(), Some(Event::Coupon(_)));
         if !has_coupons && self.orders.is_empty() {
             return;
         }
-        let order_no = events.first().and_then(Event::order_version).map(|(order_no, _)| order_no);
+        let order_no = events.iter().find_map(Event::order_version).map(|(order_no, _)| order_no);
         let expected = order_no.map_or_else(Vec::new, |order_no| self.expected(order_no, events));
         let mut found = Vec::new();
         for event in events {
@@ -121,10 +125,7 @@ impl CouponBook {
                 let state = self.get(*member, *id).map(|coupon| coupon.state);
                 let fits = match standing {
                     Standing::Pending => state == Some(CouponState::Locked(*order_no)),
-                    Standing::Paid
-                    | Standing::PartiallyShipped
-                    | Standing::Shipped
-                    | Standing::Completed => {
+                    Standing::Paid | Standing::PartiallyShipped | Standing::Shipped | Standing::Completed => {
                         state == Some(CouponState::Used(*order_no))
                     }
                     // Given back, and perhaps in another order by now; or expired before it could be.

@@ -29,8 +29,6 @@ pub(super) struct Later {
     pub(super) shipped: BTreeMap<StockKey, u64>,
     /// Attempts to pay, and whether they are void.
     pub(super) attempts: Vec<bool>,
-    /// What the shop has changed about the price in all.
-    pub(super) adjusted: i128,
     pub(super) team_formed: bool,
 }
 
@@ -103,15 +101,13 @@ impl OrderRecord {
                 });
                 self.later_mut().attempts.push(false);
             }
-            OrderEvent::PriceChanged { pay_amount, adjustments } => {
+            OrderEvent::PriceChanged { pay_amount, freight, adjustments } => {
                 self.expect(pending, step, "changes its price", findings);
-                let adjusted = adjustments.iter().map(|amount| i128::from(amount.minor())).sum::<i128>();
-                let before = i128::from(self.pay_amount.minor()) - self.later_mut().adjusted;
-                let fits = before + adjusted == i128::from(pay_amount.minor()) && !pay_amount.is_negative();
-                findings.check(!is_known || fits, Rule::AfterSale, || {
-                    format!("order {order_no} is to pay {pay_amount}, its adjustments come to {adjusted}")
+                let lines = self.lines.as_slice().len();
+                let fits = !freight.is_negative() && pay_amount >= freight && adjustments.len() == lines;
+                findings.check(fits, Rule::AfterSale, || {
+                    format!("order {order_no} is to pay {pay_amount}, of it {freight} for carriage, for {lines} lines")
                 });
-                self.later_mut().adjusted = adjusted;
                 self.pay_amount = *pay_amount;
             }
             OrderEvent::AddressChanged { .. } => {
@@ -166,6 +162,9 @@ impl OrderRecord {
             }
             OrderEvent::OrderRemarked { .. } => {}
             OrderEvent::TeamJoined {} => self.later_mut().team_formed = true,
+            OrderEvent::UnitsReturned { .. } => {
+                self.expect(self.standing == Standing::Paid, step, "returns its units", findings);
+            }
         }
     }
 

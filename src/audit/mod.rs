@@ -28,6 +28,7 @@ mod shape;
 mod stock;
 mod stored;
 mod tasks;
+mod teams;
 pub mod verify;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use report::{
     AuditReport, CouponTally, KeyTally, OrderTally, Rule, StockTally, StoreTally, VIOLATIONS_KEPT, Violation,
 };
 pub use tasks::TaskTally;
+pub use teams::TeamTally;
 
 use hashbrown::HashMap;
 
@@ -47,6 +49,7 @@ use crate::domain::money::Money;
 use crate::domain::order::{CloseReason, Line, OrderEvent, OrderTerms};
 use crate::domain::order_type::OrderType;
 use crate::domain::refund::{RefundState, RefundStep};
+use crate::domain::team::TeamEvent;
 
 use catalogue::CatalogueBook;
 use coupons::CouponBook;
@@ -59,6 +62,7 @@ use shape::Shape;
 use stock::{Account, StockLedger};
 use stored::{Ahead, Stored};
 use tasks::TaskLedger;
+use teams::TeamBook;
 
 /// Checks a journal entry by entry.
 ///
@@ -78,6 +82,7 @@ pub struct Auditor {
     findings: Findings,
     catalogue: CatalogueBook,
     settings: SettingBook,
+    teams: TeamBook,
     stock: StockLedger,
     orders: OrderBook,
     limits: LimitBook,
@@ -117,6 +122,7 @@ impl Auditor {
             findings: Findings::new(violations_kept),
             catalogue: CatalogueBook::default(),
             settings: SettingBook::default(),
+            teams: TeamBook::default(),
             stock: StockLedger::default(),
             orders: OrderBook::default(),
             limits: LimitBook::default(),
@@ -209,6 +215,7 @@ impl Auditor {
             payments_unresolved: self.payments.unresolved(),
             refunds_required: self.refunds_required,
             tasks: self.tasks.tally(),
+            teams: self.teams.tally(),
             refunds_applied: self.refunds_applied,
             refunds_finished: self.refunds_finished,
             payments_unmatched: self.unmatched.len() as u64,
@@ -239,6 +246,7 @@ impl Auditor {
             }
             Event::SkuPut { revision, sku, .. } => self.catalogue.has(sku.id, *revision),
             Event::SettingPut { revision, setting, .. } => self.settings.has(setting, *revision),
+            Event::Team(event) => self.teams.has(event),
             Event::StockTransferred { transfer_id, from, .. } => {
                 *transfer_id == AdjustmentId(0) || stock.knows_adjustment(from, *transfer_id)
             }
@@ -300,6 +308,7 @@ impl Auditor {
                 self.payments.receive(*payment, *order_no, *amount, &mut self.findings);
             }
             Event::OrderPaid { step, payment, units } => {
+                self.teams.paid(step.order_no);
                 let mut pay_amount = None;
                 if let Some(order) = self.orders.step(step, findings) {
                     order.pay(step, findings);
@@ -326,10 +335,12 @@ impl Auditor {
                 }
             }
             Event::OrderClosed { step, reason, units } => {
+                self.teams.left(step.order_no);
                 if let Some(order) = self.orders.step(step, findings) {
                     if *reason == CloseReason::Refunded {
                         order.close_refunded(step, units, findings);
-                    } else {
+                    } else if *reason != CloseReason::TeamFailed || !units.is_empty() {
+                        // Units of a paid order whose team failed went back by an event of their own.
                         check_units(&self.stock, step.order_no, order.lines.as_slice(), units, findings);
                     }
                     order.close(step, *reason, findings);
@@ -357,7 +368,10 @@ impl Auditor {
                 if let Some(order) = self.orders.step(step, findings) {
                     order.refund(step, *amount, *reason, findings);
                 }
-                self.payments.settle(*payment, Outcome::Refund, step.order_no, Some(*amount), findings);
+                if reason.is_outcome() {
+                    let (order_no, amount) = (step.order_no, Some(*amount));
+                    self.payments.settle(*payment, Outcome::Refund, order_no, amount, findings);
+                }
                 self.refunds_required += 1;
             }
             Event::SettingPut { at_ms, revision, setting, .. } => {
@@ -366,7 +380,12 @@ impl Auditor {
             Event::StockTransferred { transfer_id, from, to, units, .. } => {
                 self.stock.transfer(*transfer_id, *from, *to, *units, findings);
             }
-            Event::Order { step, what } => self.later_event(step, what),
+            Event::Order { step, what } => {
+                if matches!(**what, OrderEvent::TeamJoined {}) {
+                    self.teams.joined(step.order_no, findings);
+                }
+                self.later_event(step, what);
+            }
             Event::PaymentUnmatched { payment, amount, .. } => {
                 let received = self.payments.get(*payment).map_or(OrderNo::default(), |known| known.order_no);
                 self.payments.settle(*payment, Outcome::Refund, received, Some(*amount), findings);
@@ -389,6 +408,12 @@ impl Auditor {
                 self.limits.set_elsewhere(*member_id, key, *used);
             }
             Event::Task(event) => self.tasks.event(event, findings),
+            Event::Team(event) => {
+                self.teams.event(event, findings);
+                if let TeamEvent::Opened { team, activity, size, .. } = event {
+                    self.stock.open_seats(StockKey::seats(*activity, *team), *size, findings);
+                }
+            }
         }
     }
 
@@ -445,6 +470,7 @@ impl Auditor {
             // An import counts towards the limit, and was accepted elsewhere.
             self.limits.take(member, key, line.quantity, limit, imported, findings);
         }
+        self.teams.created(created, findings);
         let Self { stock, orders, .. } = self;
         let lines = LineRecords::from_lines(created.lines.iter().map(|line| LineRecord {
             key: stock.index_of(line.key),

@@ -282,7 +282,9 @@ impl OrderRecord {
             let flags = (record.payment_started, record.revived, record.ever_paid);
             (member, pay_amount, deadline_ms, last_at_ms, version, standing, flags)
         };
-        let later_agrees = self.later_unknown || other.later_unknown || self.later == other.later;
+        // One with nothing in it is as good as none.
+        let later = |record: &Self| record.later.as_deref().cloned().unwrap_or_default();
+        let later_agrees = self.later_unknown || other.later_unknown || later(self) == later(other);
         part(self) == part(other) && later_agrees
     }
 
@@ -325,7 +327,9 @@ impl OrderRecord {
             self.standing = Standing::Cancelled(reason);
             return;
         }
-        self.expect(self.standing == Standing::Pending, step, "is closed", findings);
+        let fits = self.standing == Standing::Pending
+            || (reason == CloseReason::TeamFailed && self.standing == Standing::Paid);
+        self.expect(fits, step, "is closed", findings);
         let early = reason == CloseReason::Timeout && step.at_ms < self.deadline_ms;
         findings.check(!early, Rule::Deadline, || {
             format!("order {order_no} times out at {} ms, deadline {} ms", step.at_ms, self.deadline_ms)
@@ -367,7 +371,10 @@ impl OrderRecord {
                     matches!(self.standing, Standing::Pending | Standing::Cancelled(CloseReason::Timeout));
                 unpaid && amount != self.pay_amount
             }
-            RefundReason::TeamFailed => self.standing == Standing::Cancelled(CloseReason::TeamFailed),
+            RefundReason::TeamFailed => {
+                matches!(self.standing, Standing::Cancelled(CloseReason::TeamFailed | CloseReason::Timeout))
+            }
+            RefundReason::TeamDissolved => self.standing == Standing::Paid,
             // That is for payments of no order.
             RefundReason::UnknownOrder => false,
         };

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::tasks::TaskTally;
+use super::teams::TeamTally;
 use crate::domain::ids::{Position, StockKey};
 
 /// How many violations a report lists unless told otherwise; all of them are counted.
@@ -49,6 +50,8 @@ pub enum Rule {
     Tasks,
     /// Attempts, packages and refunds go their legal way, within what was paid and ordered.
     AfterSale,
+    /// A team forms when all its members have paid, and only then do their orders go on.
+    Teams,
 }
 
 impl Rule {
@@ -73,6 +76,7 @@ impl Rule {
             Self::Store => "store",
             Self::Tasks => "tasks",
             Self::AfterSale => "after_sale",
+            Self::Teams => "teams",
         }
     }
 }
@@ -245,6 +249,8 @@ pub struct AuditReport {
     pub refunds_required: u64,
     /// Tasks of the delay queue by what has become of them.
     pub tasks: TaskTally,
+    /// Teams by how far they are.
+    pub teams: TeamTally,
     /// Refunds that were applied for.
     pub refunds_applied: u64,
     /// Refunds of both kinds whose money has gone back.

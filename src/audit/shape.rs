@@ -6,6 +6,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::OrderNo;
 use crate::domain::order::CloseReason;
 use crate::domain::order::OrderEvent;
+use crate::domain::team::TeamEvent;
 
 /// What an entry decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,8 @@ impl Shape {
             _ => format!("{} don't make one decision", names(events)),
         });
         // One of them names an order that there is not.
-        let mut orders = events.iter().filter(|_| shape != Self::Unmatched).map(order_of);
+        let of_orders = |event: &&Event| shape != Self::Unmatched && !matches!(event, Event::Team(_));
+        let mut orders = events.iter().filter(of_orders).map(order_of);
         if let Some(first) = orders.next() {
             findings.check(orders.all(|order| order == first), Rule::OneDecision, || {
                 format!("{} in one entry are about different orders", names(events))
@@ -53,6 +55,12 @@ impl Shape {
                 Self::Broken
             }
             [_] => Self::Single,
+            // An order opens a team and has its first seat.
+            [Event::Team(TeamEvent::Opened { team, .. }), Event::OrderCreated(created)]
+                if team.0 == created.order_no.get() =>
+            {
+                Self::Single
+            }
             // What costs nothing is paid at once.
             [Event::OrderCreated(_), Event::OrderPaid { .. }] => Self::Single,
             [
@@ -76,6 +84,9 @@ fn is_later(events: &[Event]) -> bool {
     let what = |event: &Event| match event {
         Event::Order { what, .. } => what.name(),
         Event::OrderClosed { reason, .. } if *reason == CloseReason::Refunded => "refunded",
+        Event::OrderClosed { reason: CloseReason::TeamFailed, units, .. } if units.is_empty() => {
+            "team failed"
+        }
         Event::OrderClosed { .. } => "closed",
         other => other.name(),
     };
@@ -89,6 +100,8 @@ fn is_later(events: &[Event]) -> bool {
             | ["PriceChanged", "TradeCloseRequired", "OrderPaid"]
             | ["PackageShipped", "OrderShipped"]
             | ["RefundFinished", "refunded" | "OrderShipped"]
+            | ["RefundRequired", "UnitsReturned", "team failed"]
+            | ["UnitsReturned", "team failed"]
     )
 }
 

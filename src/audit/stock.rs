@@ -105,6 +105,17 @@ impl StockLedger {
         row.check(findings);
     }
 
+    /// A team came into being with so many seats.
+    pub(super) fn open_seats(&mut self, key: StockKey, seats: u32, findings: &mut Findings) {
+        let index = self.index_of(key);
+        let row = &mut self.rows[index as usize];
+        findings
+            .check(row.total == 0, Rule::Once, || format!("the seats {key} come into being a second time"));
+        row.total += i128::from(seats);
+        row.available += i128::from(seats);
+        row.check(findings);
+    }
+
     /// Moves available units from one key to another, once per id (R8).
     pub(super) fn transfer(
         &mut self,

@@ -164,6 +164,7 @@ impl TaskLedger {
             TaskEvent::Rescheduled { task, due_ms, .. } => life.reschedule(task, *due_ms),
             TaskEvent::Acked { task, .. } => life.ack(task),
             TaskEvent::Nacked { task, due_ms, .. } => life.nack(task, *due_ms),
+            TaskEvent::Extended { task, until_ms, .. } => life.extend(task, *until_ms),
             TaskEvent::Lapsed { task, .. } => life.lapse(task),
             TaskEvent::DeadLettered { task, cause, .. } => life.die(task, *cause),
             TaskEvent::Requeued { task, due_ms, .. } => life.requeue(task, *due_ms),
@@ -271,6 +272,14 @@ impl Life<'_> {
         self.put(task, record);
     }
 
+    fn extend(&mut self, task: &TaskRef, until_ms: u64) {
+        let Some(mut record) = self.find(task) else { return };
+        self.check_held(task, &record);
+        self.check(until_ms > self.at_ms, task, "is reserved for no time");
+        record.state = TaskState::Reserved { until_ms };
+        self.put(task, record);
+    }
+
     fn lapse(&mut self, task: &TaskRef) {
         let Some(mut record) = self.find(task) else { return };
         self.check_lapsed(task, &record);
@@ -344,5 +353,140 @@ impl Life<'_> {
         self.findings.check(holds, Rule::Tasks, || {
             format!("{name}: task {} (number {}) of topic {topic} {what}", task.id, task.seq)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{AuditReport, Auditor};
+    use crate::domain::event::Event;
+    use crate::domain::ids::Position;
+    use crate::domain::task::Bytes;
+
+    const DUE_MS: u64 = 100;
+
+    fn topic() -> TopicName {
+        TopicName::new("mails").unwrap()
+    }
+
+    fn task(seq: u64) -> TaskRef {
+        TaskRef { seq, id: TaskId::new("a").unwrap() }
+    }
+
+    fn push(seq: u64, at_ms: u64) -> TaskEvent {
+        let body = TaskBody::Inline(Bytes(b"xyz".as_slice().into()));
+        let pushed = PushedTask { task: task(seq), due_ms: DUE_MS, ready_ttl_ms: 50, attempts_max: 2, body };
+        TaskEvent::Pushed { topic: topic(), at_ms, tasks: vec![pushed] }
+    }
+
+    fn pop(seq: u64, at_ms: u64) -> TaskEvent {
+        TaskEvent::Popped { topic: topic(), at_ms, tasks: vec![task(seq)] }
+    }
+
+    fn reserve(at_ms: u64, until_ms: u64) -> TaskEvent {
+        TaskEvent::Reserved { topic: topic(), at_ms, until_ms, tasks: vec![task(1)] }
+    }
+
+    fn expire(at_ms: u64) -> TaskEvent {
+        TaskEvent::Expired { topic: topic(), at_ms, tasks: vec![task(1)] }
+    }
+
+    fn audit(events: Vec<TaskEvent>) -> AuditReport {
+        let mut auditor = Auditor::new();
+        for (at, event) in (1..).zip(events) {
+            auditor.entry(Position(at), &[Event::Task(Box::new(event))]);
+        }
+        auditor.finish()
+    }
+
+    #[test]
+    fn a_life_by_the_rules_passes_and_is_counted() {
+        let (topic, task) = (topic, || task(1));
+        let report = audit(vec![
+            push(1, 0),
+            reserve(100, 110),
+            TaskEvent::Nacked { topic: topic(), at_ms: 105, task: task(), due_ms: 106 },
+            reserve(106, 120),
+            TaskEvent::DeadLettered { topic: topic(), at_ms: 120, task: task(), cause: DeadCause::Lapsed },
+            TaskEvent::Requeued { topic: topic(), at_ms: 130, task: task(), due_ms: 140 },
+            TaskEvent::Rescheduled { topic: topic(), at_ms: 131, task: task(), due_ms: 150 },
+            reserve(150, 160),
+            TaskEvent::Lapsed { topic: topic(), at_ms: 160, task: task() },
+            reserve(161, 170),
+            TaskEvent::Extended { topic: topic(), at_ms: 165, task: task(), until_ms: 180 },
+            TaskEvent::Acked { topic: topic(), at_ms: 179, task: task() },
+            push(2, 179),
+        ]);
+        assert!(report.passed(), "{:?}", report.violations);
+        let TaskTally { topics, pending, pushed, acked, .. } = report.tasks;
+        assert_eq!((topics, pending, pushed, acked), (1, 1, 2, 1));
+    }
+
+    #[test]
+    fn whatever_can_not_have_happened_is_found() {
+        let (topic, task) = (topic, || task(1));
+        let ack = |at_ms| TaskEvent::Acked { topic: topic(), at_ms, task: task() };
+        let lapse = |at_ms| TaskEvent::Lapsed { topic: topic(), at_ms, task: task() };
+        let nack = |at_ms, due_ms| TaskEvent::Nacked { topic: topic(), at_ms, task: task(), due_ms };
+        let extend = |at_ms| TaskEvent::Extended { topic: topic(), at_ms, task: task(), until_ms: 200 };
+        let die = |at_ms, cause| TaskEvent::DeadLettered { topic: topic(), at_ms, task: task(), cause };
+        let part = TaskEvent::BodyPart { topic: topic(), at_ms: 0, index: 0, bytes: Bytes::default() };
+        let mut of_parts = push(1, 0);
+        if let TaskEvent::Pushed { tasks, .. } = &mut of_parts {
+            tasks[0].body = TaskBody::Parts(5);
+        }
+        let cases = [
+            (vec![push(1, 0), push(2, 0)], "has the id of a live task"),
+            (vec![push(2, 0), pop(2, 100), push(1, 100)], "has a sequence number that was given before"),
+            (vec![push(1, 0), push(2, 0), pop(1, 100)], "does not live"),
+            (vec![pop(1, 100)], "does not live"),
+            (vec![push(1, 0), pop(1, 99)], "was not due"),
+            (vec![push(1, 0), pop(1, 150)], "had expired"),
+            (vec![push(1, 0), expire(149)], "had not expired"),
+            (vec![push(1, 0), reserve(100, 110), pop(1, 105)], "was not pending"),
+            (vec![push(1, 0), reserve(100, 100)], "is reserved for no time"),
+            (vec![push(1, 0), ack(100)], "was not reserved"),
+            (vec![push(1, 0), reserve(100, 110), ack(110)], "the reservation had lapsed"),
+            (vec![push(1, 0), reserve(100, 110), extend(110)], "the reservation had lapsed"),
+            (vec![push(1, 0), reserve(100, 110), extend(105), lapse(110)], "had not lapsed"),
+            (vec![push(1, 0), reserve(100, 110), lapse(109)], "the reservation had not lapsed"),
+            (vec![push(1, 0), reserve(100, 110), nack(110, 111)], "the reservation had lapsed"),
+            (vec![push(1, 0), reserve(100, 110), nack(105, 104)], "is due in the past"),
+            (vec![push(1, 0), reserve(100, 110), die(105, DeadCause::Nacked)], "has attempts left"),
+            (
+                vec![
+                    push(1, 0),
+                    reserve(100, 110),
+                    nack(101, 101),
+                    reserve(101, 110),
+                    nack(102, 102),
+                    reserve(102, 110),
+                ],
+                "is reserved more often than it may be",
+            ),
+            (
+                vec![push(1, 0), TaskEvent::Discarded { topic: topic(), at_ms: 1, task: task() }],
+                "was no dead letter",
+            ),
+            (
+                vec![push(1, 0), TaskEvent::Requeued { topic: topic(), at_ms: 1, task: task(), due_ms: 1 }],
+                "was no dead letter",
+            ),
+            (
+                vec![push(1, 0), TaskEvent::Removed { topic: topic(), at_ms: 150, task: task() }],
+                "had expired",
+            ),
+            (vec![part, of_parts], "comes with parts of another length"),
+            (vec![push(1, 5), pop(1, 4)], "stands behind an event of 5 ms"),
+        ];
+        for (events, said) in cases {
+            let report = audit(events.clone());
+            let found = report
+                .violations
+                .iter()
+                .any(|violation| violation.rule == Rule::Tasks && violation.message.contains(said));
+            assert!(found, "{said} is not among {:?} for {events:?}", report.violations);
+        }
     }
 }

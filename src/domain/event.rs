@@ -16,6 +16,7 @@ use super::refund::RefundStep;
 use super::request::{Shipment, StockChange};
 use super::setting::{Origin, Setting};
 use super::task::TaskEvent;
+use super::team::TeamEvent;
 
 /// Units of one stock key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,6 +240,8 @@ pub enum Event {
         /// What happened.
         what: RefundStep,
     },
+    /// Something happened to a team.
+    Team(TeamEvent),
     /// A coupon was issued, or moved along with its order.
     Coupon(Box<CouponEvent>),
 }
@@ -246,7 +249,7 @@ pub enum Event {
 /// The stable names of all events, in the order of [`Event`]'s variants, which is persisted. Events of tasks and coupons
 /// have names of their own ([`TaskEvent::name`], [`CouponEvent::name`]) and stand in no order's timeline, so one place is
 /// kept for all of each.
-pub const EVENT_NAMES: [&str; 20] = [
+pub const EVENT_NAMES: [&str; 21] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -267,6 +270,8 @@ pub const EVENT_NAMES: [&str; 20] = [
     "Order",
     "PaymentUnmatched",
     "UnmatchedRefund",
+    // Stands for the variant only.
+    "Team",
     "Coupon",
 ];
 
@@ -290,6 +295,7 @@ impl Event {
             Self::SettingPut { setting, .. } => setting.event_name(),
             Self::StockTransferred { .. } => "StockTransferred",
             Self::Task(event) => event.name(),
+            Self::Team(event) => event.name(),
             Self::Order { what, .. } => what.name(),
             Self::PaymentUnmatched { .. } => "PaymentUnmatched",
             Self::UnmatchedRefund { .. } => "UnmatchedRefund",
@@ -310,6 +316,7 @@ impl Event {
             | Self::PaymentUnmatched { at_ms, .. }
             | Self::UnmatchedRefund { at_ms, .. } => *at_ms,
             Self::Task(event) => event.at_ms(),
+            Self::Team(event) => event.at_ms(),
             Self::OrderCreated(created) => created.at_ms,
             Self::Coupon(event) => event.step().at_ms,
             Self::PaymentStarted { step, .. }
@@ -343,6 +350,7 @@ impl Event {
             | Self::SettingPut { .. }
             | Self::StockTransferred { .. }
             | Self::Task(_)
+            | Self::Team(_)
             | Self::PaymentUnmatched { .. }
             | Self::UnmatchedRefund { .. }
             | Self::Coupon(_) => None,
@@ -367,6 +375,11 @@ impl Event {
             Self::OrderClosed { units, .. } => sum(units),
             Self::OrderRevived { units, .. } => -sum(units),
             Self::Order { what, .. } => sum(what.restocked()),
+            Self::Team(TeamEvent::Opened { team, activity, size, .. })
+                if *key == StockKey::seats(*activity, *team) =>
+            {
+                i64::from(*size)
+            }
             Self::Coupon(event) => match **event {
                 CouponEvent::Issued { step } if StockKey::coupons(step.coupon.terms()) == *key => -1,
                 _ => 0,
@@ -386,6 +399,7 @@ impl Event {
             | Self::UnmatchedRefund { payment, .. } => payment.slot(),
             Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
             Self::Task(event) => event.slot(),
+            Self::Team(event) => event.slot(),
             Self::Coupon(event) => Slot::of_member(event.step().member),
             Self::OrderCreated(created) => created.order_no.slot(),
             Self::PaymentStarted { step, .. }

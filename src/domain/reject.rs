@@ -1,6 +1,6 @@
 //! Rejects: typed business answers with stable codes. A reject changes nothing.
 
-use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, SkuId};
+use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, Pool, SkuId, StockKey, TeamId};
 use super::money::Money;
 use super::order::OrderStatus;
 use super::order_type::OrderType;
@@ -404,6 +404,38 @@ pub enum Reject {
         /// The sum of lines, discounts and freight.
         computed: Money,
     },
+    /// A group-buy order that names no team, or another one that does.
+    #[error("orders of type {order_type:?} {rule}")]
+    TeamChoiceInvalid {
+        /// The order's type.
+        order_type: OrderType,
+        /// What it asks for.
+        rule: &'static str,
+    },
+    /// No such team in this campaign.
+    #[error("team {team} does not exist in this campaign")]
+    TeamNotFound {
+        /// The team.
+        team: TeamId,
+    },
+    /// All seats of the team are taken.
+    #[error("team {team} is full")]
+    TeamFull {
+        /// The team.
+        team: TeamId,
+    },
+    /// The team takes nobody any more.
+    #[error("team {team} was not complete in time")]
+    TeamClosed {
+        /// The team.
+        team: TeamId,
+    },
+    /// The member has a seat in the team.
+    #[error("the member is in team {team} already")]
+    AlreadyInTeam {
+        /// The team.
+        team: TeamId,
+    },
     /// The price is not what the caller expected.
     #[error("the order costs {actual}, {expected} was expected: preview it again")]
     PriceChanged {
@@ -411,6 +443,12 @@ pub enum Reject {
         expected: Money,
         /// What it costs now.
         actual: Money,
+    },
+    /// All coupons of a kind are issued.
+    #[error("all coupons of kind {terms} are issued")]
+    CouponsExhausted {
+        /// The kind.
+        terms: CouponTermsId,
     },
     /// A kind of coupon that doesn't exist.
     #[error("there are no coupons of kind {terms}")]
@@ -456,14 +494,6 @@ pub enum Reject {
         /// The bound.
         len_max: usize,
     },
-    /// An amount out of its bounds.
-    #[error("the amount must be at least {min} and at most {max}")]
-    AmountOutOfRange {
-        /// The least.
-        min: Money,
-        /// The most.
-        max: Money,
-    },
     /// A SKU that the order has no line of.
     #[error("the order has no line of sku {sku}")]
     SkuNotInOrder {
@@ -508,14 +538,6 @@ pub enum Reject {
     /// The order's team has not formed yet.
     #[error("the order's team has not formed yet")]
     TeamNotFormed,
-    /// A flag that there is none of.
-    #[error("flag {flag} does not exist: flags go from 0 to {flag_max}")]
-    UnknownFlag {
-        /// The flag.
-        flag: u8,
-        /// The bound.
-        flag_max: u8,
-    },
     /// A coupon that doesn't exist, or is not the member's.
     #[error("the member has no coupon {coupon}")]
     CouponNotFound {
@@ -605,7 +627,13 @@ impl Reject {
             Self::SkuPaused { .. } => "sku_paused",
             Self::ActivityPaused { .. } => "activity_paused",
             Self::MemberBlocked { .. } => "member_blocked",
+            Self::TeamChoiceInvalid { .. } => "team_choice_invalid",
+            Self::TeamNotFound { .. } => "team_not_found",
+            Self::TeamFull { .. } => "team_full",
+            Self::TeamClosed { .. } => "team_closed",
+            Self::AlreadyInTeam { .. } => "already_in_team",
             Self::PriceChanged { .. } => "price_changed",
+            Self::CouponsExhausted { .. } => "coupons_exhausted",
             Self::CouponTermsNotFound { .. } => "coupon_terms_not_found",
             Self::TransferInvalid { .. } => "transfer_invalid",
             Self::PositionNotKept { .. } => "position_not_kept",
@@ -629,7 +657,6 @@ impl Reject {
             Self::OutOfRange { .. } => "out_of_range",
             Self::BatchTooLong { .. } => "batch_too_long",
             Self::TooManyOfOneOrder { .. } => "too_many_of_one_order",
-            Self::AmountOutOfRange { .. } => "amount_out_of_range",
             Self::SkuNotInOrder { .. } => "sku_not_in_order",
             Self::UnitsExceeded { .. } => "units_exceeded",
             Self::RefundExceedsPaid { .. } => "refund_exceeds_paid",
@@ -639,7 +666,6 @@ impl Reject {
             Self::RefundOpen => "refund_open",
             Self::AfterSaleOver { .. } => "after_sale_over",
             Self::TeamNotFormed => "team_not_formed",
-            Self::UnknownFlag { .. } => "unknown_flag",
             Self::CouponNotFound { .. } => "coupon_not_found",
             Self::CouponLocked { .. } => "coupon_locked",
             Self::CouponUsed { .. } => "coupon_used",
@@ -661,6 +687,23 @@ impl Reject {
             | Self::NotOpenYet { .. } => Retry::After { wait_ms: 1_000 },
             Self::Unavailable | Self::OutcomeUnknown => Retry::AfterRestart,
             _ => Retry::Never,
+        }
+    }
+
+    /// Not enough units of a stock key.
+    pub(crate) fn sold_out(key: &StockKey) -> Self {
+        match key.pool {
+            Pool::Seats => Self::TeamFull { team: TeamId(key.sku.0) },
+            Pool::Coupons => Self::CouponsExhausted { terms: CouponTermsId(key.sku.0) },
+            Pool::Normal | Pool::Seckill | Pool::GroupBuy => Self::SoldOut { sku: key.sku },
+        }
+    }
+
+    /// A member's limit of a stock key.
+    pub(crate) fn limit_exceeded(key: &StockKey, limit: u32, bought: u32) -> Self {
+        match key.pool {
+            Pool::Seats => Self::AlreadyInTeam { team: TeamId(key.sku.0) },
+            _ => Self::LimitExceeded { sku: key.sku, limit, bought },
         }
     }
 

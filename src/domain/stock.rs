@@ -166,6 +166,12 @@ impl<W> HoldBook<W> {
         Self::shift(&mut counters.held, &mut counters.reserved, units);
     }
 
+    /// Available units become reserved at once: they came into being for the order that has them.
+    pub fn seize(&mut self, units: u64) {
+        let Self { counters, .. } = self;
+        Self::shift(&mut counters.available, &mut counters.reserved, units);
+    }
+
     /// Held units become available: their order could not be placed.
     pub fn give_back(&mut self, units: u64) {
         let Self { counters, .. } = self;

@@ -213,6 +213,16 @@ impl TeamBook {
         self.teams.insert(team, known);
     }
 
+    /// Enters an order with a seat as recovery found it; nothing follows from it yet.
+    pub fn restore_member(&mut self, team: TeamId, order_no: OrderNo, what: Membership) {
+        let Some(team) = self.teams.get_mut(&team) else { return };
+        match what {
+            Membership::Joined => team.joined.insert(order_no),
+            Membership::Paid => team.paid.insert(order_no),
+            Membership::Left => false,
+        };
+    }
+
     /// Teams that fell due while the engine was down wait so much longer, so that payments come first. In ms.
     pub fn grant_grace(&mut self, now_ms: u64, grace_ms: u64) {
         let overdue: Vec<_> = self.due.iter().take_while(|(at_ms, _)| *at_ms <= now_ms).copied().collect();

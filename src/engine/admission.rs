@@ -7,9 +7,11 @@ use crossbeam::utils::CachePadded;
 
 use super::Inner;
 use super::pricing::as_activity;
+use super::teams::Seat;
 use crate::actors::order::submit::sticky_code;
 use crate::actors::order::{Admitted, Recall};
 use crate::actors::reply::SubmitReply;
+use crate::domain::activity::Activity;
 use crate::domain::order::{Line, OrderExtra};
 use crate::domain::reject::Reject;
 use crate::domain::request::{PricedOrder, SubmitOrder};
@@ -46,6 +48,7 @@ pub(crate) struct Checked {
     auto_close_ms: u32,
     deadline_ms: Option<NonZeroU64>,
     ends_at_ms: u64,
+    seat: Seat,
 }
 
 impl Checked {
@@ -60,6 +63,7 @@ impl Checked {
             auto_close_ms: self.auto_close_ms,
             deadline_ms: self.deadline_ms,
             ends_at_ms: self.ends_at_ms,
+            team: self.seat.wish.map(Box::new),
             order_type: order.order_type,
             extra: OrderExtra { text: order.take_text(), terms: self.priced.terms },
             lines: self.priced.lines,
@@ -91,8 +95,11 @@ impl Inner {
         // The clock is read only where it counts: an everyday order with no switch turned needs none.
         let needs_clock = activity.is_some() || self.register.has_controls() || !order.is_plain();
         let now_ms = if needs_clock { self.clock.now_ms() } else { 0 };
-        let priced = self.price(order, activity, now_ms);
-        let priced = match priced {
+        let priced = self.price(order, activity, now_ms).and_then(|mut priced| {
+            let seat = self.seat(order, activity, &mut priced, now_ms)?;
+            Ok((priced, seat))
+        });
+        let (priced, seat) = match priced {
             Ok(priced) => priced,
             // What is invalid now may have been placed before the catalogue changed: then its retry gets the first
             // answer (R8).
@@ -107,11 +114,15 @@ impl Inner {
         }
         Ok(Passed::Place(Checked {
             body_hash: order.body_hash(),
-            auto_close_ms: activity
-                .and_then(|activity| activity.auto_close_ms)
-                .unwrap_or(self.settings.auto_close_ms[order.order_type as usize]),
+            auto_close_ms: auto_close_ms(
+                seat.deadline_ms,
+                activity,
+                now_ms,
+                self.settings.auto_close_ms[order.order_type as usize],
+            ),
             deadline_ms: None,
             ends_at_ms: activity.map_or(u64::MAX, |activity| activity.end_ms),
+            seat,
             priced,
             request_hash,
         }))
@@ -144,6 +155,7 @@ impl Inner {
             auto_close_ms: 1,
             deadline_ms,
             ends_at_ms: u64::MAX,
+            seat: Seat::default(),
         }))
     }
 
@@ -189,7 +201,7 @@ impl Inner {
         if let Some(line) = sold_out
             && !self.may_have_entered(request_hash)
         {
-            let reject = Reject::SoldOut { sku: line.key.sku };
+            let reject = Reject::sold_out(&line.key);
             // Remembered first, looked up in the filter after. The same request may be coming in by another caller at
             // this moment: either it is seen in the filter, or its order actor sees this refusal. The other way round
             // one could be refused and the other sold. An entry about a request that does have an order hurts
@@ -216,4 +228,11 @@ impl Inner {
             None
         }
     }
+}
+
+/// How long an order may stay unpaid, in ms: as its activity says, and not beyond the deadline of its team.
+fn auto_close_ms(deadline_ms: Option<u64>, activity: Option<&Activity>, now_ms: u64, usual_ms: u32) -> u32 {
+    let auto_close_ms = activity.and_then(|activity| activity.auto_close_ms).unwrap_or(usual_ms);
+    let left_ms = deadline_ms.map_or(u64::MAX, |deadline_ms| deadline_ms.saturating_sub(now_ms));
+    u32::try_from(left_ms).unwrap_or(u32::MAX).clamp(1, auto_close_ms)
 }

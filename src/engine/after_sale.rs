@@ -56,7 +56,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Reject::RefundExceedsPaid`], [`Reject::UnitsExceeded`], [`Reject::SkuNotInOrder`], [`Reject::AfterSaleOver`],
-    /// [`Reject::AmountOutOfRange`] for an amount below zero, or of nothing for no unit; [`Reject::WrongStatus`] where
+    /// [`Reject::InvalidField`] for an amount below zero, or of nothing for no unit; [`Reject::WrongStatus`] where
     /// nothing is paid, or everything has gone back; [`Reject::RequestIdReused`], [`Reject::TooManyOfOneOrder`],
     /// [`Reject::OrderNotFound`], a field out of bounds.
     ///

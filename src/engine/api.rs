@@ -9,19 +9,14 @@ use super::subscription::EventStream;
 use super::view::{OrderPage, OrderView, PAGE_LEN_MAX, Page, StateHash};
 use super::{Engine, Inner, Metrics, ShutdownError};
 use crate::actors::order::shell::owner_of;
-use crate::actors::order::{
-    Action, CommandReply, CommandRequest, OrderItem, PayRequest, PaymentOutcome, Query,
-};
+use crate::actors::order::{Action, CommandReply, CommandRequest, OrderItem, Query};
 use crate::actors::reply::{BatchReply, Receipt, Reply, SubmitReply};
 use crate::actors::stock::StockItem;
 use crate::domain::catalogue::Sku;
 use crate::domain::ids::{MemberId, OrderNo, Position, SkuId, Slot, StockKey};
-use crate::domain::money::Money;
 use crate::domain::order::CloseReason;
 use crate::domain::reject::Reject;
-use crate::domain::request::{
-    Caller, OrderRef, Payment, Shipment, StockAdjustment, StockChange, SubmitOrder,
-};
+use crate::domain::request::{Caller, OrderRef, Shipment, StockAdjustment, StockChange, SubmitOrder};
 use crate::domain::stock::{STOCK_TOTAL_MAX, StockCounters};
 use crate::runtime::inbox::Inbox;
 use crate::runtime::shutdown::GateState;
@@ -267,58 +262,6 @@ impl Engine {
     /// ```
     pub async fn start_payment(&self, caller: Caller, order: impl Into<OrderRef>) -> Result<Receipt, Reject> {
         self.command(caller, order.into(), Action::StartPayment).await
-    }
-
-    /// Takes a provider's notification that money has arrived. Once per `(channel, merchant, transaction id)`: sent
-    /// again it gives the first outcome.
-    ///
-    /// Money that comes at or after the deadline brings the order back if its units are still to be had, and must
-    /// otherwise go back (`RefundRequired`), as must a wrong amount, a second payment, and money for an order that there
-    /// is not: it is never lost (R10). What must go back is on the work list, see [`Engine::refunds`].
-    ///
-    /// # Errors
-    /// Nothing was recorded: [`Reject::AmountOutOfRange`] below zero, [`Reject::PaymentIdReused`], a field out of
-    /// bounds, or the engine's own state.
-    ///
-    /// ```
-    /// # use stockade::{Config, Durability, Engine, Payment, PaymentResult, SubmitOrder};
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let engine = Engine::open(Config::new("").durability(Durability::Memory)).await?;
-    /// # stockade::examples::stock_tea(&engine, 10).await?;
-    /// # let order = engine.submit(SubmitOrder::one_line(7, 1001, 42, 1)).await?;
-    /// let notification = Payment {
-    ///     order: order.order_no.into(),
-    ///     channel: "wechat".into(),
-    ///     merchant: "shop-1".into(),
-    ///     transaction_id: "4200001".into(),
-    ///     amount: order.pay_amount,
-    /// };
-    /// let outcome = engine.pay(notification.clone()).await?;
-    /// assert_eq!(outcome.result, PaymentResult::Paid);
-    /// assert_eq!(engine.pay(notification).await?, outcome, "a repeated notification gets the first outcome");
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn pay(&self, payment: Payment) -> Result<PaymentOutcome, Reject> {
-        let id = payment.id()?;
-        if payment.amount.is_negative() {
-            return Err(Reject::AmountOutOfRange { min: Money::ZERO, max: Money::from_minor(i64::MAX) });
-        }
-        let (order_no, is_unmatched) = match self.resolve(&payment.order).await {
-            Err(Reject::OrderNotFound) => (OrderNo::default(), true),
-            found => (found?, false),
-        };
-        self.call(|inner, reply| {
-            let request = Box::new(PayRequest { id, order_no, payment, is_unmatched, reply });
-            let _ = if is_unmatched {
-                inner.order_inbox(id.slot()).push(OrderItem::ReceivePayment(request))
-            } else {
-                inner.order_inbox(order_no.slot()).push(OrderItem::Pay(request))
-            };
-            Ok(())
-        })
-        .await
     }
 
     /// Cancels an unpaid order: whoever orders its units after this has answered is not told that they are sold out,
@@ -631,12 +574,14 @@ impl Engine {
             let _ = actor.stop_and_wait(None, None).await;
         }
         let _ = inner.activity_actor.stop_and_wait(None, None).await;
+        let _ = inner.team_actor.stop_and_wait(None, None).await;
         let _ = inner.delay.actor.stop_and_wait(None, None).await;
         let _ = inner.supervisor.stop_children_and_wait(None, None).await;
         let _ = inner.supervisor.stop_and_wait(None, None).await;
         // Nobody drains the inboxes any more: whoever still waits is let go.
         inner.orders.iter().for_each(|inbox| inbox.close_and_clear());
         inner.activities.inbox.close_and_clear();
+        inner.teams.inbox.close_and_clear();
         inner.delay.abandon();
         inner.stock.all().iter().for_each(|cell| cell.abandon());
         let tasks = std::mem::take(&mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -703,7 +648,7 @@ impl Engine {
     }
 
     /// Sends a question. Unlike a command it is taken while the engine drains.
-    async fn read<T>(&self, send: impl FnOnce(&Inner, Reply<T>)) -> Result<T, Reject> {
+    pub(super) async fn read<T>(&self, send: impl FnOnce(&Inner, Reply<T>)) -> Result<T, Reject> {
         let answer = {
             let inner = &*self.inner;
             inner.check_readable()?;
@@ -752,6 +697,7 @@ impl Engine {
         }
         let mut sum = inner.catalogue.state_hash().wrapping_add(inner.register.state_hash());
         sum = sum.wrapping_add(inner.delay_hash().await?);
+        sum = sum.wrapping_add(self.teams_hash().await?);
         // Orders first: what they have told the stock actors is then in the stock actors' inboxes, before the
         // question.
         for inbox in &inner.orders {

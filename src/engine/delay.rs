@@ -15,8 +15,8 @@ use crate::actors::delay::{DelayCommand, DelayItem, DelayRequest, DelaySettings,
 use crate::actors::reply::Reply;
 use crate::domain::reject::Reject;
 use crate::domain::task::{
-    AckOutcome, DeadCursor, DeadLetter, DiscardOutcome, NackOutcome, NewTask, PopOutcome, PushLimits,
-    PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome, ReservationId, ReserveOutcome,
+    AckOutcome, DeadCursor, DeadLetter, DiscardOutcome, ExtendOutcome, NackOutcome, NewTask, PopOutcome,
+    PushLimits, PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome, ReservationId, ReserveOutcome,
     TASK_DELAY_MS_MAX, TASK_ID_BYTES_MAX, TaskBook, TopicName, TopicStats,
 };
 use crate::journal::JournalHandle;
@@ -30,6 +30,8 @@ pub const TASK_BATCH_BYTES_MAX: usize = 4 << 20;
 pub const TASK_WAIT_MS_MAX: u64 = 24 * 3_600_000;
 /// Most dead letters on one page.
 pub const DEAD_LETTERS_PAGE_MAX: usize = 1_000;
+/// Credits that a page of dead letters takes, which may have 4 MiB of bodies.
+const DEAD_LETTERS_CREDITS: u64 = (TASK_BATCH_BYTES_MAX / CREDIT_BYTES) as u64;
 /// Bytes on their way that one credit stands for, so that credits bound memory also where bodies are large.
 const CREDIT_BYTES: usize = 4 << 10;
 
@@ -354,6 +356,35 @@ impl DelayQueue {
         self.command(topic, 1, |reply| DelayCommand::Ack { id, reservation, reply }).await
     }
 
+    /// A reservation holds until `visibility_ms` from now, 1 to `task_visibility_ms_max`: for work that takes longer than
+    /// it was reserved for. That is no further attempt.
+    ///
+    /// ```
+    /// # use stockade::{Config, Durability, Engine, ExtendOutcome, NewTask};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let engine = Engine::open(Config::new("").durability(Durability::Memory)).await?;
+    /// # let queue = engine.delay();
+    /// queue.push("mails", NewTask::new("hello", "")).await?;
+    /// let reserved = queue.reserve("mails", 1, 30_000).await?.tasks().remove(0);
+    /// let extended = queue.extend("mails", "hello", reserved.reservation, 60_000).await?;
+    /// assert!(matches!(extended, ExtendOutcome::Extended { until_ms } if until_ms > reserved.until_ms));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn extend(
+        &self,
+        topic: &str,
+        id: &str,
+        reservation: ReservationId,
+        visibility_ms: u64,
+    ) -> Result<ExtendOutcome, Reject> {
+        let id = checked(id)?;
+        self.check_visibility(visibility_ms)?;
+        let command = |reply| DelayCommand::Extend { id, reservation, visibility_ms, reply };
+        self.command(topic, 1, command).await
+    }
+
     /// A reserved task could not be done: it is due again `delay_ms` from now, or becomes a dead letter if this was its
     /// last attempt.
     ///
@@ -456,7 +487,8 @@ impl DelayQueue {
         len_max: usize,
     ) -> Result<Vec<DeadLetter>, Reject> {
         let len_max = len_max.clamp(1, DEAD_LETTERS_PAGE_MAX);
-        self.question(topic, |reply| DelayCommand::DeadLetters { after, len_max, reply }).await
+        let command = |reply| DelayCommand::DeadLetters { after, len_max, reply };
+        self.question(topic, DEAD_LETTERS_CREDITS, command).await
     }
 
     /// A dead letter becomes a pending task again, due `delay_ms` from now, with all its attempts. See
@@ -488,12 +520,12 @@ impl DelayQueue {
     /// # }
     /// ```
     pub async fn stats(&self, topic: &str) -> Result<TopicStats, Reject> {
-        self.question(topic, |reply| DelayCommand::Stats { reply }).await
+        self.question(topic, 1, |reply| DelayCommand::Stats { reply }).await
     }
 
     /// All topics that have tasks, by name, with their figures.
     pub async fn topics(&self) -> Result<Vec<(TopicName, TopicStats)>, Reject> {
-        self.inner.ask_delay(DelayItem::Topics).await
+        self.inner.ask_delay(1, DelayItem::Topics).await
     }
 
     fn wait(&self, timeout_ms: u64) -> Result<Wait, Reject> {
@@ -516,9 +548,13 @@ impl DelayQueue {
         wait: Wait,
     ) -> Result<ReserveOutcome, Reject> {
         self.check_len(len_max)?;
-        Reject::check_range("visibility_ms", visibility_ms, 1, self.inner.delay.visibility_ms_max)?;
+        self.check_visibility(visibility_ms)?;
         let command = |reply| DelayCommand::Reserve { len_max, visibility_ms, wait, reply };
         self.command(topic, 1, command).await
+    }
+
+    fn check_visibility(&self, visibility_ms: u64) -> Result<(), Reject> {
+        Reject::check_range("visibility_ms", visibility_ms, 1, self.inner.delay.visibility_ms_max)
     }
 
     fn check_len(&self, len_max: usize) -> Result<(), Reject> {
@@ -549,12 +585,14 @@ impl DelayQueue {
     async fn question<T>(
         &self,
         topic: &str,
+        credits: u64,
         command: impl FnOnce(Reply<T>) -> DelayCommand,
     ) -> Result<T, Reject> {
         let topic = TopicName::new(topic)?;
+        let credits = credits.min(self.inner.credits.max());
         self.inner
-            .ask_delay(|reply| {
-                let request = DelayRequest { credits: 1, topic, command: command(reply) };
+            .ask_delay(credits, |reply| {
+                let request = DelayRequest { credits, topic, command: command(reply) };
                 DelayItem::Request(Box::new(request))
             })
             .await
@@ -570,14 +608,18 @@ impl std::fmt::Debug for DelayQueue {
 impl Inner {
     /// The queue's part of the state hash.
     pub(super) async fn delay_hash(&self) -> Result<u64, Reject> {
-        self.ask_delay(DelayItem::Hash).await
+        self.ask_delay(1, DelayItem::Hash).await
     }
 
     /// Asks the queue something that changes nothing. Taken while the engine drains, too.
-    async fn ask_delay<T>(&self, item: impl FnOnce(Reply<T>) -> DelayItem) -> Result<T, Reject> {
+    async fn ask_delay<T>(
+        &self,
+        credits: u64,
+        item: impl FnOnce(Reply<T>) -> DelayItem,
+    ) -> Result<T, Reject> {
         self.check_readable()?;
-        self.take_credits(1)?;
-        self.check_readable().inspect_err(|_closed| self.credits.give_back(1))?;
+        self.take_credits(credits)?;
+        self.check_readable().inspect_err(|_closed| self.credits.give_back(credits))?;
         let (reply, answer) = oneshot::channel();
         let _ = self.delay.inbox.push(item(reply));
         answer.await.unwrap_or(Err(Reject::Unavailable))

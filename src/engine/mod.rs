@@ -24,6 +24,7 @@ mod sales;
 mod shipping;
 pub(crate) mod store;
 mod subscription;
+mod teams;
 mod ticker;
 mod view;
 
@@ -43,6 +44,7 @@ use crate::actors::order::actor::OrderShared;
 use crate::actors::order::shell::{OrderBoard, OrderWorld, owner_of};
 use crate::actors::register::Register;
 use crate::actors::stock::registry::StockRegistry;
+use crate::actors::team::shell::TeamWorld;
 use crate::domain::ids::Slot;
 use crate::journal::JournalHandle;
 use crate::runtime::clock::Clock;
@@ -62,6 +64,7 @@ pub use metrics::{Health, Metrics};
 pub use pricing::Preview;
 pub use shipping::ShipPackage;
 pub use subscription::{EventStream, RecordedEvent, SubscribeError};
+pub use teams::TeamView;
 pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, StateHash};
 
 /// The order core of a shop: a cheap-to-clone handle.
@@ -106,6 +109,8 @@ pub(crate) struct Inner {
     pub(crate) register: Arc<Register>,
     pub(crate) activities: Arc<ActivityWorld>,
     pub(crate) activity_actor: ActorRef<Bell>,
+    pub(crate) teams: Arc<TeamWorld>,
+    pub(crate) team_actor: ActorRef<Bell>,
     pub(crate) stock: Arc<StockRegistry>,
     pub(crate) shared: Arc<OrderShared>,
     pub(crate) filter: RotatingFilter,
@@ -150,6 +155,7 @@ impl Drop for Inner {
             actor.stop(None);
         }
         self.activity_actor.stop(None);
+        self.team_actor.stop(None);
         self.delay.actor.stop(None);
         if let Some(store) = &self.store {
             store.projector.stop(None);

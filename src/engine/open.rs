@@ -26,6 +26,9 @@ use crate::actors::order::{AppliedPayment, OrderItem};
 use crate::actors::stock::registry::StockRegistry;
 use crate::actors::stock::shell::StockWorld;
 use crate::actors::supervisor::Supervisor;
+use crate::actors::team::actor::TeamActor;
+use crate::actors::team::index::TeamIndex;
+use crate::actors::team::shell::{TeamShell, TeamWorld};
 use crate::journal::{
     Durability, Journal, JournalHandle, MemoryJournal, SledJournal, SledJournalOptions, WriterOptions, layout,
 };
@@ -137,6 +140,7 @@ impl Engine {
             refusals: RecentRefusals::new(config.refusals_kept),
             external: ExternalIndex::default(),
             lease: NumberLease::default(),
+            teams: TeamIndex::default(),
             store: view.clone(),
         });
 
@@ -157,8 +161,17 @@ impl Engine {
         let gate = Arc::new(Gate::new());
         let journal = start_writer(&config, journal, &clock, &gate)?;
         let filter = RotatingFilter::new(config.request_filter_bits as u64);
-        let Recovered { mut orders, stock, catalogue, register, tasks, numbers_until_ms, events, .. } =
-            recovered;
+        let Recovered {
+            mut orders,
+            stock,
+            catalogue,
+            register,
+            mut teams,
+            tasks,
+            numbers_until_ms,
+            events,
+            ..
+        } = recovered;
         let now_ms = clock.now_ms();
         let grace_ms = config.recovery_grace_ms;
         let prepare = move || {
@@ -174,7 +187,8 @@ impl Engine {
             (orders, filter)
         };
         let (orders, filter) = tokio::task::spawn_blocking(prepare).await.map_err(interrupted)?;
-        let unresolved: Vec<_> = orders.iter().flat_map(OrderActor::unresolved_payments).collect();
+        let mut unresolved: Vec<_> = orders.iter().flat_map(OrderActor::unresolved_payments).collect();
+        unresolved.extend(orders.iter().flat_map(OrderActor::unpaid_for_nothing));
         let recovery = RecoveryReport { events, elapsed_ms: (clock.monotonic_ns() - started_ns) / 1_000_000 };
 
         let supervisor = spawn_supervisor(&gate).await?;
@@ -193,6 +207,7 @@ impl Engine {
             registry: Default::default(),
         }));
         let loads = view.as_ref().map(|_| Readers::channel());
+        let team_inbox = Arc::new(Inbox::new());
         let world = Arc::new(OrderWorld {
             orders: inboxes.clone(),
             stock: Arc::clone(&registry),
@@ -200,16 +215,29 @@ impl Engine {
             clock: clock.clone(),
             credits: Arc::clone(&credits),
             loads: loads.as_ref().map(|(sender, _)| sender.clone()),
+            teams: Arc::clone(&team_inbox),
         });
         let boards: Vec<_> = orders.iter().map(|_| Arc::new(OrderBoard::new())).collect();
         let actors = spawn_order_actors(orders, &world, &boards, &supervisor.get_cell()).await?;
 
+        let team_world = Arc::new(TeamWorld {
+            inbox: team_inbox,
+            next_due_ms: AtomicU64::new(NO_DEADLINE),
+            orders: inboxes.clone(),
+            journal: journal.clone(),
+            clock: clock.clone(),
+            credits: Arc::clone(&credits),
+        });
+        teams.grant_grace(now_ms, grace_ms);
+        let teams = TeamActor::new(teams, Arc::clone(&shared));
+        let team_actor = spawn_team_actor(&team_world, teams, &supervisor.get_cell()).await?;
         let register = Arc::new(register);
         let activities = Arc::new(ActivityWorld {
             inbox: Arc::new(Inbox::new()),
             next_end_ms: AtomicU64::new(NO_DEADLINE),
             register: Arc::clone(&register),
             stock: Arc::clone(&registry),
+            teams: Arc::clone(&team_world.inbox),
             journal: journal.clone(),
             clock: clock.clone(),
         });
@@ -243,6 +271,8 @@ impl Engine {
             catalogue,
             register,
             activities,
+            teams: team_world,
+            team_actor,
             activity_actor,
             stock: registry,
             shared,
@@ -411,6 +441,18 @@ async fn reserve_first_numbers(inner: &Arc<Inner>, numbers_until_ms: u64) -> Res
         return Err(poisoned());
     }
     Ok(())
+}
+
+async fn spawn_team_actor(
+    world: &Arc<TeamWorld>,
+    teams: TeamActor,
+    supervisor: &ActorCell,
+) -> Result<ActorRef<Bell>, OpenError> {
+    let shell = TeamShell::new(Arc::clone(world));
+    let spawned = Actor::spawn_linked(None, shell, Box::new(teams), supervisor.clone()).await;
+    let (actor, _join) = spawned.map_err(|error| OpenError::Actor(error.to_string()))?;
+    world.inbox.bind(actor.clone());
+    Ok(actor)
 }
 
 async fn spawn_activity_actor(

@@ -20,6 +20,7 @@ use crate::actors::stock::actor::{Adjusted, StockActor};
 use crate::domain::ids::{AdjustmentId, MemberId, Position, SLOTS, Slot, StockKey};
 use crate::domain::stock::StockCounters;
 use crate::domain::task::TaskBook;
+use crate::domain::team::TeamBook;
 use crate::journal::{Frame, JournalError, JournalRead, scan};
 use crate::projection::levels::StoreError;
 use crate::projection::store::{Head, StockEntry, StoreReader};
@@ -37,6 +38,8 @@ pub(crate) struct Recovered {
     pub(crate) catalogue: Catalogue,
     /// What the shop has laid down.
     pub(crate) register: Register,
+    /// Teams, with their members as far as their orders are in memory.
+    pub(crate) teams: TeamBook,
     /// The delay queue's tasks.
     pub(crate) tasks: TaskBook,
     /// Exclusive end of the order numbers that were reserved.
@@ -272,6 +275,7 @@ fn merge(
     let mut outcomes = Vec::new();
     let mut tasks: Option<TaskBook> = None;
     let (catalogue, register) = (Catalogue::default(), Register::default());
+    let mut teams = TeamBook::default();
     let (mut numbers_until_ms, mut latest_at_ms, mut events) = (head.numbers_until_ms, head.latest_at_ms, 0);
     if let Some(store) = store {
         store.load_stock(|key, StockEntry { total, reserved, sold }| {
@@ -282,6 +286,7 @@ fn merge(
         })?;
         store.load_skus(|revision, sku| catalogue.restore(revision, sku))?;
         store.load_settings(|revision, setting| register.restore(revision, setting))?;
+        store.load_teams(|team, record| teams.restore(team, record))?;
     }
     for (actor, replayed) in results {
         orders.push(actor);
@@ -300,6 +305,7 @@ fn merge(
         for (revision, setting) in replayed.settings {
             register.restore(revision, setting);
         }
+        replayed.teams.iter().for_each(|event| teams.apply(event));
         outcomes.extend(replayed.outcomes);
         match &mut tasks {
             Some(tasks) => tasks.absorb(replayed.tasks),
@@ -325,7 +331,10 @@ fn merge(
     let mut tasks = tasks.unwrap_or_default();
     // Their task did not make it into the journal, and no other may take them.
     tasks.drop_unfinished();
-    Ok(Recovered { orders, stock, catalogue, register, tasks, numbers_until_ms, latest_at_ms, events })
+    for (team, order_no, what) in orders.iter().flat_map(OrderActor::team_members) {
+        teams.restore_member(team, order_no, what);
+    }
+    Ok(Recovered { orders, stock, catalogue, register, teams, tasks, numbers_until_ms, latest_at_ms, events })
 }
 
 impl From<JournalError> for OpenError {

@@ -89,7 +89,7 @@ impl Engine {
     /// of what was noted before.
     ///
     /// # Errors
-    /// [`Reject::FieldTooLong`], [`Reject::UnknownFlag`], [`Reject::TooManyOfOneOrder`], [`Reject::OrderNotFound`].
+    /// [`Reject::FieldTooLong`], [`Reject::OutOfRange`], [`Reject::TooManyOfOneOrder`], [`Reject::OrderNotFound`].
     ///
     /// ```
     /// # use stockade::{Caller, Config, Durability, Engine, SubmitOrder};
@@ -112,7 +112,8 @@ impl Engine {
     ) -> Result<Receipt, Reject> {
         Reject::check_len("remark", remark.len(), REMARK_BYTES_MAX)?;
         if flag > FLAG_MAX {
-            return Err(Reject::UnknownFlag { flag, flag_max: FLAG_MAX });
+            let (value, max) = (u64::from(flag), u64::from(FLAG_MAX));
+            return Err(Reject::OutOfRange { field: "flag", value, min: 0, max });
         }
         let command = OrderCommand::Remark { remark: remark.into(), flag };
         self.command(Caller::Operator, order.into(), Action::Later(command)).await

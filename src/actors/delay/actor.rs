@@ -143,6 +143,10 @@ impl DelayActor {
                 let decided = book.decide_ack(&topic, &id, reservation, now_ms);
                 self.settle(Ok(decided), credits, reply, effects);
             }
+            DelayCommand::Extend { id, reservation, visibility_ms, reply } => {
+                let decided = book.decide_extend(&topic, &id, reservation, visibility_ms, now_ms);
+                self.settle(Ok(decided), credits, reply, effects);
+            }
             DelayCommand::Nack { id, reservation, delay_ms, reply } => {
                 let decided = book.decide_nack(&topic, &id, reservation, delay_ms, now_ms);
                 self.settle(Ok(decided), credits, reply, effects);

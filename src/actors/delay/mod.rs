@@ -13,9 +13,9 @@ use handover::Handover;
 
 use crate::actors::reply::Reply;
 use crate::domain::task::{
-    AckOutcome, DeadCursor, DeadLetter, DiscardOutcome, NackOutcome, NewTask, PushLimits, PushOutcome,
-    RemoveOutcome, RequeueOutcome, RescheduleOutcome, ReservationId, ReserveOutcome, Task, TopicName,
-    TopicStats,
+    AckOutcome, DeadCursor, DeadLetter, DiscardOutcome, ExtendOutcome, NackOutcome, NewTask, PushLimits,
+    PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome, ReservationId, ReserveOutcome, Task,
+    TopicName, TopicStats,
 };
 
 /// How the actor behaves.
@@ -51,6 +51,8 @@ pub(crate) enum DelayCommand {
     Reserve { len_max: usize, visibility_ms: u64, wait: Wait, reply: Reply<ReserveOutcome> },
     /// A reserved task is done.
     Ack { id: Box<str>, reservation: ReservationId, reply: Reply<AckOutcome> },
+    /// A reservation holds for longer.
+    Extend { id: Box<str>, reservation: ReservationId, visibility_ms: u64, reply: Reply<ExtendOutcome> },
     /// A reserved task goes back.
     Nack { id: Box<str>, reservation: ReservationId, delay_ms: u64, reply: Reply<NackOutcome> },
     /// A task is taken back.

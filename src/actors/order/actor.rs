@@ -16,6 +16,8 @@ use super::{OrderItem, PayRequest, Query};
 use crate::actors::external::ExternalIndex;
 use crate::actors::numbers::NumberLease;
 use crate::actors::reply::Answer;
+use crate::actors::team::TeamItem;
+use crate::actors::team::index::TeamIndex;
 use crate::domain::coupon::CouponChange;
 use crate::domain::event::Event;
 use crate::domain::ids::{CouponId, MemberId, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
@@ -56,6 +58,8 @@ pub(crate) struct OrderShared {
     pub(crate) external: ExternalIndex,
     /// The reserved range of order numbers.
     pub(crate) lease: NumberLease,
+    /// Teams, as the front door knows them.
+    pub(crate) teams: TeamIndex,
     /// The store, where there is one.
     pub(crate) store: Option<Arc<StoreView>>,
 }
@@ -68,6 +72,10 @@ pub(crate) enum StockEffect {
         /// Which.
         collect: u32,
     },
+    /// A team comes into being with so many seats.
+    Open,
+    /// Seats that came into being belong to the order that opened them.
+    Seize,
     /// Held units belong to a placed order.
     Settle,
     /// Held units are not needed.
@@ -88,6 +96,8 @@ pub(crate) struct OrderEffects {
     pub(crate) entries: EntryBuffer,
     /// Messages to stock actors: key, units, what.
     pub(crate) stock: Vec<(StockKey, u32, StockEffect)>,
+    /// Messages to the team actor.
+    pub(crate) teams: Vec<TeamItem>,
     /// Messages to the owners of other slots.
     pub(crate) routed: Vec<(Slot, OrderItem)>,
     /// Answers that must wait until everything appended so far is durable (R4).
@@ -297,6 +307,12 @@ impl OrderActor {
             OrderItem::Pay(request) => self.check_payment(request, effects),
             OrderItem::ReceivePayment(request) => self.receive_payment(*request, now_ms, effects),
             OrderItem::ApplyPayment(payment) => self.apply_payment(payment, now_ms, effects),
+            OrderItem::TeamSays { payment, may_begin } => {
+                self.team_says(payment, may_begin, now_ms, effects);
+            }
+            OrderItem::TeamSettled { order_no, state } => {
+                self.team_settled(order_no, state, now_ms, effects);
+            }
             OrderItem::PaymentDone { payment, result, position } => {
                 self.finish_payment(payment, result, effects);
                 self.note_paid(payment, position, now_ms);
@@ -431,6 +447,9 @@ impl OrderActor {
                 let restocked = what.restocked().iter();
                 effects.stock.extend(restocked.map(|unit| (unit.key, unit.quantity, StockEffect::TakeBack)));
             }
+        }
+        if order.extra.terms.is_some() {
+            Self::report_membership(order, before, effects);
         }
         let has_work = order.has_unfinished_refund();
         let (was_at_rest, is_at_rest) = (is_closed(before) && !had_work, is_closed(after) && !has_work);

@@ -28,6 +28,13 @@ pub(crate) enum Purpose {
         /// Commands to the same order that wait meanwhile.
         waiting: Vec<OrderItem>,
     },
+    /// To hear from the order's team whether a payment may begin; nothing is collected.
+    AskTeam {
+        /// The order's lines.
+        lines: Lines,
+        /// Commands to the same order that wait meanwhile.
+        waiting: Vec<OrderItem>,
+    },
     /// To give a member a coupon.
     Issue {
         /// The request.
@@ -35,6 +42,18 @@ pub(crate) enum Purpose {
         /// One unit of the definition's total.
         lines: Lines,
     },
+}
+
+impl Purpose {
+    /// Lets more commands to its order wait for it.
+    pub(crate) fn wait(&mut self, items: impl IntoIterator<Item = OrderItem>) {
+        match self {
+            Self::Revive { waiting, .. } | Self::AskTeam { waiting, .. } => waiting.extend(items),
+            Self::Submit { .. } | Self::Issue { .. } => {
+                debug_assert!(false, "what is no placed order takes no commands");
+            }
+        }
+    }
 }
 
 /// One collection.
@@ -62,7 +81,7 @@ impl Collect {
     pub(crate) fn is_exempt(&self) -> bool {
         match &self.purpose {
             Purpose::Submit { admitted, .. } => admitted.is_import(),
-            Purpose::Revive { .. } | Purpose::Issue { .. } => false,
+            Purpose::Revive { .. } | Purpose::AskTeam { .. } | Purpose::Issue { .. } => false,
         }
     }
 
@@ -70,7 +89,9 @@ impl Collect {
     pub(crate) fn lines(&self) -> &Lines {
         match &self.purpose {
             Purpose::Submit { admitted, .. } => &admitted.lines,
-            Purpose::Revive { lines, .. } | Purpose::Issue { lines, .. } => lines,
+            Purpose::Revive { lines, .. } | Purpose::AskTeam { lines, .. } | Purpose::Issue { lines, .. } => {
+                lines
+            }
         }
     }
 }

@@ -55,7 +55,9 @@ impl OrderActor {
     pub(super) fn wait_for_revival(&mut self, index: u32, item: OrderItem, effects: &mut OrderEffects) {
         let collect = self.records.get(index).reviving;
         let waiters_max = self.settings.waiters_max;
-        let Purpose::Revive { waiting, .. } = &mut self.collects.get_mut(collect).purpose else {
+        let (Purpose::Revive { waiting, .. } | Purpose::AskTeam { waiting, .. }) =
+            &mut self.collects.get_mut(collect).purpose
+        else {
             unreachable!("an order names the collection that revives it")
         };
         match item {

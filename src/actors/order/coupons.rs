@@ -145,7 +145,7 @@ fn wanted<'c>(collect: &'c Collect, records: &'c Records) -> &'c [SpentCoupon] {
     match &collect.purpose {
         Purpose::Submit { admitted, .. } => admitted.extra.coupons(),
         Purpose::Revive { index, .. } => records.get(*index).order.extra.coupons(),
-        Purpose::Issue { .. } => &[],
+        Purpose::Issue { .. } | Purpose::AskTeam { .. } => &[],
     }
 }
 
@@ -166,7 +166,7 @@ pub(super) fn weigh(
     let wallet = state.wallets.get(&member).unwrap_or(&nothing);
     match &collect.purpose {
         Purpose::Issue { request, .. } => wallet.weigh_issue(request, now_ms),
-        Purpose::Submit { .. } | Purpose::Revive { .. } => {
+        Purpose::Submit { .. } | Purpose::Revive { .. } | Purpose::AskTeam { .. } => {
             wallet.weigh_coupons(wanted(collect, records), now_ms)
         }
     }
@@ -218,6 +218,7 @@ impl OrderActor {
             Purpose::Submit { admitted, .. } => admitted.member_id,
             Purpose::Revive { index, .. } => self.records.get(*index).order.member_id,
             Purpose::Issue { request, .. } => return request.check_open(now_ms),
+            Purpose::AskTeam { .. } => return Ok(()),
         };
         let wanted = wanted(collect, &self.records);
         if wanted.is_empty() {

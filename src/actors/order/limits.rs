@@ -44,11 +44,8 @@ fn weigh(slot: &SlotState, member: MemberId, lines: &Lines, is_exempt: bool) -> 
         let settled = placed + u64::from(state.elsewhere);
         let limit = if is_exempt { u64::MAX } else { u64::from(line.limit_per_member) };
         if settled > limit {
-            return LimitVerdict::Refused(Reject::LimitExceeded {
-                sku: line.key.sku,
-                limit: line.limit_per_member,
-                bought: state.used.saturating_add(state.elsewhere),
-            });
+            let bought = state.used.saturating_add(state.elsewhere);
+            return LimitVerdict::Refused(Reject::limit_exceeded(&line.key, line.limit_per_member, bought));
         }
         if placed + collecting > u64::from(u32::MAX) {
             // Counted in 32 bits, which only an exempt one could exceed.
@@ -93,6 +90,7 @@ impl OrderActor {
             Purpose::Submit { admitted, .. } => admitted.member_id,
             Purpose::Revive { index, .. } => records.get(*index).order.member_id,
             Purpose::Issue { request, .. } => request.member,
+            Purpose::AskTeam { .. } => unreachable!("who asks a team takes no limits"),
         };
         let slot = Slot::of_member(member);
         let state = slots[slot.index()].as_deref_mut().expect("a collection is its owner's");

@@ -19,6 +19,7 @@ pub(crate) mod replay;
 pub(crate) mod shell;
 pub(crate) mod slots;
 pub(crate) mod submit;
+mod team;
 #[cfg(test)]
 mod tests;
 pub(crate) mod worklist;
@@ -31,7 +32,7 @@ use self::gather::Gather;
 use self::imports::LimitRequest;
 use crate::actors::reply::{PaymentAttempt, Receipt, RefundReceipt, Reply, SubmitReply};
 use crate::domain::coupon::Coupon;
-use crate::domain::ids::{CouponId, MemberId, OrderNo, PaymentId, Position, RequestId};
+use crate::domain::ids::{ActivityId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId};
 use crate::domain::money::Money;
 pub use crate::domain::order::PaymentResult;
 use crate::domain::order::{CloseReason, Line, Lines, Order, OrderCommand, OrderExtra};
@@ -39,6 +40,7 @@ use crate::domain::order_type::OrderType;
 use crate::domain::refund::{Refund, RefundNo, RefundState, RefundStep};
 use crate::domain::reject::Reject;
 use crate::domain::request::{Caller, Payment, Shipment};
+use crate::domain::team::TeamState;
 
 /// A submission that the front door let in: checked, priced, in canonical form.
 #[derive(Debug)]
@@ -63,12 +65,27 @@ pub(crate) struct Admitted {
     pub(crate) ends_at_ms: u64,
     /// What kind of sale.
     pub(crate) order_type: OrderType,
+    /// The team that it opens, if it opens one.
+    pub(crate) team: Option<Box<TeamWish>>,
     /// What is wanted.
     pub(crate) lines: Lines,
     /// What only some orders have.
     pub(crate) extra: OrderExtra,
     /// Where the answer goes.
     pub(crate) reply: SubmitReply,
+}
+
+/// A team that an order is to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TeamWish {
+    /// Its campaign.
+    pub(crate) activity: ActivityId,
+    /// Members that make it complete.
+    pub(crate) size: u32,
+    /// How long it has to form, in ms.
+    pub(crate) time_limit_ms: u64,
+    /// The end of its campaign, in ms since the Unix epoch.
+    pub(crate) ends_at_ms: u64,
 }
 
 impl Admitted {
@@ -135,6 +152,20 @@ pub(crate) enum OrderItem {
     ReceivePayment(Box<PayRequest>),
     /// A recorded payment, at the order's owner, who applies it.
     ApplyPayment(AppliedPayment),
+    /// The team's answer to a payment that asked whether it may begin.
+    TeamSays {
+        /// The payment.
+        payment: AppliedPayment,
+        /// Whether it may.
+        may_begin: bool,
+    },
+    /// The team of an order has formed or failed.
+    TeamSettled {
+        /// The order.
+        order_no: OrderNo,
+        /// What became of its team.
+        state: TeamState,
+    },
     /// The outcome of a payment, at the payment's owner.
     PaymentDone {
         /// Which payment.
@@ -262,6 +293,20 @@ pub(crate) struct AppliedPayment {
     pub(crate) order_no: OrderNo,
     /// How much.
     pub(crate) amount: Money,
+    /// Whether the order's team, where it has one, has let it begin.
+    pub(crate) has_begun: bool,
+}
+
+impl AppliedPayment {
+    /// A payment that was recorded.
+    pub(crate) fn new(payment: PaymentId, order_no: OrderNo, amount: Money) -> Self {
+        Self { payment, order_no, amount, has_begun: false }
+    }
+
+    /// What pays an order that costs nothing.
+    pub(crate) fn of_nothing(order: &Order) -> Self {
+        Self::new(PaymentId::of_nothing(order.order_no), order.order_no, Money::ZERO)
+    }
 }
 
 /// A question to an order actor.

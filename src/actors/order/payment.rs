@@ -93,7 +93,7 @@ impl OrderActor {
             return self.refund_unmatched(received, &payment.order, effects);
         }
         effects.entries.push(&[received]);
-        let applied = AppliedPayment { payment: id, order_no, amount };
+        let applied = AppliedPayment::new(id, order_no, amount);
         effects.routed.push((order_no.slot(), OrderItem::ApplyPayment(applied)));
     }
 
@@ -128,6 +128,9 @@ impl OrderActor {
         };
         if self.records.get(index).reviving != NONE {
             return self.wait_for_revival(index, OrderItem::ApplyPayment(payment), effects);
+        }
+        if self.ask_team(index, payment, effects) {
+            return;
         }
         let command = OrderCommand::ApplyPayment { payment: payment.payment, amount: payment.amount };
         match self.records.get(index).order.decide(&command, now_ms) {
@@ -218,11 +221,8 @@ impl OrderActor {
             self.on_item(item, now_ms, crate::domain::ids::Position(0), effects);
             let reviving = self.records.get(index).reviving;
             if reviving != NONE {
-                // One of them began another revival: the rest wait for that one.
-                if let Purpose::Revive { waiting: next, .. } = &mut self.collects.get_mut(reviving).purpose {
-                    next.extend(waiting);
-                }
-                return;
+                // One of them began another revival, or asked its team: the rest wait for that one.
+                return self.collects.get_mut(reviving).purpose.wait(waiting);
             }
         }
     }
@@ -242,7 +242,12 @@ impl OrderActor {
     }
 
     fn report_payment(&mut self, index: u32, payment: AppliedPayment, effects: &mut OrderEffects) {
+        self.end_team_payment(index, payment, effects);
         let order = &self.records.get(index).order;
+        if payment.payment == PaymentId::of_nothing(order.order_no) {
+            // Nobody recorded it, and nobody waits for what became of it.
+            return;
+        }
         let history = order.history.as_ref();
         let refund = history
             .and_then(|history| history.refunds.iter().find(|refund| refund.payment == payment.payment));
@@ -261,8 +266,9 @@ fn reference_of(order: &OrderRef) -> Box<str> {
     match order {
         OrderRef::Number(order_no) => order_no.to_string().into(),
         OrderRef::External(external_no) => {
-            let end = external_no.floor_char_boundary(EXTERNAL_NO_BYTES_MAX);
-            external_no[..end].into()
+            let fits = |end: &usize| external_no.is_char_boundary(*end);
+            let end = (0..=external_no.len().min(EXTERNAL_NO_BYTES_MAX)).rev().find(fits);
+            external_no[..end.unwrap_or_default()].into()
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
 use crate::domain::stock::StockCounters;
 use crate::domain::task::TaskBook;
+use crate::domain::team::TeamEvent;
 
 /// What replayed events add to one stock key. Sums don't depend on the order of their parts, so every worker keeps
 /// its own.
@@ -48,6 +49,8 @@ pub(crate) struct Replayed {
     pub(crate) skus: Vec<(u32, Sku)>,
     /// Settings, in order.
     pub(crate) settings: Vec<(u32, Setting)>,
+    /// What happened to teams, in order for each.
+    pub(crate) teams: Vec<TeamEvent>,
     /// Exclusive end of the reserved order numbers.
     pub(crate) numbers_until_ms: u64,
     /// Time of the latest event, in ms since the Unix epoch.
@@ -189,7 +192,9 @@ impl OrderActor {
             }
             Event::RefundRequired { payment, reason, .. } => {
                 self.replay_step(position, &event, closed, replayed)?;
-                replayed.outcomes.push((*payment, PaymentResult::RefundRequired(*reason)));
+                if reason.is_outcome() {
+                    replayed.outcomes.push((*payment, PaymentResult::RefundRequired(*reason)));
+                }
             }
             Event::LimitImported { member_id, key, used, .. } => {
                 self.restore_elsewhere(*member_id, *key, *used);
@@ -206,6 +211,13 @@ impl OrderActor {
                     let change = StockChange::Transfer { to: *to, units: *units };
                     replayed.adjustments.push((*from, *transfer_id, change));
                 }
+            }
+            Event::Team(event) => {
+                if let TeamEvent::Opened { team, activity, size, .. } = event {
+                    let seats = StockKey::seats(*activity, *team);
+                    replayed.stock.entry(seats).or_default().total += i64::from(*size);
+                }
+                replayed.teams.push(*event);
             }
             Event::Task(event) => replayed.tasks.apply(event),
             Event::Coupon(coupon) => {
@@ -285,11 +297,7 @@ impl OrderActor {
             .flatten()
             .flat_map(|slot| &slot.payments)
             .filter(|(_, record)| record.result.is_none())
-            .map(|(payment, record)| AppliedPayment {
-                payment: *payment,
-                order_no: record.order_no,
-                amount: record.amount,
-            })
+            .map(|(payment, record)| AppliedPayment::new(*payment, record.order_no, record.amount))
             .collect();
         // A hash table's order is not the run's.
         unresolved.sort_by_key(|applied| applied.payment);

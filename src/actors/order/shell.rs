@@ -16,6 +16,7 @@ use super::{HoldResult, OrderItem};
 use crate::actors::stock::registry::{StockCell, StockRegistry};
 use crate::actors::stock::shell::send_all;
 use crate::actors::stock::{Holder, Moves, StockItem};
+use crate::actors::team::TeamItem;
 use crate::domain::ids::{Position, Slot, StockKey};
 use crate::journal::{Acknowledge, EntryBuffer, JournalHandle};
 use crate::runtime::clock::Clock;
@@ -95,6 +96,8 @@ pub(crate) struct OrderWorld {
     pub(crate) clock: Clock,
     /// Credits of the commands whose answers are sent here.
     pub(crate) credits: Arc<Credits>,
+    /// Where the team actor's work comes in.
+    pub(crate) teams: Arc<Inbox<TeamItem>>,
     /// Where questions to the store go. Without a store there are none.
     pub(crate) loads: Option<Sender<Load>>,
 }
@@ -175,6 +178,10 @@ impl OrderShell {
             // The next round is likely to have as many.
             effects.durable_answers.reserve(capacity);
         }
+        for item in state.effects.teams.drain(..) {
+            // Its inbox is open as long as the engine runs.
+            let _ = self.world.teams.push(item);
+        }
         self.tell_stock(state);
         for (slot, mut item) in state.effects.routed.drain(..) {
             item.settle_position(routed_from);
@@ -218,6 +225,9 @@ impl OrderShell {
     fn tell_stock(&self, state: &mut OrderShellState) {
         let mut stock = std::mem::take(&mut state.effects.stock);
         for (key, quantity, what) in stock.drain(..) {
+            if what == StockEffect::Open {
+                self.world.stock.get_or_create(key);
+            }
             let Some(index) = self.port(state, key) else {
                 self.refuse(what);
                 continue;
@@ -226,6 +236,8 @@ impl OrderShell {
             let units = u64::from(quantity);
             match what {
                 StockEffect::Hold { collect } => port.wanted.push((collect, quantity)),
+                StockEffect::Open => port.moves.open += units,
+                StockEffect::Seize => port.moves.seize += units,
                 StockEffect::Settle => port.moves.settle += units,
                 StockEffect::GiveBack => port.moves.give_back += units,
                 StockEffect::Release => port.moves.release += units,

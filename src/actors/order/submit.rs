@@ -7,14 +7,17 @@ use super::cold::Load;
 use super::collect::{Collect, Purpose};
 use super::limits::{LimitVerdict, limited_keys};
 use super::slots::Known;
-use super::{Admitted, HoldResult, Recall};
+use super::{Admitted, AppliedPayment, HoldResult, OrderItem, Recall};
 use crate::actors::external::Claim;
 use crate::actors::reply::{Answer, Receipt, SubmitReply, SubmitResult};
+use crate::actors::team::TeamItem;
 use crate::domain::event::{Event, OrderCreated};
 use crate::domain::ids::{MemberId, Position, RequestId, Slot};
 use crate::domain::import;
+use crate::domain::order::Line;
 use crate::domain::order::{Order, OrderStatus, RefundReason};
 use crate::domain::reject::Reject;
+use crate::domain::team::Membership;
 
 /// Refusal codes in the table of recent refusals: sold out at a line (its index, capped), or a limit.
 const REFUSED_LIMIT: u8 = 1;
@@ -33,6 +36,10 @@ pub(crate) fn sticky_code(reject: &Reject, lines: &[crate::domain::order::Line])
             let line = lines.iter().position(|line| line.key.sku == *sku).unwrap_or(0);
             REFUSED_SOLD_OUT + line.min(REFUSED_LINE_MAX) as u8
         }
+        Reject::TeamFull { .. } => {
+            let line = lines.iter().position(Line::is_seat).unwrap_or(0);
+            REFUSED_SOLD_OUT + line.min(REFUSED_LINE_MAX) as u8
+        }
         _ => return None,
     };
     NonZeroU8::new(code)
@@ -48,7 +55,7 @@ pub(crate) fn sticky_reject(code: NonZeroU8, lines: &[crate::domain::order::Line
         return Reject::LimitExceeded { sku: limited.key.sku, limit, bought: limit };
     }
     let line = usize::from(code.saturating_sub(REFUSED_SOLD_OUT));
-    Reject::SoldOut { sku: lines.get(line).unwrap_or(first).key.sku }
+    Reject::sold_out(&lines.get(line).unwrap_or(first).key)
 }
 
 /// An order that has more to say than that it was placed: coupons, or that it is paid at once, because it costs nothing.
@@ -109,7 +116,7 @@ impl OrderActor {
                 let code = self.shared.refusals.recall(admitted.request_hash);
                 code.map(|code| sticky_reject(code, &admitted.lines))
             }
-            Purpose::Revive { .. } | Purpose::Issue { .. } => None,
+            Purpose::Revive { .. } | Purpose::AskTeam { .. } | Purpose::Issue { .. } => None,
         };
         match refused {
             Some(reject) => self.fail(collect, reject, now_ms, effects),
@@ -157,7 +164,7 @@ impl OrderActor {
         let collect = self.collects.get_mut(result.collect);
         let held = collect.held as usize;
         if !result.granted {
-            let reject = Reject::SoldOut { sku: collect.lines()[held].key.sku };
+            let reject = Reject::sold_out(&collect.lines()[held].key);
             return self.fail(result.collect, reject, now_ms, effects);
         }
         collect.held += 1;
@@ -225,16 +232,28 @@ impl OrderActor {
             lines: admitted.lines,
             extra: admitted.extra,
         };
+        let opens_team = admitted.team.is_some();
         let first = effects.entries.event_count();
         // What an order brings along beside its creation is written further down, in the same entry.
         let mut events = Vec::new();
-        let order = if created.is_paid_at_once() || !created.extra.coupons().is_empty() {
+        let order = if let Some(wish) = admitted.team {
+            self.place_opener(created, *wish, first, &mut events, effects)
+        } else if created.is_paid_at_once() || !created.extra.coupons().is_empty() {
             place_with_more(created, first, &mut events)
         } else {
             effects.entries.push_created(&created);
             Order::create(created, Position::provisional(first))
         };
-        effects.stock.extend(order.lines.iter().map(|line| (line.key, line.quantity, StockEffect::Settle)));
+        let held = order.lines.iter().filter(|line| !(opens_team && line.is_seat()));
+        effects.stock.extend(held.map(|line| (line.key, line.quantity, StockEffect::Settle)));
+        if let Some(team) = order.team() {
+            let what = Membership::Joined;
+            effects.teams.push(TeamItem::Member { team, order_no: order.order_no, what });
+            if order.is_paid_by_nothing() {
+                let payment = OrderItem::ApplyPayment(AppliedPayment::of_nothing(&order));
+                effects.routed.push((order.order_no.slot(), payment));
+            }
+        }
         let is_pending = order.status == OrderStatus::Pending;
         if !is_pending {
             effects.stock.extend(order.lines.iter().map(|line| (line.key, line.quantity, StockEffect::Sell)));
@@ -263,7 +282,7 @@ impl OrderActor {
         let receipt = Ok(self.first_receipt(placed));
         effects.durable_answers.push(Answer::Submit(reply, receipt));
         self.answer_retries(retries, body_hash, receipt, effects);
-        if collect.limits_taken {
+        if collect.limits_taken || opens_team {
             self.settle_limits(placed);
             self.wake_member(member_id, now_ms, effects);
         }
@@ -301,6 +320,7 @@ impl OrderActor {
                 // Those that the store was asked for, and nothing in memory needs now.
                 self.let_limits_leave(admitted.member_id, limited_keys(&admitted.lines));
             }
+            Purpose::AskTeam { .. } => unreachable!("who asks a team holds nothing"),
             Purpose::Revive { index: order, payment, lines, waiting } => {
                 let member = self.records.get(order).order.member_id;
                 if limits_taken {
@@ -309,7 +329,9 @@ impl OrderActor {
                     self.let_go_of_coupons(member, &coupons);
                 }
                 let reason = match reject {
-                    Reject::LimitExceeded { .. } => RefundReason::LimitExceeded,
+                    Reject::LimitExceeded { .. } | Reject::AlreadyInTeam { .. } => {
+                        RefundReason::LimitExceeded
+                    }
                     reject if reject.is_about_coupon() => RefundReason::CouponGone,
                     _ => RefundReason::SoldOut,
                 };
@@ -343,7 +365,10 @@ impl OrderActor {
             Purpose::Submit { retries, .. } if retries.len() < waiters_max => {
                 retries.push((reply, body_hash));
             }
-            Purpose::Submit { .. } | Purpose::Revive { .. } | Purpose::Issue { .. } => {
+            Purpose::Submit { .. }
+            | Purpose::Revive { .. }
+            | Purpose::AskTeam { .. }
+            | Purpose::Issue { .. } => {
                 let reject = Reject::Overloaded { bound: "waiters_max", retry_after_ms: 10 };
                 effects.answers.push(Answer::Submit(reply, Err(reject)));
             }
@@ -377,7 +402,9 @@ impl OrderActor {
                 Some(Purpose::Submit { admitted, .. }) => {
                     admitted.request_id == request && admitted.member_id == member
                 }
-                Some(Purpose::Revive { .. } | Purpose::Issue { .. }) | None => false,
+                Some(Purpose::Revive { .. } | Purpose::AskTeam { .. } | Purpose::Issue { .. }) | None => {
+                    false
+                }
             }
         })
     }
@@ -402,8 +429,8 @@ impl OrderActor {
 
     fn count_refusal(&mut self, reject: &Reject) {
         match reject {
-            Reject::SoldOut { .. } => self.counts.sold_out += 1,
-            Reject::LimitExceeded { .. } => self.counts.limited += 1,
+            Reject::SoldOut { .. } | Reject::TeamFull { .. } => self.counts.sold_out += 1,
+            Reject::LimitExceeded { .. } | Reject::AlreadyInTeam { .. } => self.counts.limited += 1,
             _ => {}
         }
     }

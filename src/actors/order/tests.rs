@@ -29,6 +29,7 @@ fn actor() -> OrderActor {
         refusals: RecentRefusals::new(2048),
         external: ExternalIndex::default(),
         lease: NumberLease::default(),
+        teams: Default::default(),
         // It is still warming: everything may be in the store.
         store: Some(Arc::new(StoreView::new(Position(10), 512, 1))),
     };
@@ -101,6 +102,7 @@ fn a_retry_whose_external_number_is_busy_gets_its_first_answer_from_the_store() 
         order_type: OrderType::Normal,
         lines: lines(),
         ends_at_ms: u64::MAX,
+        team: None,
         extra: crate::domain::order::OrderExtra::of_text(text()),
         reply: SubmitReply::one(sender),
     };

@@ -6,9 +6,10 @@ use super::asks::{self, Ask, Wish};
 use super::workload::Workload;
 use super::world::World;
 use crate::actors::order::{Action, CommandReply, CommandRequest, OrderItem, RefundOf, StepRequest};
-use crate::domain::ids::{OrderNo, PaymentId, RequestId, SkuId};
+use crate::domain::ids::{MemberId, OrderNo, PaymentId, RequestId, SkuId};
 use crate::domain::money::Money;
-use crate::domain::order::{OrderCommand, RefundCommand};
+use crate::domain::order::{OrderCommand, OrderStatus, RefundCommand};
+use crate::domain::pricing::PriceChange;
 use crate::domain::refund::{RefundBy, RefundState, RefundStep};
 use crate::domain::request::{Caller, Personal, Shipment};
 
@@ -21,7 +22,7 @@ impl Workload {
         if world.random.percent(10) {
             return self.care_for_unmatched(world);
         }
-        let Some((order_no, member, _)) = self.known_order(world) else { return };
+        let Some((order_no, member)) = self.order_to_care_for(world) else { return };
         let caller = if world.random.percent(50) { Caller::Operator } else { Caller::Member(member) };
         if world.random.percent(60) {
             let command = self.refund_command(world, order_no);
@@ -36,7 +37,8 @@ impl Workload {
             ),
             1 => {
                 let pay_amount = Money::from_minor(random.below(5) as i64);
-                ("PriceChanged", OrderCommand::ChangePrice { pay_amount })
+                let change = PriceChange { pay_amount, freight: Money::from_minor(random.below(2) as i64) };
+                ("PriceChanged", OrderCommand::ChangePrice { change })
             }
             2 => {
                 let personal = Personal::Plain(vec![random.below(3) as u8].into());
@@ -64,6 +66,21 @@ impl Workload {
         };
         let request = CommandRequest { order_no, caller, action: Action::Later(command), reply };
         world.push_order(order_no.slot(), OrderItem::Command(Box::new(request)));
+    }
+
+    /// Mostly one that is paid.
+    fn order_to_care_for(&self, world: &mut World) -> Option<(OrderNo, MemberId)> {
+        if world.random.percent(30) {
+            return self.known_order(world).map(|(order_no, member, _)| (order_no, member));
+        }
+        let is_paid = |status: &OrderStatus| !matches!(status, OrderStatus::Pending | OrderStatus::Cancelled);
+        let orders = world.committed.orders.iter();
+        let paid = orders.filter(|(_, order)| order.statuses.last().is_some_and(is_paid));
+        let paid: Vec<_> = paid.map(|(order_no, order)| (*order_no, order.created.member_id)).collect();
+        // Mostly one of a few, so that something comes of them.
+        let len = if world.random.percent(70) { paid.len().min(3) } else { paid.len() };
+        let index = world.random.index(len)?;
+        paid.get(index).copied()
     }
 
     /// Ends every refund that is committed and unfinished; false if there are none.
@@ -116,7 +133,7 @@ impl Workload {
     fn refund_command(&self, world: &mut World, order_no: OrderNo) -> RefundCommand {
         let order = world.appended.orders.get(&order_no).map(|order| order.created.clone());
         let random = &mut world.random;
-        let refund = random.between(1, 3) as u16;
+        let refund = if random.percent(60) { 1 } else { random.between(2, 3) as u16 };
         let lines = order.map(|order| order.lines.units()).unwrap_or_default();
         let lines: Vec<(SkuId, u32)> = lines.iter().map(|unit| (unit.key.sku, unit.quantity)).collect();
         let choice = random.below(12);

@@ -254,7 +254,10 @@ pub(super) fn check_command(
             assert!(order.is_some_and(|order| !order.refunds.is_empty()), "R4: {what}")
         }
         Err(
-            Reject::UnitsExceeded { .. } | Reject::SkuNotInOrder { .. } | Reject::TooManyOfOneOrder { .. },
+            Reject::TotalBelowFreight { .. }
+            | Reject::UnitsExceeded { .. }
+            | Reject::SkuNotInOrder { .. }
+            | Reject::TooManyOfOneOrder { .. },
         ) => assert!(matches!(wish, Wish::Later(_)), "{what}"),
         Err(_) => panic!("R4: {what}"),
     }
@@ -300,7 +303,7 @@ pub(super) fn check_refund_command(
             | Reject::RefundFinishedOtherwise
             | Reject::RefundExceedsPaid { .. }
             | Reject::UnitsExceeded { .. }
-            | Reject::AmountOutOfRange { .. }
+            | Reject::InvalidField { .. }
             | Reject::AfterSaleOver { .. }
             | Reject::RequestIdReused
             | Reject::TooManyOfOneOrder { .. }

@@ -215,7 +215,9 @@ impl Facts {
                 };
             }
             Event::LimitImported { .. } => unreachable!("nothing is imported into the simulated shop"),
-            Event::Task(_) => unreachable!("the simulated shop has no delay queue"),
+            Event::Task(_) | Event::Team(_) => {
+                unreachable!("the simulated shop has no delay queue and no campaigns")
+            }
         }
     }
 
@@ -239,7 +241,8 @@ impl Facts {
             | OrderEvent::AddressChanged { .. }
             | OrderEvent::OrderRemarked { .. }
             | OrderEvent::TradeCloseRequired { .. }
-            | OrderEvent::TeamJoined {} => {}
+            | OrderEvent::TeamJoined {}
+            | OrderEvent::UnitsReturned { .. } => {}
         }
     }
 

@@ -169,6 +169,7 @@ impl Process {
             refusals: RecentRefusals::new(REFUSALS_KEPT),
             external: ExternalIndex::default(),
             lease: NumberLease::default(),
+            teams: Default::default(),
             store: None,
         });
         let mut actors = Vec::new();
@@ -247,6 +248,7 @@ impl World {
             refusals: RecentRefusals::new(REFUSALS_KEPT),
             external: ExternalIndex::default(),
             lease: NumberLease::default(),
+            teams: Default::default(),
             store: Some(Arc::clone(&view)),
         });
         let makings = Makings {

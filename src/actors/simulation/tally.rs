@@ -149,7 +149,7 @@ impl Tally {
             OrderEvent::OrderRemarked { .. } => &mut self.remarks,
             OrderEvent::TradeCloseRequired { .. } => &mut self.trades_closed,
             // Teams are not simulated here.
-            OrderEvent::TeamJoined {} => return,
+            OrderEvent::TeamJoined {} | OrderEvent::UnitsReturned { .. } => return,
         };
         *count += 1;
         self.restocked += what.restocked().iter().map(|unit| u64::from(unit.quantity)).sum::<u64>();

@@ -51,11 +51,16 @@ impl Workload {
             return;
         }
         match world.random.below(100) {
-            0..36 => self.submit_new(world),
-            36..52 => self.submit_again(world),
-            52..70 => self.pay(world),
-            70..76 => self.command(world),
-            76..82 => self.care(world),
+            0..33 => self.submit_new(world),
+            33..46 => self.submit_again(world),
+            46..62 => self.pay(world),
+            62..70 => self.command(world),
+            70..82 => {
+                // Some at once, so that one order gets further than its first step.
+                for _ in 0..world.random.between(1, 5) {
+                    self.care(world);
+                }
+            }
             82..85 => self.adjust_some(world),
             85 => self.pester(world),
             86..98 => self.read(world),
@@ -110,7 +115,7 @@ impl Workload {
         if random.percent(20) {
             order.external_no = Some(format!("web-{}", random.below(EXTERNALS)).into());
         }
-        if random.percent(3)
+        if random.percent(8)
             && let Some(index) = random.index(world.committed.external.len())
         {
             // One that has been used before, perhaps long ago.
@@ -227,6 +232,7 @@ impl Workload {
             deadline_ms: None,
             order_type: order.order_type,
             ends_at_ms: u64::MAX,
+            team: None,
             extra: crate::domain::order::OrderExtra::of_text(order.take_text()),
             lines: priced.lines,
             reply,

@@ -192,6 +192,8 @@ impl World {
                 StockEffect::GiveBack => moves.entry(key).or_default().give_back += units,
                 StockEffect::Release => moves.entry(key).or_default().release += units,
                 StockEffect::Sell => moves.entry(key).or_default().sell += units,
+                StockEffect::Open => moves.entry(key).or_default().open += units,
+                StockEffect::Seize => moves.entry(key).or_default().seize += units,
                 StockEffect::TakeBack => moves.entry(key).or_default().take_back += units,
             }
         }

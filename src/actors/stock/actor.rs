@@ -169,6 +169,9 @@ impl StockActor {
     }
 
     fn apply(&mut self, moves: Moves) {
+        // Nobody can know of a team before its opening stands in the journal, so its first seat is there.
+        self.book.receive(moves.open);
+        self.book.seize(moves.seize);
         // Settle first: units of one order may settle and be sold, or settle and be released, in one round.
         self.book.settle(moves.settle);
         self.book.give_back(moves.give_back);

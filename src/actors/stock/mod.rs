@@ -22,6 +22,10 @@ pub(crate) struct Holder {
 /// Units that changed their state, summed over one round of one order actor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Moves {
+    /// New units: a team was opened with so many seats.
+    pub(crate) open: u64,
+    /// available → reserved: the order that opened a team has its seat.
+    pub(crate) seize: u64,
     /// held → reserved: orders were placed.
     pub(crate) settle: u64,
     /// held → available: orders could not be placed.

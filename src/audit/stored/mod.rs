@@ -146,6 +146,7 @@ impl StoreAudit {
                 findings.check(sku.id == id, Rule::Store, || format!("sku {} is stored as sku {id}", sku.id));
                 self.auditor.catalogue.put(&sku, revision, findings);
             }
+            Record::Team { team, record } => self.auditor.teams.know(team, &record),
             Record::Setting { key, revision, setting } => {
                 findings.check(setting.key().to_bytes()[..] == key[..], Rule::Store, || {
                     format!("a setting is stored under the key {key:02x?}, which is not its own")
@@ -171,7 +172,10 @@ impl StoreAudit {
                     | StockChange::Transfer { .. } => None,
                 };
             }
-            Record::Order { shelf, slot, order_no, order } => self.order(shelf, slot, order_no, &order),
+            Record::Order { shelf, slot, order_no, order } => {
+                self.auditor.teams.know_order(&order);
+                self.order(shelf, slot, order_no, &order);
+            }
             Record::Member { member, order_no, request } => self.member(member, order_no, request),
             Record::External { hash, order_no } => self.external(hash, order_no),
             Record::Payment { payment, settled } => self.payment(payment, settled),
@@ -393,6 +397,10 @@ impl StoreAudit {
                 format!("it is stored where the task of number {seq} stands, which is not stored")
             });
         }
+        let (stored, counted) = (self.task_rest.live, self.tally.tasks);
+        findings.check(stored == counted, Rule::Store, || {
+            format!("the number of live tasks is stored as {stored}, its records come to {counted}")
+        });
         tasks.know_rest(self.task_rest.last_seq, &self.task_rest.unfinished.0, findings);
     }
 

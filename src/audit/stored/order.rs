@@ -5,7 +5,6 @@ use crate::audit::orders::{LineRecords, OrderRecord, Standing};
 use crate::audit::report::{Findings, Rule};
 use crate::domain::event::{OrderStep, StockUnits};
 use crate::domain::ids::{PaymentId, Position};
-use crate::domain::money::Money;
 use crate::domain::order::{
     CloseReason, LineUnits, Order, OrderLater, OrderStatus, PaymentResult, SettledPayment,
 };
@@ -36,11 +35,10 @@ pub(super) fn live(order: &Order, lines: LineRecords, stored: Position, findings
         let at = order.created_position;
         format!("order {order_no} was placed at position {at}, behind the checkpoint at position {stored}")
     });
-    let adjustments = order.terms().map_or(&[][..], |terms| &terms.adjustments);
-    let adjusted: i64 = adjustments.iter().map(|amount| amount.minor()).fold(0, i64::saturating_add);
+    let first = order.later().and_then(|later| later.prices.first().copied());
     let mut record = OrderRecord::placed(
         order.member_id,
-        Money::from_minor(order.pay_amount.minor().saturating_sub(adjusted)),
+        first.unwrap_or(order.pay_amount),
         lines,
         order.created_at_ms,
         order.auto_close_ms,
@@ -207,11 +205,12 @@ impl<'o> Parts<'o> {
                 known.is_some()
             }
             "PriceChanged" => {
-                let Some(price) = later.prices.get(self.prices) else { return false };
+                if self.prices >= later.prices.len() {
+                    return false;
+                }
+                // Each one kept is what it was before the change; the order has what it is after the last.
                 self.prices += 1;
-                let change = i128::from(price.minor()) - i128::from(record.pay_amount.minor());
-                record.later_mut().adjusted += change;
-                record.pay_amount = *price;
+                record.pay_amount = later.prices.get(self.prices).copied().unwrap_or(order.pay_amount);
                 true
             }
             "PackageShipped" => {

@@ -48,6 +48,7 @@ impl Order {
             | Event::SettingPut { .. }
             | Event::StockTransferred { .. }
             | Event::Task(_)
+            | Event::Team(_)
             | Event::PaymentUnmatched { .. }
             | Event::UnmatchedRefund { .. }
             | Event::Coupon(_) => return,
@@ -64,10 +65,12 @@ impl Order {
                 let attempt = Attempt { channel: channel.clone(), amount: *amount, at_ms, is_void: false };
                 self.later_mut().attempts.push(attempt);
             }
-            OrderEvent::PriceChanged { pay_amount, adjustments } => {
-                self.pay_amount = *pay_amount;
-                self.extra.terms.get_or_insert_default().adjustments.clone_from(adjustments);
-                self.later_mut().prices.push(*pay_amount);
+            OrderEvent::PriceChanged { pay_amount, freight, adjustments } => {
+                let before = std::mem::replace(&mut self.pay_amount, *pay_amount);
+                let terms = self.extra.terms.get_or_insert_default();
+                terms.freight = *freight;
+                terms.adjustments.clone_from(adjustments);
+                self.later_mut().prices.push(before);
             }
             OrderEvent::AddressChanged { personal } => {
                 self.extra.text.get_or_insert_default().personal = Some(personal.clone());
@@ -129,6 +132,7 @@ impl Order {
                     .for_each(|(_, known)| known.is_void = true);
             }
             OrderEvent::TeamJoined {} => self.later_mut().team_formed = true,
+            OrderEvent::UnitsReturned { .. } => {}
         }
     }
 

@@ -1,11 +1,13 @@
 //! What a command comes to: a pure function of order, command and time.
 
 use super::Order;
+use super::event::OrderEvent;
 use super::refunds::RefundCommand;
 use super::status::{CloseReason, OrderStatus, RefundReason};
 use crate::domain::event::{Event, OrderStep};
 use crate::domain::ids::{PaymentId, SkuId};
 use crate::domain::money::Money;
+use crate::domain::pricing::PriceChange;
 use crate::domain::reject::Reject;
 use crate::domain::request::{Personal, Shipment};
 
@@ -58,8 +60,8 @@ pub enum OrderCommand {
     },
     /// The shop asks for another amount.
     ChangePrice {
-        /// What is to be paid.
-        pay_amount: Money,
+        /// What is to be paid, and how much of it for carriage.
+        change: PriceChange,
     },
     /// The parcel is to go elsewhere.
     ChangeAddress {
@@ -87,6 +89,10 @@ pub enum OrderCommand {
     },
     /// About a refund.
     AfterSale(RefundCommand),
+    /// Its team has formed.
+    JoinTeam,
+    /// Its team has failed.
+    FailTeam,
 }
 
 /// What a command comes to.
@@ -141,12 +147,14 @@ impl Order {
             OrderCommand::BeginPayment { channel, grace_ms } => {
                 self.decide_attempt(channel, *grace_ms, now_ms)
             }
-            OrderCommand::ChangePrice { pay_amount } => self.decide_price(*pay_amount, now_ms),
+            OrderCommand::ChangePrice { change } => self.decide_price(*change, now_ms),
             OrderCommand::ChangeAddress { personal } => self.decide_address(personal, now_ms),
             OrderCommand::ShipPackage { shipment, lines } => self.decide_package(shipment, lines, now_ms),
             OrderCommand::AutoConfirm { after_ms } => Ok(self.decide_auto_confirm(*after_ms, now_ms)),
             OrderCommand::Remark { remark, flag } => self.decide_note(remark, *flag, now_ms),
             OrderCommand::AfterSale(command) => self.decide_refund(command, now_ms),
+            OrderCommand::JoinTeam => Ok(self.decide_join(now_ms)),
+            OrderCommand::FailTeam => Ok(self.decide_team_failed(now_ms)),
         }
     }
 
@@ -215,6 +223,38 @@ impl Order {
             ) => RefundReason::AlreadyPaid,
         };
         self.refund_due(payment, amount, reason, now_ms)
+    }
+
+    /// Its team has formed: from here on it can ship.
+    fn decide_join(&self, now_ms: u64) -> Decision {
+        if self.status != OrderStatus::Paid || self.has_joined_team() {
+            return Decision::Unchanged;
+        }
+        Decision::Events(vec![self.later_event(1, OrderEvent::TeamJoined {}, now_ms)])
+    }
+
+    /// Its team has failed: unpaid it is closed, paid its money goes back and its units are on sale again.
+    fn decide_team_failed(&self, now_ms: u64) -> Decision {
+        match self.status {
+            OrderStatus::Pending => Decision::Events(self.closing(CloseReason::TeamFailed, now_ms)),
+            OrderStatus::Paid if !self.has_joined_team() => {
+                let mut events = Vec::new();
+                let paid_by = self.history.as_ref().and_then(|history| history.paid_by);
+                if let Some(payment) = paid_by.filter(|_| self.pay_amount != Money::ZERO) {
+                    let (step, amount) = (self.step(1, now_ms), self.pay_amount);
+                    let reason = RefundReason::TeamDissolved;
+                    events.push(Event::RefundRequired { step, payment, amount, reason });
+                }
+                let nth = events.len() as u32;
+                let returned = OrderEvent::UnitsReturned { units: self.lines.units() };
+                events.push(self.later_event(nth + 1, returned, now_ms));
+                let step = self.step(nth + 2, now_ms);
+                let (reason, units) = (CloseReason::TeamFailed, Vec::new());
+                events.push(Event::OrderClosed { step, reason, units });
+                Decision::Events(events)
+            }
+            _ => Decision::Unchanged,
+        }
     }
 
     /// It is closed, and with it the trades that were begun at providers.

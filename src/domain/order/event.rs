@@ -34,8 +34,10 @@ pub enum OrderEvent {
     },
     /// The shop changed what is to be paid.
     PriceChanged {
-        /// What is to be paid now.
+        /// What is to be paid now, carriage included.
         pay_amount: Money,
+        /// What carriage costs now.
+        freight: Money,
         /// What the shop has changed about each line's price in all, in the order of the lines.
         adjustments: Vec<Money>,
     },
@@ -117,10 +119,15 @@ pub enum OrderEvent {
     },
     /// The team that the order belongs to has formed.
     TeamJoined {},
+    /// Sold units are on sale again, because the sale came to nothing.
+    UnitsReturned {
+        /// The units, ascending by stock key.
+        units: Vec<StockUnits>,
+    },
 }
 
 /// The stable names of these events, in the order of the variants, which is persisted.
-pub const ORDER_EVENT_NAMES: [&str; 13] = [
+pub const ORDER_EVENT_NAMES: [&str; 14] = [
     "PaymentAttempted",
     "PriceChanged",
     "AddressChanged",
@@ -134,6 +141,7 @@ pub const ORDER_EVENT_NAMES: [&str; 13] = [
     "OrderRemarked",
     "TradeCloseRequired",
     "TeamJoined",
+    "UnitsReturned",
 ];
 
 impl OrderEvent {
@@ -153,6 +161,7 @@ impl OrderEvent {
             Self::OrderRemarked { .. } => "OrderRemarked",
             Self::TradeCloseRequired { .. } => "TradeCloseRequired",
             Self::TeamJoined {} => "TeamJoined",
+            Self::UnitsReturned { .. } => "UnitsReturned",
         }
     }
 
@@ -160,6 +169,7 @@ impl OrderEvent {
     pub fn restocked(&self) -> &[StockUnits] {
         match self {
             Self::RefundFinished { restocked, .. } => restocked,
+            Self::UnitsReturned { units } => units,
             _ => &[],
         }
     }

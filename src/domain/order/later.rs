@@ -144,7 +144,7 @@ pub struct SellerNote {
 pub struct OrderLater {
     /// Payments begun at providers.
     pub attempts: Vec<Attempt>,
-    /// What was to be paid after each change of price.
+    /// What was to be paid before each change of price.
     pub prices: Vec<Money>,
     /// Packages that left one by one.
     pub packages: Vec<Package>,
@@ -302,7 +302,9 @@ impl Order {
     pub(super) fn left_to_ship(&self) -> Vec<LineUnits> {
         let places = (0_u8..).zip(self.lines.iter().zip(self.gone()));
         let left = places.map(|(line, (ordered, gone))| {
-            let left = u64::from(ordered.quantity).saturating_sub(gone);
+            // A seat in a team is no goods.
+            let quantity = if ordered.is_seat() { 0 } else { u64::from(ordered.quantity) };
+            let left = quantity.saturating_sub(gone);
             LineUnits { line, quantity: u32::try_from(left).unwrap_or(u32::MAX) }
         });
         left.filter(|unit| unit.quantity > 0).collect()

@@ -7,7 +7,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::event::StockUnits;
-use crate::domain::ids::StockKey;
+use crate::domain::ids::{ActivityId, StockKey, TeamId};
 use crate::domain::money::Money;
 use crate::domain::request::ORDER_LINES_MAX;
 
@@ -24,6 +24,22 @@ pub struct Line {
     pub revision: u32,
     /// The purchase limit in force when the order was placed; 0 stands for none. Only limited lines are counted.
     pub limit_per_member: u32,
+}
+
+/// The revision that the line of a seat names: seats are no goods, and in no catalogue.
+pub const SEAT_REVISION: u32 = u32::MAX;
+
+impl Line {
+    /// A seat in a team: it costs nothing, and a member has one of each team.
+    pub const fn seat(activity: ActivityId, team: TeamId) -> Self {
+        let key = StockKey::seats(activity, team);
+        Self { key, quantity: 1, price: Money::ZERO, revision: SEAT_REVISION, limit_per_member: 1 }
+    }
+
+    /// Whether it is a seat in a team, and no goods.
+    pub const fn is_seat(&self) -> bool {
+        self.revision == SEAT_REVISION
+    }
 }
 
 /// The lines of an order: one or more, distinct stock keys, ascending. One line, the commonest case, takes no

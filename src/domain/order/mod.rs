@@ -19,7 +19,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 use super::event::OrderCreated;
-use super::ids::{MemberId, OrderNo, PaymentId, Position, RequestId};
+use super::ids::{MemberId, OrderNo, PaymentId, Position, RequestId, TeamId};
 use super::money::Money;
 use super::order_type::OrderType;
 pub use super::payment::{PaymentResult, SettledPayment, payment_hash};
@@ -33,7 +33,7 @@ pub use later::{
     AfterSale, Attempt, LineShare, LineUnits, ORDER_ATTEMPTS_MAX, ORDER_EVENTS_MAX, ORDER_PACKAGES_MAX,
     ORDER_REFUNDS_MAX, OrderLater, Package, ParsePayNoError, PayNo, RefundProgress, SellerNote,
 };
-pub use lines::{Line, Lines};
+pub use lines::{Line, Lines, SEAT_REVISION};
 pub use price::PRICE_CHANGES_MAX;
 pub use refunds::RefundCommand;
 pub(crate) use shipping::FLAG_MAX;
@@ -137,6 +137,25 @@ impl Order {
     /// What its price rests on beside its lines, and what it takes part in.
     pub fn terms(&self) -> Option<&OrderTerms> {
         self.extra.terms.as_deref()
+    }
+
+    /// The team that it has a seat in.
+    pub fn team(&self) -> Option<TeamId> {
+        self.terms().map(|terms| terms.team_id).filter(|team| *team != TeamId(0))
+    }
+
+    /// Whether its team has formed.
+    pub fn has_joined_team(&self) -> bool {
+        self.later().is_some_and(|later| later.team_formed)
+    }
+
+    /// Whether money may still pay it, in time or late.
+    pub fn may_still_be_paid(&self) -> bool {
+        match self.status {
+            OrderStatus::Pending => true,
+            OrderStatus::Cancelled => self.close_reason == Some(CloseReason::Timeout),
+            _ => false,
+        }
     }
 
     /// How it travels, once shipped.

@@ -8,6 +8,7 @@ use super::{Line, Order};
 use crate::domain::event::{Event, OrderCreated};
 use crate::domain::ids::{OrderNo, PaymentId, TeamId};
 use crate::domain::money::Money;
+use crate::domain::pricing::{PriceChange, spread};
 use crate::domain::reject::Reject;
 
 /// Most changes of one order's price.
@@ -41,12 +42,12 @@ fn may_be_paid_at_once(lines: &[Line], team: TeamId) -> bool {
 impl Order {
     /// What was to be paid when it was placed.
     pub fn first_pay_amount(&self) -> Money {
-        let adjusted: i128 = self
-            .terms()
-            .map_or(0, |terms| terms.adjustments.iter().map(|amount| i128::from(amount.minor())).sum());
-        let first = i128::from(self.pay_amount.minor()) - adjusted;
-        // It was an amount once, so it fits.
-        Money::from_minor(i64::try_from(first).unwrap_or_default())
+        self.later().and_then(|later| later.prices.first().copied()).unwrap_or(self.pay_amount)
+    }
+
+    /// Whether it costs nothing and takes its seat in a team by being paid with nothing.
+    pub(crate) fn is_paid_by_nothing(&self) -> bool {
+        self.pay_amount == Money::ZERO && self.team().is_some()
     }
 
     /// Whether it was paid as soon as it was placed, because it cost nothing.
@@ -59,14 +60,14 @@ impl Order {
         self.paid(nth, PaymentId::of_nothing(self.order_no), now_ms)
     }
 
-    /// What each line costs without what the shop has changed since, at least zero, in minor units.
-    fn line_costs(&self) -> Vec<i128> {
+    /// What each line costs without what the shop has changed since.
+    fn line_nets(&self) -> Result<Vec<Money>, Reject> {
         let discount = |index: usize| {
             let discounts = self.terms().map_or(&[][..], |terms| &terms.discounts);
             discounts.get(index).map_or(0, |amount| i128::from(amount.minor()))
         };
         let lines = self.lines.iter().enumerate();
-        lines.map(|(index, line)| (line.cost() - discount(index)).max(0)).collect()
+        lines.map(|(index, line)| money((line.cost() - discount(index)).max(0))).collect()
     }
 
     /// What was, or is to be, paid for each line, in minor units.
@@ -76,35 +77,39 @@ impl Order {
         lines.map(|(index, line)| (line.cost() - reduction(index)).max(0)).collect()
     }
 
-    /// The shop asks for another amount: the difference is spread over the lines by what they cost, by largest
+    /// The shop asks for another amount: what goods cost in all is spread over the lines by what they cost, by largest
     /// remainder, and payments that were begun for the old amount are void.
-    pub(super) fn decide_price(&self, pay_amount: Money, now_ms: u64) -> Result<Decision, Reject> {
+    pub(super) fn decide_price(&self, change: PriceChange, now_ms: u64) -> Result<Decision, Reject> {
+        let PriceChange { pay_amount, freight } = change;
         if self.status != OrderStatus::Pending {
             return Err(self.wrong_status());
         }
         if self.is_overdue(now_ms) {
             return Err(Reject::OrderOverdue { order_no: self.order_no });
         }
-        if pay_amount == self.pay_amount {
+        let before = self.terms().map_or(Money::ZERO, |terms| terms.freight);
+        if (pay_amount, freight) == (self.pay_amount, before) {
             return Ok(Decision::Unchanged);
         }
-        let freight = self.terms().map_or(Money::ZERO, |terms| terms.freight);
-        if pay_amount < freight || pay_amount > PAY_AMOUNT_MAX {
-            return Err(Reject::AmountOutOfRange { min: freight, max: PAY_AMOUNT_MAX });
+        if freight.is_negative() || pay_amount.is_negative() {
+            return Err(Reject::InvalidField { field: "price_change", expected: "amounts from 0" });
+        }
+        if pay_amount < freight {
+            return Err(Reject::TotalBelowFreight { pay_amount, freight });
         }
         let changes = self.later().map_or(0, |later| later.prices.len());
         if changes >= PRICE_CHANGES_MAX {
             let (what, len_max) = ("changes of price", PRICE_CHANGES_MAX);
             return Err(Reject::TooManyOfOneOrder { what, len_max });
         }
-        let difference = i128::from(pay_amount.minor()) - i128::from(self.first_pay_amount().minor());
-        let adjustments = spread(difference, &self.line_costs());
-        let adjustments = adjustments
-            .into_iter()
-            .map(|part| i64::try_from(part).map(Money::from_minor))
-            .collect::<Result<_, _>>();
-        let adjustments = adjustments.map_err(|_| Reject::AmountOverflow)?;
-        let what = OrderEvent::PriceChanged { pay_amount, adjustments };
+        let goods = money(i128::from(pay_amount.minor()) - i128::from(freight.minor()))?;
+        let nets = self.line_nets()?;
+        let shares = spread(goods, &nets)?;
+        let adjustments = shares.iter().zip(&nets);
+        let adjustments =
+            adjustments.map(|(share, net)| money(i128::from(share.minor()) - i128::from(net.minor())));
+        let adjustments = adjustments.collect::<Result<_, _>>()?;
+        let what = OrderEvent::PriceChanged { pay_amount, freight, adjustments };
         let mut events = vec![self.later_event(1, what, now_ms)];
         self.void_attempts(&mut events, now_ms);
         if pay_amount == Money::ZERO && may_be_paid_at_once(&self.lines, team_of(&self.extra)) {
@@ -131,9 +136,6 @@ impl Order {
     }
 }
 
-/// The most that an order may be made to cost: sums of a few such amounts stay far from overflow.
-const PAY_AMOUNT_MAX: Money = Money::from_minor(i64::MAX / 4);
-
 impl Line {
     /// Price times quantity, in minor units.
     fn cost(&self) -> i128 {
@@ -141,24 +143,9 @@ impl Line {
     }
 }
 
-/// Splits `total` over parts by their weights, by largest remainder; equal remainders go to the first. Where all weights
-/// are zero they count as equal.
-fn spread(total: i128, weights: &[i128]) -> Vec<i128> {
-    let sum: i128 = weights.iter().sum();
-    let equal = vec![1; weights.len()];
-    let (weights, sum) = if sum == 0 { (&equal[..], weights.len() as i128) } else { (weights, sum) };
-    let magnitude = total.abs();
-    // At most 2^63 times 100 lines of 2^95: a weight is below 2^96, so this would overflow only beyond what an order can
-    // cost; such a product is refused by then as an amount that doesn't fit.
-    let product = |weight: i128| magnitude.saturating_mul(weight);
-    let mut parts: Vec<i128> = weights.iter().map(|weight| product(*weight) / sum).collect();
-    let left = magnitude - parts.iter().sum::<i128>();
-    let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
-    by_remainder.sort_by_key(|index| std::cmp::Reverse(product(weights[*index]) % sum));
-    for index in by_remainder.into_iter().take(usize::try_from(left).unwrap_or(0)) {
-        parts[index] += 1;
-    }
-    parts.into_iter().map(|part| if total < 0 { -part } else { part }).collect()
+/// An amount that must fit.
+fn money(minor: i128) -> Result<Money, Reject> {
+    i64::try_from(minor).map(Money::from_minor).map_err(|_| Reject::AmountOverflow)
 }
 
 #[cfg(test)]
@@ -169,19 +156,6 @@ mod tests {
     #[test]
     fn the_payment_that_stands_for_nothing_is_frozen() {
         let order_no = OrderNo::compose(5, Slot::from_index(9).unwrap(), 3);
-        assert_eq!(PaymentId::of_nothing(order_no).to_string(), "GOLDEN");
-    }
-
-    #[test]
-    fn a_spread_adds_up_and_takes_no_line_below_zero() {
-        for (total, weights) in
-            [(10, vec![1, 1, 1]), (-7, vec![3, 0, 4]), (-6, vec![3, 0, 4]), (5, vec![0, 0])]
-        {
-            let parts = spread(total, &weights);
-            assert_eq!(parts.iter().sum::<i128>(), total, "{weights:?}");
-            let within = parts.iter().zip(&weights).all(|(part, weight)| total > 0 || weight + part >= 0);
-            assert!(within, "{total} over {weights:?} gives {parts:?}");
-        }
-        assert_eq!(spread(10, &[1, 1, 1]), [4, 3, 3]);
+        assert_eq!(PaymentId::of_nothing(order_no).to_string(), "66b45b2fa96ee9a0d39ea57d2241b1f4");
     }
 }

@@ -8,6 +8,7 @@ use super::status::{CloseReason, OrderStatus};
 use crate::domain::event::Event;
 use crate::domain::ids::{PaymentId, RequestId, SkuId};
 use crate::domain::money::Money;
+use crate::domain::pricing::LineRefund;
 use crate::domain::refund::{
     Refund, RefundBy, RefundCause, RefundLine, RefundNo, RefundState, RefundStep, decide_step,
 };
@@ -184,6 +185,10 @@ impl Order {
         if let Some(known) = self.applied_as(*request_id) {
             return self.check_repeated(known, reason, lines, *extra);
         }
+        if self.status == OrderStatus::Paid && self.team().is_some() && !self.has_joined_team() {
+            // Its money goes back as a whole if the team fails.
+            return Err(Reject::TeamNotFormed);
+        }
         match self.status {
             OrderStatus::Paid | OrderStatus::PartiallyShipped | OrderStatus::Shipped => {}
             OrderStatus::Completed => self.check_window(*window_ms, now_ms)?,
@@ -197,7 +202,8 @@ impl Order {
         let left =
             i128::from(self.pay_amount.minor()) - i128::from(self.refunded(RefundState::counts).minor());
         if extra.is_negative() || (lines.is_empty() && *extra == Money::ZERO) {
-            return Err(Reject::AmountOutOfRange { min: Money::from_minor(1), max: money(left) });
+            let (field, expected) = ("refund", "lines, or an amount above 0");
+            return Err(Reject::InvalidField { field, expected });
         }
         let shares = if lines.is_empty() { Vec::new() } else { self.shares(self.named_units(lines)?)? };
         let amount = shares.iter().map(|share| i128::from(share.amount.minor())).sum::<i128>()
@@ -273,8 +279,11 @@ impl Order {
             let amount = if u64::from(quantity) == left {
                 amount_left
             } else {
-                let part = paid[usize::from(line)] * i128::from(quantity) / i128::from(ordered.quantity);
-                part.min(amount_left)
+                let share = money(paid[usize::from(line)]);
+                let refunded = ordered.quantity - u32::try_from(left).unwrap_or(u32::MAX);
+                let part = LineRefund { share, quantity: ordered.quantity, refunded, units: quantity };
+                // Refunds that came to nothing may have left more, or less, than the formula takes for granted.
+                i128::from(part.amount()?.minor()).min(amount_left)
             };
             Ok(LineShare { line, quantity, amount: money(amount) })
         };
@@ -393,7 +402,8 @@ impl Order {
             .flat_map(|refund| &refund.lines)
             .map(|share| u64::from(share.quantity))
             .sum();
-        let ordered: u64 = self.lines.iter().map(|line| u64::from(line.quantity)).sum();
+        let goods = self.lines.iter().filter(|line| !line.is_seat());
+        let ordered: u64 = goods.map(|line| u64::from(line.quantity)).sum();
         self.pay_amount != Money::ZERO || units == ordered
     }
 

@@ -6,7 +6,7 @@ use super::event::OrderEvent;
 use super::later::{LineUnits, ORDER_ATTEMPTS_MAX, ORDER_PACKAGES_MAX, PayNo};
 use super::status::OrderStatus;
 use crate::domain::event::{Event, OrderStep};
-use crate::domain::ids::{SkuId, TeamId};
+use crate::domain::ids::SkuId;
 use crate::domain::reject::Reject;
 use crate::domain::request::{Personal, Shipment};
 
@@ -109,8 +109,7 @@ impl Order {
         if !matches!(self.status, OrderStatus::Paid | OrderStatus::PartiallyShipped) {
             return Err(self.wrong_status());
         }
-        let team = self.terms().map_or(TeamId(0), |terms| terms.team_id);
-        if team != TeamId(0) && !self.later().is_some_and(|later| later.team_formed) {
+        if self.team().is_some() && !self.has_joined_team() {
             return Err(Reject::TeamNotFormed);
         }
         if self.has_open_after_sale() {
@@ -126,7 +125,7 @@ impl Order {
         }
         let mut units: Vec<LineUnits> = Vec::with_capacity(wanted.len());
         for (sku, quantity) in wanted {
-            let place = self.lines.iter().position(|line| line.key.sku == *sku);
+            let place = self.lines.iter().position(|line| line.key.sku == *sku && !line.is_seat());
             let line = place.and_then(|place| u8::try_from(place).ok());
             let line = line.ok_or(Reject::SkuNotInOrder { sku: *sku })?;
             if *quantity == 0 {

@@ -89,6 +89,8 @@ pub enum RefundReason {
     CouponGone,
     /// The order's team did not form.
     TeamFailed,
+    /// It had paid its order, whose team did not form then. The payment's outcome stays that it paid.
+    TeamDissolved,
 }
 
 impl RefundReason {
@@ -103,6 +105,12 @@ impl RefundReason {
             Self::UnknownOrder => "unknown_order",
             Self::CouponGone => "coupon_gone",
             Self::TeamFailed => "team_failed",
+            Self::TeamDissolved => "team_dissolved",
         }
+    }
+
+    /// Whether it is what became of a payment, and not what became later of an order that it had paid.
+    pub const fn is_outcome(self) -> bool {
+        !matches!(self, Self::TeamDissolved)
     }
 }

@@ -159,7 +159,7 @@ impl TaskBook {
                 self.unfinished.extend_from_slice(&bytes.0);
                 return;
             }
-            TaskEvent::Pushed { tasks, .. } => tasks.iter().for_each(|task| self.enter(topic, task)),
+            TaskEvent::Pushed { tasks, .. } => self.enter(topic, tasks),
             TaskEvent::Popped { tasks, .. } | TaskEvent::Expired { tasks, .. } => {
                 tasks.iter().for_each(|task| self.leave(topic, task));
             }
@@ -176,6 +176,9 @@ impl TaskBook {
                         record.attempts = record.attempts.saturating_add(1);
                     });
                 }
+            }
+            TaskEvent::Extended { task, until_ms, .. } => {
+                self.change(topic, task, TaskState::Reserved { until_ms: *until_ms }, |_record| {});
             }
             TaskEvent::Lapsed { task, .. } => self.change(topic, task, TaskState::Pending, |_record| {}),
             TaskEvent::DeadLettered { at_ms, task, cause, .. } => {
@@ -225,20 +228,22 @@ impl TaskBook {
         self.bytes += other.bytes;
     }
 
-    fn enter(&mut self, name: &TopicName, pushed: &PushedTask) {
-        self.last_seq = self.last_seq.max(pushed.task.seq);
-        let (topic, seed) = (self.topics.entry(name.clone()).or_default(), self.seed);
-        let body = match &pushed.body {
-            TaskBody::Inline(body) => &body.0[..],
-            TaskBody::Parts(_len) => &self.unfinished[..],
+    fn enter(&mut self, name: &TopicName, pushed: &[PushedTask]) {
+        let seed = self.seed;
+        let topic = match self.topics.get_mut(name) {
+            Some(topic) => topic,
+            None => self.topics.entry(name.clone()).or_default(),
         };
-        if topic.find(seed, pushed.task.id.as_str()).is_some() {
-            return;
+        let bytes_before = topic.bytes;
+        for task in pushed {
+            let body = match &task.body {
+                TaskBody::Inline(body) => &body.0[..],
+                TaskBody::Parts(_len) => &self.unfinished[..],
+            };
+            self.last_seq = self.last_seq.max(task.task.seq);
+            self.tasks += u64::from(topic.insert_new(seed, task, body));
         }
-        let record = Record::new(pushed, body);
-        self.bytes += record.bytes();
-        self.tasks += 1;
-        topic.insert(seed, record);
+        self.bytes += topic.bytes - bytes_before;
     }
 
     fn leave(&mut self, name: &TopicName, task: &TaskRef) {

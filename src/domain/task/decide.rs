@@ -4,14 +4,13 @@
 //! after `due_ms + ready_ttl_ms` a pending task has expired, whether or not anything has noticed yet (R9). Of two due
 //! tasks the one with the earlier due time comes first, of two with the same the one that was pushed first.
 
-use std::ops::Bound;
-
 use hashbrown::HashSet;
 
+use super::order::Place;
 use super::topic::{Record, Topic};
 use super::{
     AckOutcome, Bytes, DeadCause, DeadCursor, DeadLetter, DiscardOutcome, EVENT_BODY_BYTES_MAX,
-    EVENT_TASKS_MAX, NackOutcome, NewTask, PopOutcome, PushOutcome, PushedTask, RemoveOutcome,
+    EVENT_TASKS_MAX, ExtendOutcome, NackOutcome, NewTask, PopOutcome, PushOutcome, PushedTask, RemoveOutcome,
     RequeueOutcome, RescheduleOutcome, ReservationId, ReserveOutcome, Reserved, Task, TaskBody, TaskBook,
     TaskEvent, TaskId, TaskRef, TaskState, TopicName,
 };
@@ -226,6 +225,27 @@ impl TaskBook {
         }
     }
 
+    /// A reservation holds until `visibility_ms` from now.
+    pub fn decide_extend(
+        &self,
+        topic: &TopicName,
+        id: &str,
+        reservation: ReservationId,
+        visibility_ms: u64,
+        now_ms: u64,
+    ) -> Decided<ExtendOutcome> {
+        match self.find_reserved(topic, id, reservation, now_ms) {
+            Found::Reserved(record) => {
+                let (topic, task) = (topic.clone(), task_ref(record));
+                let until_ms = now_ms.saturating_add(visibility_ms);
+                let event = TaskEvent::Extended { topic, at_ms: now_ms, task, until_ms };
+                Decided::of(event, ExtendOutcome::Extended { until_ms })
+            }
+            Found::Lapsed => Decided::unchanged(ExtendOutcome::Lapsed),
+            Found::Nothing => Decided::unchanged(ExtendOutcome::NotFound),
+        }
+    }
+
     /// A reserved task goes back, to be due `delay_ms` from now; its `ready_ttl_ms` counts from there.
     pub fn decide_nack(
         &self,
@@ -331,8 +351,8 @@ impl TaskBook {
     pub fn decide_sweep(&self, name: &TopicName, steps_max: usize, now_ms: u64) -> Vec<TaskEvent> {
         let Some(topic) = self.topics.get(name) else { return Vec::new() };
         let mut events = Vec::new();
-        for index in topic.reserved.range(..=(now_ms, u64::MAX)).map(|(_, index)| *index).take(steps_max) {
-            let record = topic.record(index);
+        for place in topic.reserved.up_to(now_ms).take(steps_max) {
+            let record = topic.record(place.index);
             let (topic, at_ms, task) = (name.clone(), now_ms, task_ref(record));
             events.push(if record.attempts >= record.attempts_max {
                 TaskEvent::DeadLettered { topic, at_ms, task, cause: DeadCause::Lapsed }
@@ -341,8 +361,8 @@ impl TaskBook {
             });
         }
         let steps_left = steps_max - events.len();
-        let expired = topic.expiring.range(..=(now_ms, u64::MAX)).take(steps_left);
-        let refs: Vec<_> = expired.map(|(_, index)| task_ref(topic.record(*index))).collect();
+        let expired = topic.expiring.up_to(now_ms).take(steps_left);
+        let refs: Vec<_> = expired.map(|place| task_ref(topic.record(place.index))).collect();
         for tasks in refs.chunks(EVENT_TASKS_MAX) {
             events.push(TaskEvent::Expired { topic: name.clone(), at_ms: now_ms, tasks: tasks.to_vec() });
         }
@@ -357,11 +377,12 @@ impl TaskBook {
         len_max: usize,
     ) -> Vec<DeadLetter> {
         let Some(topic) = self.topics.get(name) else { return Vec::new() };
-        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded((after.at_ms, after.seq)));
+        // No task has the sequence number 0.
+        let after = after.unwrap_or(DeadCursor { at_ms: 0, seq: 0 });
         let mut bytes = 0;
         let mut letters = Vec::new();
-        for (&(at_ms, seq), index) in topic.dead.range((from, Bound::Unbounded)).take(len_max) {
-            let record = topic.record(*index);
+        for Place { at_ms, seq, index } in topic.dead.behind(after.at_ms, after.seq).take(len_max) {
+            let record = topic.record(index);
             let TaskState::Dead { cause, .. } = record.state() else { continue };
             bytes += record.body_bytes();
             let cursor = DeadCursor { at_ms, seq };
@@ -423,8 +444,8 @@ impl Due {
     fn find(topic: &Topic, name: &TopicName, len_max: usize, now_ms: u64) -> Self {
         let mut due = Self { refs: Vec::new(), tasks: Vec::new(), expired: Vec::new() };
         let mut bytes = 0;
-        for (_, index) in topic.pending.range(..=(now_ms, u64::MAX)) {
-            let record = topic.record(*index);
+        for place in topic.pending.up_to(now_ms) {
+            let record = topic.record(place.index);
             if record.expires_ms() <= now_ms {
                 due.expired.push(task_ref(record));
             } else {
@@ -455,7 +476,7 @@ impl Due {
         }
         // All due tasks have expired, so the first one behind them is the next.
         let next = topic.pending.iter().nth(self.expired.len());
-        Step::Done(outcome(next.map(|((due_ms, _), _)| *due_ms)))
+        Step::Done(outcome(next.map(|place| place.at_ms)))
     }
 }
 

@@ -189,6 +189,17 @@ pub enum TaskEvent {
         /// The task.
         task: TaskRef,
     },
+    /// A reservation holds for longer, or for less long; that is no further attempt.
+    Extended {
+        /// Which topic.
+        topic: TopicName,
+        /// Engine time, in ms since the Unix epoch.
+        at_ms: u64,
+        /// The task.
+        task: TaskRef,
+        /// At and after this instant the reservation has lapsed, in ms since the Unix epoch.
+        until_ms: u64,
+    },
 }
 
 /// Topic and time of any event.
@@ -207,7 +218,8 @@ macro_rules! common {
             | TaskEvent::DeadLettered { topic: $topic, at_ms: $at_ms, .. }
             | TaskEvent::Expired { topic: $topic, at_ms: $at_ms, .. }
             | TaskEvent::Requeued { topic: $topic, at_ms: $at_ms, .. }
-            | TaskEvent::Discarded { topic: $topic, at_ms: $at_ms, .. } => $value,
+            | TaskEvent::Discarded { topic: $topic, at_ms: $at_ms, .. }
+            | TaskEvent::Extended { topic: $topic, at_ms: $at_ms, .. } => $value,
         }
     };
 }
@@ -229,6 +241,7 @@ impl TaskEvent {
             Self::Expired { .. } => "TaskExpired",
             Self::Requeued { .. } => "TaskRequeued",
             Self::Discarded { .. } => "TaskDiscarded",
+            Self::Extended { .. } => "TaskExtended",
         }
     }
 

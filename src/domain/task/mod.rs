@@ -22,6 +22,7 @@ mod book;
 mod bytes;
 mod decide;
 mod event;
+mod order;
 mod outcome;
 mod slab;
 mod topic;
@@ -40,9 +41,9 @@ pub use bytes::Bytes;
 pub use decide::{Decided, PushLimits, Step};
 pub use event::{DeadCause, PushedTask, TaskBody, TaskEvent, TaskRef};
 pub use outcome::{
-    AckOutcome, DeadCursor, DeadLetter, DiscardOutcome, NackOutcome, NewTask, ParseReservationError,
-    PopOutcome, PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome, ReservationId, ReserveOutcome,
-    Reserved, Task,
+    AckOutcome, DeadCursor, DeadLetter, DiscardOutcome, ExtendOutcome, NackOutcome, NewTask,
+    ParseReservationError, PopOutcome, PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome,
+    ReservationId, ReserveOutcome, Reserved, Task,
 };
 
 /// Longest topic name, in bytes.

@@ -209,6 +209,20 @@ pub enum AckOutcome {
     NotFound,
 }
 
+/// What `extend` came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtendOutcome {
+    /// The reservation holds until another instant.
+    Extended {
+        /// At and after this instant it has lapsed, in ms since the Unix epoch.
+        until_ms: u64,
+    },
+    /// The reservation has lapsed, as for [`AckOutcome::Lapsed`].
+    Lapsed,
+    /// There is no such task, or not any more.
+    NotFound,
+}
+
 /// What `nack` came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NackOutcome {
@@ -297,4 +311,62 @@ pub enum DiscardOutcome {
     Discarded,
     /// There is no such dead letter.
     NotFound,
+}
+
+/// The stable codes of outcomes, as an adapter shows them.
+macro_rules! codes {
+    ($($outcome:ident { $($variant:pat => $code:literal),* $(,)? })*) => {
+        $(
+            impl $outcome {
+                /// The stable code.
+                pub const fn code(&self) -> &'static str {
+                    match self {
+                        $($variant => $code,)*
+                    }
+                }
+            }
+        )*
+    };
+}
+
+codes! {
+    PushOutcome { Self::Pushed { .. } => "pushed", Self::DuplicateId => "duplicate_id" }
+    PopOutcome {
+        Self::Popped(_) => "popped",
+        Self::NotDue { .. } => "not_due",
+        Self::NotFound => "not_found",
+    }
+    ReserveOutcome {
+        Self::Reserved(_) => "reserved",
+        Self::NotDue { .. } => "not_due",
+        Self::NotFound => "not_found",
+    }
+    AckOutcome { Self::Acked => "acked", Self::Lapsed => "lapsed", Self::NotFound => "not_found" }
+    ExtendOutcome {
+        Self::Extended { .. } => "extended",
+        Self::Lapsed => "lapsed",
+        Self::NotFound => "not_found",
+    }
+    NackOutcome {
+        Self::Returned { .. } => "returned",
+        Self::DeadLettered => "dead_lettered",
+        Self::Lapsed => "lapsed",
+        Self::NotFound => "not_found",
+    }
+    RemoveOutcome {
+        Self::Removed => "removed",
+        Self::RemovedReserved => "removed_reserved",
+        Self::Expired => "expired",
+        Self::DeadLetter => "dead_letter",
+        Self::NotFound => "not_found",
+    }
+    RescheduleOutcome {
+        Self::Rescheduled { .. } => "rescheduled",
+        Self::Reserved => "reserved",
+        Self::Expired => "expired",
+        Self::DeadLetter => "dead_letter",
+        Self::NotFound => "not_found",
+    }
+    RequeueOutcome { Self::Requeued { .. } => "requeued", Self::NotFound => "not_found" }
+    DiscardOutcome { Self::Discarded => "discarded", Self::NotFound => "not_found" }
 }

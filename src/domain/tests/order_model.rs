@@ -80,7 +80,9 @@ fn expected(model: &Model, standing: Standing, command: &OrderCommand) -> &'stat
             | OrderCommand::ShipPackage { .. }
             | OrderCommand::AutoConfirm { .. }
             | OrderCommand::Remark { .. }
-            | OrderCommand::AfterSale(_),
+            | OrderCommand::AfterSale(_)
+            | OrderCommand::JoinTeam
+            | OrderCommand::FailTeam,
             _,
         ) => unreachable!("an order's later life has a model of its own"),
     }

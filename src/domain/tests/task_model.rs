@@ -79,6 +79,7 @@ enum Command {
     Reserve { topic: u8, len_max: usize, visibility_ms: u64 },
     Ack { topic: u8, id: u8, stale: bool },
     Nack { topic: u8, id: u8, stale: bool, delay_ms: u64 },
+    Extend { topic: u8, id: u8, stale: bool, visibility_ms: u64 },
     Remove { topic: u8, id: u8 },
     Reschedule { topic: u8, id: u8, delay_ms: u64 },
     Requeue { topic: u8, id: u8 },
@@ -102,6 +103,9 @@ fn command() -> impl Strategy<Value = Command> {
         3 => (name.clone(), any::<bool>()).prop_map(|((topic, id), stale)| Command::Ack { topic, id, stale }),
         3 => (name.clone(), prop::bool::weighted(0.2), 0_u64..10)
             .prop_map(|((topic, id), stale, delay_ms)| Command::Nack { topic, id, stale, delay_ms }),
+        2 => (name.clone(), prop::bool::weighted(0.2), 1_u64..20).prop_map(
+            |((topic, id), stale, visibility_ms)| Command::Extend { topic, id, stale, visibility_ms }
+        ),
         1 => name.clone().prop_map(|(topic, id)| Command::Remove { topic, id }),
         2 => (name.clone(), 0_u64..20)
             .prop_map(|((topic, id), delay_ms)| Command::Reschedule { topic, id, delay_ms }),
@@ -163,6 +167,9 @@ impl Pair {
             }
             Command::Ack { topic, id, stale } => self.ack(*topic, *id, *stale),
             Command::Nack { topic, id, stale, delay_ms } => self.nack(*topic, *id, *stale, *delay_ms),
+            Command::Extend { topic, id, stale, visibility_ms } => {
+                self.extend(*topic, *id, *stale, *visibility_ms);
+            }
             Command::Remove { topic, id } => self.remove(*topic, *id),
             Command::Reschedule { topic, id, delay_ms } => self.reschedule(*topic, *id, *delay_ms),
             Command::Requeue { topic, id } => self.requeue(*topic, *id),
@@ -333,6 +340,23 @@ impl Pair {
                     assert_eq!(outcome, NackOutcome::Returned { due_ms });
                     (task.due_ms, task.state) = (due_ms, State::Pending);
                 }
+            }
+        }
+    }
+
+    fn extend(&mut self, topic: u8, id: u8, stale: bool, visibility_ms: u64) {
+        let (given, holds) = self.reservation(topic, id, stale);
+        let (name, id_text) = (topic_name(topic), id_name(id));
+        let decided = self.book.decide_extend(&name, &id_text, given, visibility_ms, self.now_ms);
+        let outcome = self.apply(decided);
+        match holds {
+            None => assert_eq!(outcome, ExtendOutcome::NotFound),
+            Some(false) => assert_eq!(outcome, ExtendOutcome::Lapsed),
+            Some(true) => {
+                let until_ms = self.now_ms + visibility_ms;
+                assert_eq!(outcome, ExtendOutcome::Extended { until_ms });
+                let place = self.naive.find(topic, id).unwrap();
+                self.naive.tasks[place].state = State::Reserved { until_ms };
             }
         }
     }

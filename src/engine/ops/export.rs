@@ -160,6 +160,7 @@ fn makings(dir: &Path, store: Option<&StoreReader>) -> Result<Makings, OpsError>
         refusals: RecentRefusals::new(TABLE_LEN_MIN),
         external: ExternalIndex::default(),
         lease: NumberLease::default(),
+        teams: Default::default(),
         store: view,
     };
     Ok(Makings {

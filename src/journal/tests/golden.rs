@@ -156,7 +156,11 @@ fn event_names_stand_in_the_order_of_the_persisted_variants() {
         }
         let mut bytes = Vec::new();
         encode(&event, &mut bytes);
-        let name = if matches!(event, Event::Task(_)) { "Task" } else { event.name() };
+        let name = match event {
+            Event::Task(_) => "Task",
+            Event::Team(_) => "Team",
+            _ => event.name(),
+        };
         assert_eq!(EVENT_NAMES[usize::from(bytes[0])], name);
     }
 }

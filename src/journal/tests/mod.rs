@@ -23,6 +23,7 @@ use crate::domain::order_type::OrderType;
 use crate::domain::request::{Personal, Shipment, StockChange};
 use crate::domain::setting::{Origin, SaleControl, Setting};
 use crate::domain::task::{Bytes, DeadCause, PushedTask, TaskBody, TaskEvent, TaskId, TaskRef, TopicName};
+use crate::domain::team::TeamEvent;
 
 use super::*;
 
@@ -181,6 +182,15 @@ fn one_of_each() -> Vec<Event> {
             to: key,
             units: 5,
         },
+        Event::Team(TeamEvent::Opened {
+            at_ms: AT_MS,
+            team: TeamId(8),
+            activity: ActivityId(9),
+            size: 3,
+            deadline_ms: AT_MS + 1,
+        }),
+        Event::Team(TeamEvent::Formed { at_ms: AT_MS, team: TeamId(8) }),
+        Event::Team(TeamEvent::Failed { at_ms: AT_MS, team: TeamId(8) }),
         created(OrderCreated {
             extra: crate::domain::order::OrderExtra {
                 text: None,
@@ -254,6 +264,7 @@ fn task_events() -> Vec<TaskEvent> {
         TaskEvent::Expired { topic: topic(), at_ms, tasks: vec![task()] },
         TaskEvent::Requeued { topic: topic(), at_ms, task: task(), due_ms },
         TaskEvent::Discarded { topic: topic(), at_ms, task: task() },
+        TaskEvent::Extended { topic: topic(), at_ms, task: task(), until_ms },
     ]
 }
 

@@ -13,12 +13,13 @@ use crate::domain::coupon::CouponEvent;
 use crate::domain::event::{Event, StockUnits};
 use crate::domain::hash::hash128;
 use crate::domain::ids::{
-    AdjustmentId, MemberId, ORDER_NO_EPOCH_MS, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey,
+    AdjustmentId, MemberId, ORDER_NO_EPOCH_MS, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey, TeamId,
 };
 use crate::domain::money::Money;
 use crate::domain::order::{Order, PaymentResult, SettledPayment, payment_hash};
 use crate::domain::refund::{RefundState, UnmatchedRefund};
 use crate::domain::request::StockChange;
+use crate::domain::team::{TeamEvent, TeamRecord, TeamState};
 use crate::journal::{Frame, decode_record, encode_record};
 use crate::projection::levels::{
     CommitReport, Levels, LevelsOptions, MergeReport, PageStore, StoreError, TableId,
@@ -41,6 +42,8 @@ pub(crate) struct Checkpointer {
     head: Head,
     stock: HashMap<StockKey, StockEntry>,
     changed_stock: HashSet<StockKey>,
+    /// Teams that are forming.
+    teams: HashMap<TeamId, TeamRecord>,
     pending: HashMap<PaymentId, (OrderNo, Money)>,
     tasks: TaskWriter,
     /// Refunds of unmatched payments that are taken in and not committed.
@@ -74,6 +77,12 @@ impl Checkpointer {
         reader.load_stock(|key, entry| {
             stock.insert(key, entry);
         })?;
+        let mut teams = HashMap::new();
+        reader.load_teams(|team, record| {
+            if record.state == TeamState::Forming {
+                teams.insert(team, record);
+            }
+        })?;
         let pending =
             head.pending.iter().map(|payment| (payment.payment, (payment.order_no, payment.amount)));
         Ok(Self {
@@ -82,6 +91,7 @@ impl Checkpointer {
             head,
             stock,
             changed_stock: HashSet::new(),
+            teams,
             tasks: TaskWriter::open(&reader)?,
             changed_unmatched: HashMap::new(),
             value: Vec::new(),
@@ -338,7 +348,7 @@ impl Checkpointer {
             }
             Event::OrderClosed { units, .. } => self.reserve(units, -1, 0),
             Event::OrderRevived { units, .. } => self.reserve(units, 1, 0),
-            Event::RefundRequired { step, payment, reason, .. } => {
+            Event::RefundRequired { step, payment, reason, .. } if reason.is_outcome() => {
                 self.settle(*payment, PaymentResult::RefundRequired(*reason), step.at_ms)?;
             }
             Event::LimitImported { member_id, key, used, .. } => {
@@ -379,7 +389,11 @@ impl Checkpointer {
                     self.stock_of(&StockKey::coupons(step.coupon.terms())).sold += 1;
                 }
             }
-            Event::PaymentStarted { .. } | Event::OrderShipped { .. } | Event::OrderReceived { .. } => {}
+            Event::Team(event) => self.take_team(event),
+            Event::RefundRequired { .. }
+            | Event::PaymentStarted { .. }
+            | Event::OrderShipped { .. }
+            | Event::OrderReceived { .. } => {}
         }
         Ok(())
     }
@@ -389,6 +403,24 @@ impl Checkpointer {
         encode_record(&refund, &mut self.value);
         self.levels.put(tables::UNMATCHED, &tables::payment_key(refund.payment), &self.value);
         self.changed_unmatched.insert(refund.payment, refund);
+    }
+
+    fn take_team(&mut self, event: &TeamEvent) {
+        let team = event.team();
+        if let TeamEvent::Opened { activity, size, .. } = event {
+            self.stock_of(&StockKey::seats(*activity, team)).total += i64::from(*size);
+        }
+        // An event that doesn't follow is the auditor's to find.
+        if let Some(record) = TeamRecord::after(self.teams.get(&team).copied(), event) {
+            self.value.clear();
+            encode_record(&record, &mut self.value);
+            self.levels.put(tables::TEAMS, &team.0.to_be_bytes(), &self.value);
+            if record.state == TeamState::Forming {
+                self.teams.insert(team, record);
+            } else {
+                self.teams.remove(&team);
+            }
+        }
     }
 
     fn stock_of(&mut self, key: &StockKey) -> &mut StockEntry {

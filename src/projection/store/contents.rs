@@ -18,12 +18,13 @@ use super::tasks::{TaskRecord, TaskRest, TaskStand};
 use crate::domain::catalogue::Sku;
 use crate::domain::coupon::Coupon;
 use crate::domain::ids::{
-    AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey,
+    AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey, TeamId,
 };
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
+use crate::domain::team::TeamRecord;
 use crate::journal::decode_record;
 use crate::projection::levels::{Levels, LevelsOptions, SledPages, Snapshot, StoreError, TableId, TableSpec};
 
@@ -119,6 +120,13 @@ pub(crate) enum Record {
         /// The refund.
         refund: Box<UnmatchedRefund>,
     },
+    /// A team.
+    Team {
+        /// Which.
+        team: TeamId,
+        /// What events say about it.
+        record: TeamRecord,
+    },
     /// A member's coupon.
     Coupon {
         /// The slot in its key.
@@ -166,8 +174,9 @@ pub(crate) enum Record {
 }
 
 /// In which order the tables are read: what others refer to comes first.
-const ORDER: [TableId; 14] = [
+const ORDER: [TableId; 15] = [
     tables::SETTINGS,
+    tables::TEAMS,
     tables::SKUS,
     tables::STOCK,
     tables::ADJUSTMENTS,
@@ -308,6 +317,10 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
         tables::PAYMENTS => Record::Payment {
             payment: tables::payment_of_key(key).ok_or_else(malformed)?,
             settled: decode(name, value)?,
+        },
+        tables::TEAMS => Record::Team {
+            team: TeamId(key.try_into().map(u64::from_be_bytes).map_err(|_| malformed())?),
+            record: decode(name, value)?,
         },
         tables::SETTINGS => {
             let (revision, setting) = decode(name, value)?;

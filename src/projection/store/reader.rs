@@ -10,12 +10,13 @@ use super::tables;
 use crate::domain::catalogue::Sku;
 use crate::domain::coupon::Coupon;
 use crate::domain::ids::{
-    AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, Slot, StockKey,
+    AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, Slot, StockKey, TeamId,
 };
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
+use crate::domain::team::TeamRecord;
 use crate::journal::decode_record;
 use crate::projection::levels::{LevelsReader, Snapshot, StoreError, TableId};
 
@@ -302,6 +303,16 @@ impl StoreReader {
             let revision = tables::revision_of_key(key);
             let revision = revision.ok_or_else(|| StoreError::damaged("a revision's key".to_owned()))?;
             each(revision, decode("a catalogue revision", value)?);
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with every team, ascending.
+    pub(crate) fn load_teams(&self, mut each: impl FnMut(TeamId, TeamRecord)) -> Result<(), StoreError> {
+        self.load(tables::TEAMS, &[], None, |key, value| {
+            let team = key.try_into().map(u64::from_be_bytes);
+            let team = team.map_err(|_| StoreError::damaged("a team's key".to_owned()))?;
+            each(TeamId(team), decode("a team", value)?);
             Ok(())
         })
     }

@@ -35,6 +35,8 @@ pub(crate) const TASK_STANDS: TableId = TableId(21);
 /// Refunds of payments that are for no order.
 pub(crate) const UNMATCHED: TableId = TableId(12);
 
+/// Teams, by number.
+pub(crate) const TEAMS: TableId = TableId(13);
 /// Members' coupons, by slot, member and coupon.
 pub(crate) const COUPONS: TableId = TableId(30);
 
@@ -59,6 +61,7 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: SKUS, name: "catalogue", key_len: 12 },
     TableSpec { id: ELSEWHERE, name: "limits used elsewhere", key_len: 10 + STOCK_KEY_BYTES },
     TableSpec { id: SETTINGS, name: "settings", key_len: SETTING_KEY_BYTES },
+    TableSpec { id: TEAMS, name: "teams", key_len: 8 },
     TableSpec { id: TASKS, name: "tasks", key_len: TASK_KEY_BYTES },
     TableSpec { id: TASK_STANDS, name: "where tasks stand", key_len: TASK_KEY_BYTES },
     TableSpec { id: UNMATCHED, name: "refunds of unmatched payments", key_len: 16 },

@@ -7,8 +7,10 @@ use serde::de::DeserializeOwned;
 use super::head::Head;
 use super::reader::StockEntry;
 use super::tables;
+use super::tasks::TaskRecord;
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, StockKey};
 use crate::domain::order::{Order, SettledPayment};
+use crate::domain::task::TopicName;
 use crate::journal::{decode_record, encode_record};
 use crate::projection::levels::{Levels, LevelsOptions, PageStore, TableId};
 
@@ -84,6 +86,17 @@ impl Tampering {
     pub(crate) fn remove_external(&mut self, external_no: &str) -> &mut Self {
         let hash = crate::domain::hash::hash128(external_no.as_bytes());
         self.levels.remove(tables::EXTERNAL, &hash.to_be_bytes());
+        self
+    }
+
+    /// Changes a task as it was pushed.
+    pub(crate) fn task(&mut self, topic: &TopicName, seq: u64, f: impl FnOnce(&mut TaskRecord)) -> &mut Self {
+        self.change(tables::TASKS, &tables::task_key(topic, seq), f)
+    }
+
+    /// Removes a task, and leaves where it stands.
+    pub(crate) fn remove_task(&mut self, topic: &TopicName, seq: u64) -> &mut Self {
+        self.levels.remove(tables::TASKS, &tables::task_key(topic, seq));
         self
     }
 

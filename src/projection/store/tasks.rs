@@ -3,7 +3,7 @@
 //! A task is written once, with its body, when it was pushed, and removed when it is gone. Where it stands afterwards
 //! (reserved, due at another time, dead) is a small record of its own, so that a body of 64 KiB is not written again for
 //! every reservation; which tasks have one is remembered here. One more record, under a key that no task has, holds the
-//! last sequence number and the parts of a body whose task stands behind the checkpoint.
+//! last sequence number, the number of live tasks and the parts of a body whose task stands behind the checkpoint.
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,8 @@ pub(crate) struct TaskStand {
 pub(crate) struct TaskRest {
     /// The last sequence number given.
     pub(crate) last_seq: u64,
+    /// Number of live tasks.
+    pub(crate) live: u64,
     /// Parts of a body whose task stands behind the checkpoint.
     pub(crate) unfinished: Bytes,
 }
@@ -73,6 +75,7 @@ pub(super) struct TaskWriter {
     /// Where tasks with a record of their stand stand, by sequence number.
     stands: HashMap<u64, TaskStand>,
     last_seq: u64,
+    live: u64,
     unfinished: Vec<u8>,
     /// Whether the record of the rest is not what is stored.
     rest_changed: bool,
@@ -85,12 +88,12 @@ impl TaskWriter {
     /// # Errors
     /// [`StoreError`] where the store can't be read.
     pub(super) fn open(reader: &StoreReader) -> Result<Self, StoreError> {
-        let TaskRest { last_seq, unfinished } = reader.task_rest()?;
+        let TaskRest { last_seq, live, unfinished } = reader.task_rest()?;
         let mut stands = HashMap::new();
         reader.scan_stands(|seq, stand| {
             stands.insert(seq, stand);
         })?;
-        Ok(Self { stands, last_seq, unfinished: unfinished.0.into(), ..Self::default() })
+        Ok(Self { stands, last_seq, live, unfinished: unfinished.0.into(), ..Self::default() })
     }
 
     /// Stages what an event changes.
@@ -129,6 +132,10 @@ impl TaskWriter {
                     });
                 }
             }
+            TaskEvent::Extended { task, until_ms, .. } => {
+                let state = TaskState::Reserved { until_ms: *until_ms };
+                self.stand(topic, task, levels, |stand| TaskStand { state, ..stand });
+            }
             TaskEvent::Lapsed { task, .. } => {
                 self.stand(topic, task, levels, |stand| TaskStand { state: TaskState::Pending, ..stand });
             }
@@ -154,12 +161,14 @@ impl TaskWriter {
         }
         let unfinished = Bytes(self.unfinished.as_slice().into());
         self.value.clear();
-        encode_record(&TaskRest { last_seq: self.last_seq, unfinished }, &mut self.value);
+        let rest = TaskRest { last_seq: self.last_seq, live: self.live, unfinished };
+        encode_record(&rest, &mut self.value);
         levels.put(tables::TASKS, &tables::TASK_REST_KEY, &self.value);
     }
 
     fn push(&mut self, topic: &TopicName, pushed: &PushedTask, levels: &mut Levels) {
         self.last_seq = self.last_seq.max(pushed.task.seq);
+        self.live += 1;
         self.rest_changed = true;
         let whole;
         let body = match &pushed.body {
@@ -186,6 +195,8 @@ impl TaskWriter {
     fn remove(&mut self, topic: &TopicName, task: &TaskRef, levels: &mut Levels) {
         let key = tables::task_key(topic, task.seq);
         levels.remove(tables::TASKS, &key);
+        self.live = self.live.saturating_sub(1);
+        self.rest_changed = true;
         if self.stands.remove(&task.seq).is_some() {
             levels.remove(tables::TASK_STANDS, &key);
         }

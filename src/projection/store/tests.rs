@@ -2,6 +2,7 @@
 
 use super::checkpoint::Checkpointer;
 use super::tables;
+use super::{TaskRecord, TaskRest, TaskStand};
 use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, SkuId, Slot, StockKey};
 use crate::domain::money::Money;
@@ -10,6 +11,9 @@ use crate::domain::order::{
 };
 use crate::domain::order_type::OrderType;
 use crate::domain::request::Shipment;
+use crate::domain::task::{
+    Bytes, DeadCause, NewTask, PushLimits, ReservationId, TaskBook, TaskEvent, TaskId, TaskState, TopicName,
+};
 use crate::journal::{EntryBuffer, Frame, FrameBytes, decode_record, encode_record, pack};
 use crate::projection::levels::MemoryPages;
 
@@ -196,6 +200,116 @@ fn stored_records_keep_their_golden_bytes() {
     assert_eq!(hex(&tables::order_key(number(3))), GOLDEN_ORDER_KEY);
     assert_eq!(hex(&tables::limit_key(MEMBER, &key())), GOLDEN_LIMIT_KEY);
     assert_eq!(tables::limit_of_key(&tables::limit_key(MEMBER, &key())), Some((MEMBER, key())));
+}
+
+/// The delay queue's records: a task with its body, where one stands, and what belongs to no task.
+#[test]
+fn stored_tasks_keep_their_golden_bytes() {
+    let topic = TopicName::new("mails").unwrap();
+    let task = TaskRecord {
+        topic: topic.clone(),
+        id: TaskId::new("order-7").unwrap(),
+        due_ms: AT_MS,
+        ready_ttl_ms: 9,
+        attempts_max: 16,
+        body: Bytes(b"xyz".as_slice().into()),
+    };
+    let stand = |state| TaskStand { due_ms: Some(AT_MS), attempts: 2, state };
+    let dead = TaskState::Dead { at_ms: AT_MS, cause: DeadCause::Lapsed };
+    let rest = TaskRest { last_seq: 300, live: 2, unfinished: Bytes(b"xyz".as_slice().into()) };
+    let mut found = vec![encoded(&task), encoded(&TaskStand::default())];
+    found.extend([stand(TaskState::Reserved { until_ms: AT_MS }), stand(dead)].iter().map(encoded));
+    found.extend([encoded(&rest), hex(&tables::task_key(&topic, 300))]);
+    assert_eq!(found, GOLDEN_TASKS, "{found:#?}");
+}
+
+const GOLDEN_TASKS: [&str; 6] = [
+    "01056d61696c73076f726465722d37fd00505c18a301000009100378797a",
+    "01000000",
+    "0101fd00505c18a30100000201fd00505c18a3010000",
+    "0101fd00505c18a30100000202fd00505c18a301000001",
+    "01fb2c01020378797a",
+    "019364c5fd519e4e9b2beb8a466b71742177000000000000012c",
+];
+
+fn encoded<T: serde::Serialize>(value: &T) -> String {
+    let mut bytes = Vec::new();
+    encode_record(value, &mut bytes);
+    hex(&bytes)
+}
+
+/// All tasks that a store brings back, in a book.
+fn book_of(store: &Checkpointer) -> TaskBook {
+    let (reader, mut book) = (store.reader(), TaskBook::default());
+    for slot in (0..crate::domain::ids::SLOTS).filter_map(Slot::from_index) {
+        reader.load_tasks(slot, |topic, view| book.restore(topic, view)).unwrap();
+    }
+    let rest = reader.task_rest().unwrap();
+    book.restore_rest(rest.last_seq, rest.unfinished.0.into());
+    book
+}
+
+/// A checkpoint may end anywhere: also between the parts of a large body, and between a task and what becomes of it.
+#[test]
+fn r7_tasks_are_the_same_wherever_a_checkpoint_ends() {
+    let (topic, limits) = (
+        TopicName::new("mails").unwrap(),
+        PushLimits { topics_max: 9, tasks_max: 99, bytes_max: 1 << 30, attempts_max: 1 },
+    );
+    let (mut book, mut events) = (TaskBook::default(), Vec::new());
+    let mut apply = |book: &mut TaskBook, decided: Vec<TaskEvent>| {
+        for event in decided {
+            book.apply(&event);
+            events.push(Event::Task(Box::new(event)));
+        }
+    };
+    let large = NewTask::new("large", vec![1; 60_000]).attempts_max(3);
+    let tasks =
+        vec![large, NewTask::new("a", "a"), NewTask::new("b", "b"), NewTask::new("c", "c").delay_ms(9)];
+    let decided = book.decide_push(&limits, &topic, tasks, AT_MS).unwrap();
+    apply(&mut book, decided.events);
+    let decided = book.decide_reserve(&topic, 3, 10, 99, AT_MS).unwrap();
+    apply(&mut book, decided.events);
+    let decided = book.decide_reschedule(&topic, "c", 99, AT_MS + 1);
+    apply(&mut book, decided.events);
+    let extended = ReservationId { seq: 1, attempt: 1 };
+    let decided = book.decide_extend(&topic, "large", extended, 9, AT_MS + 2);
+    apply(&mut book, decided.events);
+    let decided = book.decide_sweep(&topic, 99, AT_MS + 11);
+    apply(&mut book, decided);
+    let decided = book.decide_requeue(&topic, "a", 5, AT_MS + 11);
+    apply(&mut book, decided.events);
+    let decided = book.decide_pop(&topic, 1, AT_MS + 12);
+    apply(&mut book, decided.events);
+    let decided = book.decide_push(&limits, &topic, vec![NewTask::new("large", vec![2; 60_000])], AT_MS + 13);
+    apply(&mut book, decided.unwrap().events);
+    assert!(events.len() > 14, "{}", events.len());
+
+    for cut in 0..=events.len() {
+        let pages = MemoryPages::default();
+        let mut store = Checkpointer::open(Box::new(pages.clone()), None).unwrap();
+        let (head, tail) = events.split_at(cut);
+        let taken = store.take(&frames(head, Position(1))).unwrap();
+        store.commit(&taken, 0, 0).unwrap();
+
+        let mut store = Checkpointer::open(Box::new(pages.after_crash()), None).unwrap();
+        let mut recovered = book_of(&store);
+        for event in tail {
+            let Event::Task(event) = event else { continue };
+            recovered.apply(event);
+        }
+        assert_eq!(recovered.state_hash(), book.state_hash(), "store up to {cut}, then the journal");
+        assert_eq!(recovered.last_seq(), book.last_seq());
+
+        let taken = store.take(&frames(tail, Position(cut as u64 + 1))).unwrap();
+        store.commit(&taken, 0, 0).unwrap();
+        let stored = book_of(&store);
+        assert_eq!(stored.state_hash(), book.state_hash(), "two checkpoints, the first up to {cut}");
+        assert_eq!(
+            (stored.len(), stored.bytes(), stored.last_seq()),
+            (book.len(), book.bytes(), book.last_seq())
+        );
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::audit::AuditReport;
 use crate::audit::verify::{Names, VerifyOptions, verify_parts};
+use crate::domain::refund::{RefundNo, RefundStep};
 use crate::domain::request::{Payment, SubmitOrder};
 use crate::journal::{Journal, MemoryJournal};
 use crate::projection::levels::{MemoryPages, PageStore};
@@ -75,7 +76,7 @@ fn payment(n: u64, receipt: &Receipt) -> Payment {
     }
 }
 
-/// Of four orders, one is received, one is cancelled and its money goes back, one is paid, one stays open.
+/// Of four orders, one is received, one is cancelled and its money has gone back, one is paid, one stays open.
 async fn live(engine: &Engine, n: u64) -> Receipt {
     let receipt = engine.submit(request(n)).await.unwrap();
     let order_no = receipt.order_no;
@@ -89,6 +90,9 @@ async fn live(engine: &Engine, n: u64) -> Receipt {
         1 => {
             engine.cancel(Caller::Operator, order_no).await.unwrap();
             engine.pay(payment(n, &receipt)).await.unwrap();
+            let refund_no = RefundNo::Order { order_no, ordinal: 1 };
+            let step = RefundStep::Finished { provider_refund_id: n.to_string().into() };
+            engine.report_refund(refund_no, step).await.unwrap();
         }
         2 => drop(engine.pay(payment(n, &receipt)).await.unwrap()),
         _ => {}

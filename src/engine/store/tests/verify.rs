@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
+use crate::NewTask;
 use crate::audit::Rule;
 use crate::audit::verify::verify;
 use crate::domain::ids::{MemberId, OrderNo, Position};
 use crate::domain::order::PaymentResult;
+use crate::domain::task::{Bytes, TopicName};
 use crate::journal::layout;
 use crate::projection::levels::SledPages;
 use crate::projection::store::Tampering;
@@ -58,6 +60,7 @@ async fn leave_in_memory(is_trimmed: bool) -> (MemoryJournal, MemoryPages, Vec<R
 /// Forty orders that are stored, and twenty more that are in the journal alone.
 async fn fill(engine: &Engine, time: &ManualTime, is_trimmed: bool) -> Vec<Receipt> {
     stock(engine).await;
+    fill_queue(engine).await;
     let mut receipts = Vec::new();
     for round in 0..4 {
         receipts.extend(trade(engine, round * 10..(round + 1) * 10).await);
@@ -70,6 +73,46 @@ async fn fill(engine: &Engine, time: &ManualTime, is_trimmed: bool) -> Vec<Recei
     receipts.extend(trade(engine, 40..60).await);
     engine.state_hash().await.unwrap();
     receipts
+}
+
+/// Three tasks of an hour's delay; the first has been reserved and given back.
+async fn fill_queue(engine: &Engine) {
+    let queue = engine.delay();
+    queue.push("mails", NewTask::new("a", "a")).await.unwrap();
+    let reserved = queue.reserve("mails", 1, 1_000).await.unwrap().tasks().remove(0);
+    queue.nack("mails", "a", reserved.reservation, 3_600_000).await.unwrap();
+    let tasks = ["b", "c"].map(|id| NewTask::new(id, id).delay_ms(3_600_000)).to_vec();
+    queue.push_batch("mails", tasks).await.unwrap();
+}
+
+/// A change of the store that the audit finds, and what it says of it.
+type Tampered = (for<'t> fn(&'t mut Tampering, &TopicName) -> &'t mut Tampering, &'static str);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_changed_in_a_stored_task_is_noticed() {
+    let topic = TopicName::new("mails").unwrap();
+    let always: &[Tampered] = &[
+        (|store, topic| store.remove_task(topic, 1), "the task of number 1 stands, which is not stored"),
+        (|store, topic| store.remove_task(topic, 2), "the number of live tasks is stored as 3"),
+        (
+            |store, topic| store.task(topic, 2, |task| task.topic = TopicName::new("x").unwrap()),
+            "is stored under another topic",
+        ),
+    ];
+    let against_a_replay: &[Tampered] = &[
+        (|store, topic| store.task(topic, 2, |task| task.body = Bytes::default()), "differ in task b"),
+        (|store, topic| store.task(topic, 3, |task| task.due_ms += 1), "differ in task c"),
+    ];
+    for is_trimmed in [false, true] {
+        let cases = if is_trimmed { always.to_vec() } else { [always, against_a_replay].concat() };
+        for (change, said) in cases {
+            let left = leave(is_trimmed).await;
+            left.tamper(|store| {
+                change(store, &topic);
+            });
+            finds(&left.audit(), &format!("trimmed: {is_trimmed}"), said);
+        }
+    }
 }
 
 /// The directory after forty orders have been stored, and twenty more are in the journal alone: copied from under a
@@ -116,6 +159,7 @@ async fn a_clean_directory_passes_whole_and_trimmed() {
         assert_eq!(orders, (15, 15, 15));
         assert_eq!((report.payments_received, report.refunds_required), (45, 15));
         assert_eq!(report.stock.sold, 30);
+        assert_eq!((report.tasks.pending, store.tasks), (3, 3));
     }
 }
 
