@@ -538,6 +538,46 @@ pub enum Reject {
     /// The order's team has not formed yet.
     #[error("the order's team has not formed yet")]
     TeamNotFormed,
+    /// A coupon that doesn't exist, or is not the member's.
+    #[error("the member has no coupon {coupon}")]
+    CouponNotFound {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon that an order of the member has, which is not paid yet.
+    #[error("coupon {coupon} is in an order that is not paid yet")]
+    CouponLocked {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon that was used.
+    #[error("coupon {coupon} was used")]
+    CouponUsed {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A kind of coupon whose validity has ended.
+    #[error("coupons of kind {terms} were valid until {valid_until_ms}")]
+    CouponTermsOver {
+        /// The kind.
+        terms: CouponTermsId,
+        /// The first instant at which they are no longer valid, in ms since the Unix epoch.
+        valid_until_ms: u64,
+    },
+    /// No coupon of a kind is left to be issued.
+    #[error("all coupons of kind {terms} are issued")]
+    CouponsAllIssued {
+        /// The kind.
+        terms: CouponTermsId,
+    },
+    /// As many coupons as a member may have.
+    #[error("a member may have {coupons_max} of these coupons: kind {terms}")]
+    CouponMaximum {
+        /// The kind.
+        terms: CouponTermsId,
+        /// The bound, of this kind or of all kinds together.
+        coupons_max: u32,
+    },
 }
 
 impl Reject {
@@ -626,6 +666,12 @@ impl Reject {
             Self::RefundOpen => "refund_open",
             Self::AfterSaleOver { .. } => "after_sale_over",
             Self::TeamNotFormed => "team_not_formed",
+            Self::CouponNotFound { .. } => "coupon_not_found",
+            Self::CouponLocked { .. } => "coupon_locked",
+            Self::CouponUsed { .. } => "coupon_used",
+            Self::CouponTermsOver { .. } => "coupon_terms_over",
+            Self::CouponsAllIssued { .. } => "coupons_all_issued",
+            Self::CouponMaximum { .. } => "coupon_maximum",
         }
     }
 
