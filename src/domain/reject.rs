@@ -564,12 +564,6 @@ pub enum Reject {
         /// The first instant at which they are no longer valid, in ms since the Unix epoch.
         valid_until_ms: u64,
     },
-    /// No coupon of a kind is left to be issued.
-    #[error("all coupons of kind {terms} are issued")]
-    CouponsAllIssued {
-        /// The kind.
-        terms: CouponTermsId,
-    },
     /// As many coupons as a member may have.
     #[error("a member may have {coupons_max} of these coupons: kind {terms}")]
     CouponMaximum {
@@ -670,7 +664,6 @@ impl Reject {
             Self::CouponLocked { .. } => "coupon_locked",
             Self::CouponUsed { .. } => "coupon_used",
             Self::CouponTermsOver { .. } => "coupon_terms_over",
-            Self::CouponsAllIssued { .. } => "coupons_all_issued",
             Self::CouponMaximum { .. } => "coupon_maximum",
         }
     }
