@@ -1,6 +1,8 @@
 //! Rejects: typed business answers with stable codes. A reject changes nothing.
 
-use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, Pool, SkuId, StockKey, TeamId};
+mod checks;
+
+use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, SkuId, TeamId};
 use super::money::Money;
 use super::order::OrderStatus;
 use super::order_type::OrderType;
@@ -564,12 +566,6 @@ pub enum Reject {
         /// The first instant at which they are no longer valid, in ms since the Unix epoch.
         valid_until_ms: u64,
     },
-    /// No coupon of a kind is left to be issued.
-    #[error("all coupons of kind {terms} are issued")]
-    CouponsAllIssued {
-        /// The kind.
-        terms: CouponTermsId,
-    },
     /// As many coupons as a member may have.
     #[error("a member may have {coupons_max} of these coupons: kind {terms}")]
     CouponMaximum {
@@ -670,7 +666,6 @@ impl Reject {
             Self::CouponLocked { .. } => "coupon_locked",
             Self::CouponUsed { .. } => "coupon_used",
             Self::CouponTermsOver { .. } => "coupon_terms_over",
-            Self::CouponsAllIssued { .. } => "coupons_all_issued",
             Self::CouponMaximum { .. } => "coupon_maximum",
         }
     }
@@ -688,46 +683,5 @@ impl Reject {
             Self::Unavailable | Self::OutcomeUnknown => Retry::AfterRestart,
             _ => Retry::Never,
         }
-    }
-
-    /// Not enough units of a stock key.
-    pub(crate) fn sold_out(key: &StockKey) -> Self {
-        match key.pool {
-            Pool::Seats => Self::TeamFull { team: TeamId(key.sku.0) },
-            Pool::Coupons => Self::CouponsExhausted { terms: CouponTermsId(key.sku.0) },
-            Pool::Normal | Pool::Seckill | Pool::GroupBuy => Self::SoldOut { sku: key.sku },
-        }
-    }
-
-    /// A member's limit of a stock key.
-    pub(crate) fn limit_exceeded(key: &StockKey, limit: u32, bought: u32) -> Self {
-        match key.pool {
-            Pool::Seats => Self::AlreadyInTeam { team: TeamId(key.sku.0) },
-            _ => Self::LimitExceeded { sku: key.sku, limit, bought },
-        }
-    }
-
-    /// Checks a field's length in bytes against its bound.
-    ///
-    /// # Errors
-    /// [`Reject::FieldTooLong`].
-    pub(crate) const fn check_len(field: &'static str, len: usize, len_max: usize) -> Result<(), Self> {
-        if len > len_max { Err(Self::FieldTooLong { field, len, len_max }) } else { Ok(()) }
-    }
-
-    /// Checks a number against its bounds.
-    ///
-    /// # Errors
-    /// [`Reject::OutOfRange`].
-    pub(crate) const fn check_range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), Self> {
-        if min <= value && value <= max { Ok(()) } else { Err(Self::OutOfRange { field, value, min, max }) }
-    }
-
-    /// Checks a field that needs at least one and at most `len_max` bytes.
-    ///
-    /// # Errors
-    /// [`Reject::FieldEmpty`] or [`Reject::FieldTooLong`].
-    pub(crate) const fn check_present(field: &'static str, len: usize, len_max: usize) -> Result<(), Self> {
-        if len == 0 { Err(Self::FieldEmpty { field }) } else { Self::check_len(field, len, len_max) }
     }
 }

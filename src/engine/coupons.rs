@@ -43,7 +43,7 @@ impl Engine {
     /// expired. A coupon may be issued before its validity begins.
     ///
     /// # Errors
-    /// [`Reject::CouponTermsNotFound`], [`Reject::CouponTermsOver`], [`Reject::CouponsAllIssued`],
+    /// [`Reject::CouponTermsNotFound`], [`Reject::CouponTermsOver`], [`Reject::CouponsExhausted`],
     /// [`Reject::CouponMaximum`], or the engine's own state.
     ///
     /// ```

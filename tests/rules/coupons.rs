@@ -101,7 +101,7 @@ async fn concurrent_issues_never_exceed_the_total_and_use_it_up() {
         answers.iter().filter(|answer| answer.is_ok_and(|receipt| receipt.outcome == outcome)).count()
     };
     assert_eq!(granted(IssueOutcome::Issued), 50);
-    let refused = Err(Reject::CouponsAllIssued { terms: KIND.into() });
+    let refused = Err(Reject::CouponsExhausted { terms: KIND.into() });
     assert!(answers.iter().all(|answer| answer.is_ok() || *answer == refused), "{answers:?}");
     shop.settle().await;
     assert_eq!(issued(&shop).await, (50, 0));

@@ -272,10 +272,6 @@ impl OrderActor {
         effects: &mut OrderEffects,
     ) {
         let IssueRequest { member, coupon, reply, .. } = request;
-        let reject = match reject {
-            Reject::SoldOut { .. } => Reject::CouponsAllIssued { terms: coupon.terms() },
-            other => other,
-        };
         effects.answers.push(Answer::to(reply, Err(reject)));
         if is_taken {
             self.end_issue(member, coupon);
