@@ -19,14 +19,14 @@ use crate::projection::store::StoreReader;
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = tempfile::tempdir()?;
-/// # let (data, copy) = (dir.path().join("shop"), dir.path().join("copy"));
-/// # let engine = Engine::open(Config::new(&data).ballast_bytes(0)).await?;
-/// engine.backup(&copy).await?;
-///
-/// let books = ops::Books::open(&copy)?;
+/// # let data = dir.path().join("shop");
+/// let engine = Engine::open(Config::new(&data).ballast_bytes(0)).await?;
+/// engine.shutdown().await?;
+/// drop(engine);
+/// # while let Err(ops::OpsError::InUse { .. }) = ops::Books::open(&data) {}
+/// let books = ops::Books::open(&data)?;
 /// let statement = books.statement("2025-11-11".parse()?, UtcOffset::UTC)?;
 /// assert_eq!(statement.sum().1.received.count, 0);
-/// # engine.shutdown().await?;
 /// # Ok(())
 /// # }
 /// ```
