@@ -112,6 +112,10 @@ pub use domain::request::{
     TeamChoice,
 };
 pub use domain::setting::{Origin, SaleControl, SkuShipping};
+pub use domain::statement::{
+    Account, AccountStatement, BillEntry, BillKind, Day, Difference, Movement, MovementKind, Reconciliation,
+    Standing, Statement, Sum, Totals, UtcOffset,
+};
 pub use domain::stock::StockCounters;
 pub use domain::task::{
     AckOutcome, DeadCause, DeadCursor, DeadLetter, DiscardOutcome, ExtendOutcome, NackOutcome, NewTask,
@@ -123,9 +127,9 @@ pub use domain::team::{TeamEvent, TeamState};
 pub use engine::ops;
 pub use engine::{
     BackupError, BackupReport, Config, ConfigError, DEAD_LETTERS_PAGE_MAX, DelayQueue, Engine, EventStream,
-    Health, ImportReceipt, LineView, Metrics, ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView,
-    PAGE_LEN_MAX, PackageView, Page, Preview, REFUNDS_PAGE_LEN_MAX, RecordedEvent, RefundFilter, RefundPage,
-    RefundRequest, ShipPackage, ShutdownError, StateHash, SubscribeError, TASK_BATCH_BYTES_MAX,
-    TASK_WAIT_MS_MAX, TeamView,
+    Health, ImportReceipt, LineView, MOVEMENT_PAGE_LEN_MAX, Metrics, MovementCursor, MovementPage,
+    ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, Preview,
+    REFUNDS_PAGE_LEN_MAX, RecordedEvent, RefundFilter, RefundPage, RefundRequest, ShipPackage, ShutdownError,
+    StateHash, StatementError, SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
 };
 pub use journal::Durability;

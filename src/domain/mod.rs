@@ -4,6 +4,7 @@
 //! functions of state, command and time; events are applied by functions that can't fail.
 
 pub mod activity;
+pub mod calendar;
 pub mod catalogue;
 pub mod event;
 pub mod hash;
@@ -18,6 +19,7 @@ pub mod refund;
 pub mod reject;
 pub mod request;
 pub mod setting;
+pub mod statement;
 pub mod stock;
 pub mod task;
 pub mod team;

@@ -1,8 +1,7 @@
 //! `stockade export`: all orders, one line each, for spreadsheets and other programs.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -10,6 +9,7 @@ use stockade::ops::{self, ExportFilter, OpsError};
 use stockade::{CloseReason, OrderStatus, OrderType, OrderView, RefundCause, RefundState};
 
 use crate::common::failed;
+use crate::output::{safe_cell, write_out};
 use crate::time::{parse_instant, rfc3339};
 
 /// Export orders as CSV or JSON lines.
@@ -105,33 +105,7 @@ fn export(args: &Args) -> Result<ops::ExportReport, OpsError> {
         since_ms: args.since,
         until_ms: args.until,
     };
-    let Some(path) = &args.out else {
-        return write_orders(args, &filter, io::stdout().lock());
-    };
-    // Under its name only when it is complete; it shows what members bought, so it is its owner's.
-    let mut new = path.clone().into_os_string();
-    new.push(".part");
-    let new = PathBuf::from(new);
-    let about = |error: io::Error| OpsError::Output(io::Error::new(error.kind(), at(&new, &error)));
-    let file = private_file(&new).map_err(about)?;
-    let written = write_orders(args, &filter, &file).and_then(|report| {
-        file.sync_all().and_then(|()| fs::rename(&new, path)).map_err(about)?;
-        Ok(report)
-    });
-    if written.is_err() {
-        // The error says what is wrong; a file that stays behind adds nothing.
-        let _ = fs::remove_file(&new);
-    }
-    written
-}
-
-fn at(path: &Path, error: &io::Error) -> String {
-    format!("{}: {error}", path.display())
-}
-
-fn private_file(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    write_out(args.out.as_deref(), |out| write_orders(args, &filter, out))
 }
 
 fn write_orders(args: &Args, filter: &ExportFilter, out: impl Write) -> Result<ops::ExportReport, OpsError> {
@@ -153,7 +127,7 @@ fn write_orders(args: &Args, filter: &ExportFilter, out: impl Write) -> Result<o
             Ok(report)
         }
         Format::Jsonl => {
-            let mut out = BufWriter::new(out);
+            let mut out = out;
             let report = ops::export(&args.data, filter, |order| {
                 serde_json::to_writer(&mut out, &object(order))?;
                 out.write_all(b"\n")
@@ -219,17 +193,6 @@ fn row(order: &OrderView) -> [String; HEADER.len()] {
         text(order.external_no.as_deref()),
         text(order.remark.as_deref()),
     ]
-}
-
-/// Text that somebody else wrote, so that no spreadsheet takes it for a formula: an apostrophe goes before what begins
-/// one, after blanks too, and before an apostrophe, so that it can be taken away again.
-fn safe_cell(text: &str) -> String {
-    let begins = |char: char| matches!(char, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '|' | '%' | '\'');
-    let is_formula = text.starts_with(begins)
-        || text
-            .trim_start()
-            .starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']);
-    if is_formula { format!("'{text}") } else { text.to_owned() }
 }
 
 fn object(order: &OrderView) -> Value {
@@ -298,22 +261,5 @@ fn type_name(order_type: OrderType) -> &'static str {
         OrderType::Normal => "normal",
         OrderType::Seckill => "seckill",
         OrderType::GroupBuy => "group_buy",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_begins_like_a_formula() {
-        let formulas =
-            ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "|cmd", "%0A=1", "'=1", "\u{ff1d}1"];
-        for text in formulas {
-            assert_eq!(safe_cell(text), format!("'{text}"));
-        }
-        for text in ["", "tea", "1-2", "a=b", "深煎り=うまい"] {
-            assert_eq!(safe_cell(text), text);
-        }
     }
 }

@@ -5,6 +5,9 @@ mod common;
 mod export;
 mod import;
 mod inspect;
+mod output;
+mod reconcile;
+mod statement;
 mod time;
 mod verify;
 
@@ -30,6 +33,8 @@ enum Command {
     Inspect(inspect::Args),
     Backup(backup::Args),
     Export(export::Args),
+    Statement(statement::Args),
+    Reconcile(reconcile::Args),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +44,8 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Backup(args) => backup::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Statement(args) => statement::run(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
     }
 }
 

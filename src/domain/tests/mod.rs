@@ -4,6 +4,7 @@ mod later_model;
 mod order_model;
 mod order_transitions;
 mod pricing;
+mod statement;
 mod stock_model;
 mod task_model;
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::engine::{BackupError, OpenError};
+use crate::engine::{BackupError, OpenError, StatementError};
 
 /// Why an operation on a data directory failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,12 @@ pub enum OpsError {
     /// No backup was made.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// There is no statement of that day.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// A bill can't be read.
+    #[error("the bill: {0}")]
+    Bill(String),
     /// What was read can't be written to where it was to go.
     #[error("can't write the output: {0}")]
     Output(#[source] io::Error),

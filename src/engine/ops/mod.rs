@@ -6,6 +6,7 @@
 //! | [`inspect`] | through its control socket | opens it |
 //! | [`backup`] | through its control socket | opens it |
 //! | [`export`] | refuses: export from a backup | opens it |
+//! | [`Books`] | refuses: open a backup, or ask [`crate::Engine::statement`] | opens it |
 //!
 //! Opening a directory locks it, so that no engine can start on it meanwhile, and the databases write a little of their
 //! own; nothing else is changed. A program that embeds the engine has [`crate::Engine::inspect`] and
@@ -13,6 +14,7 @@
 //!
 //! All of these block: call them from a thread that may.
 
+mod books;
 mod client;
 mod control;
 mod error;
@@ -23,6 +25,7 @@ mod stopped;
 
 pub(super) use control::{ControlServer, serve};
 
+pub use books::{BillOf, Books};
 pub use error::OpsError;
 pub use export::{ExportFilter, ExportReport, export};
 pub use inspect::{backup, inspect};

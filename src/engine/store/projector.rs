@@ -30,6 +30,9 @@ const GATHER_ORDERS_MAX: usize = 256;
 const GATHERS_AHEAD: usize = 8;
 /// Bytes of journal read at a time.
 const READ_BYTES: usize = 1 << 20;
+/// Frames that one checkpoint takes in, in bytes (one read more at most): tasks of the delay queue may have 64 KiB each, so
+/// a number of events alone bounds no memory.
+const CHECKPOINT_BYTES_MAX: usize = 64 << 20;
 /// Records that one cold file takes, in bytes.
 const ARCHIVE_BYTES: usize = 64 << 20;
 /// Merging that one checkpoint brings with it, in bytes.
@@ -83,6 +86,8 @@ pub(crate) struct ProjectorState {
     checkpointer: Option<Checkpointer>,
     /// Checkpoints that the journal may be trimmed to, oldest first: position, and bytes written to the journal by then.
     trims: VecDeque<(Position, u64)>,
+    /// The last checkpoint left frames behind because of their size.
+    was_cut: bool,
 }
 
 impl Projector {
@@ -102,13 +107,19 @@ impl Projector {
             return Ok(false);
         }
         let (reader, events_max) = (world.journal.reader(), world.events_max);
-        let (mut checkpointer, taken) = blocking(move || {
+        let (mut checkpointer, taken, was_cut) = blocking(move || {
             let mut checkpointer = checkpointer;
-            let frames = read_frames(reader.as_ref(), checkpointer.position(), durable, events_max)?;
+            let (frames, was_cut) = read_frames(
+                reader.as_ref(),
+                checkpointer.position(),
+                durable,
+                (events_max, CHECKPOINT_BYTES_MAX),
+            )?;
             let taken = checkpointer.take(&frames).map_err(|error| error.to_string())?;
-            Ok((checkpointer, taken))
+            Ok((checkpointer, taken, was_cut))
         })
         .await?;
+        state.was_cut = was_cut;
 
         let Some(sums) = self.gather(&taken, &mut checkpointer).await else { return Ok(false) };
         if !self.wait_durable(sums.as_of).await {
@@ -243,7 +254,8 @@ impl Projector {
             // The next call takes in what came meanwhile; a full batch means that more was waiting all the time.
             let stored = self.world.view.stored();
             let waiting = self.world.journal.durable().0.saturating_sub(stored.0);
-            let goes_on = to.is_some_and(|to| stored < to) || waiting >= self.world.events_max as u64;
+            let goes_on =
+                to.is_some_and(|to| stored < to) || waiting >= self.world.events_max as u64 || state.was_cut;
             if !goes_on {
                 break;
             }
@@ -262,7 +274,7 @@ impl Actor for Projector {
         checkpointer: Checkpointer,
     ) -> Result<ProjectorState, ActorProcessingErr> {
         let trims = VecDeque::from([(checkpointer.position(), 0)]);
-        Ok(ProjectorState { checkpointer: Some(checkpointer), trims })
+        Ok(ProjectorState { checkpointer: Some(checkpointer), trims, was_cut: false })
     }
 
     async fn handle(
@@ -287,14 +299,16 @@ impl Actor for Projector {
     }
 }
 
-/// The frames behind `stored`, up to about `events_max` events.
+/// The frames behind `stored`, up to about `events_max` events and `bytes_max` bytes; and whether it was for the
+/// latter that there are no more.
 fn read_frames(
     reader: &dyn JournalRead,
     stored: Position,
     durable: Position,
-    events_max: usize,
-) -> Result<Vec<Frame>, String> {
+    (events_max, bytes_max): (usize, usize),
+) -> Result<(Vec<Frame>, bool), String> {
     let mut frames: Vec<Frame> = Vec::new();
+    let mut bytes = 0;
     let mut next = Position(stored.0 + 1);
     while next <= durable && (next.0 - stored.0) as usize <= events_max {
         let read = reader.read(next, READ_BYTES).map_err(|error| error.to_string())?;
@@ -304,13 +318,17 @@ fn read_frames(
         // One read may bring far more frames than the checkpoint is to take in.
         for frame in read {
             if !frames.is_empty() && frame.last().0 - stored.0 > events_max as u64 {
-                return Ok(frames);
+                return Ok((frames, false));
             }
             next = Position(frame.last().0 + 1);
+            bytes += frame.bytes().len();
             frames.push(frame);
         }
+        if bytes >= bytes_max {
+            return Ok((frames, next <= durable));
+        }
     }
-    Ok(frames)
+    Ok((frames, false))
 }
 
 /// Runs what blocks, off the runtime's threads. A panic is told like an error: the store stops, orders go on.
@@ -320,5 +338,37 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(format!("its work did not end: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::Event;
+    use crate::journal::{EntryBuffer, Journal, MemoryJournal, pack};
+
+    #[test]
+    fn r12_a_checkpoint_is_bounded_in_events_and_in_bytes() {
+        let mut journal = MemoryJournal::new(1 << 30);
+        let mut entries = EntryBuffer::new();
+        (0..400_000).for_each(|until_ms| entries.push(&[Event::NumbersReserved { at_ms: 1, until_ms }]));
+        let last = Position(400_000);
+        journal.write(&pack(&entries, Position(1))).unwrap();
+        journal.sync(last).unwrap();
+        let reader = journal.reader();
+        let read = |stored, bounds| read_frames(reader.as_ref(), Position(stored), last, bounds).unwrap();
+        let end = |frames: &[Frame]| frames.last().map_or(Position(0), Frame::last);
+
+        let (frames, was_cut) = read(0, (usize::MAX, usize::MAX));
+        assert_eq!((end(&frames), was_cut), (last, false));
+        let all: usize = frames.iter().map(|frame| frame.bytes().len()).sum();
+        assert!(all > 3 * READ_BYTES, "{all} bytes");
+        let (frames, was_cut) = read(0, (10_000, usize::MAX));
+        assert!(end(&frames).0 <= 10_000 && !was_cut);
+        let (frames, was_cut) = read(0, (usize::MAX, 1));
+        let bytes: usize = frames.iter().map(|frame| frame.bytes().len()).sum();
+        assert!(was_cut && end(&frames) < last && bytes <= 2 * READ_BYTES, "{bytes} bytes");
+        let (rest, was_cut) = read(end(&frames).0, (usize::MAX, usize::MAX));
+        assert_eq!((end(&rest), was_cut, rest[0].first().0), (last, false, end(&frames).0 + 1));
     }
 }

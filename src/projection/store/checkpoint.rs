@@ -6,6 +6,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::archive::Archive;
 use super::head::{Head, PendingPayment};
+use super::ledger::LedgerWriter;
 use super::reader::{StockEntry, StoreReader};
 use super::tables;
 use super::tasks::TaskWriter;
@@ -44,6 +45,7 @@ pub(crate) struct Checkpointer {
     /// Teams that are forming.
     teams: HashMap<TeamId, TeamRecord>,
     pending: HashMap<PaymentId, (OrderNo, Money)>,
+    ledger: LedgerWriter,
     tasks: TaskWriter,
     /// Refunds of unmatched payments that are taken in and not committed.
     changed_unmatched: HashMap<PaymentId, UnmatchedRefund>,
@@ -69,7 +71,7 @@ impl Checkpointer {
     /// # Errors
     /// [`StoreError`] where they can't be read.
     pub(crate) fn open(pages: Box<dyn PageStore>, archive: Option<Arc<Archive>>) -> Result<Self, StoreError> {
-        let levels = Levels::open(pages, tables::TABLES, LevelsOptions::default())?;
+        let mut levels = Levels::open(pages, tables::TABLES, LevelsOptions::default())?;
         let reader = StoreReader::new(levels.reader(), archive.clone());
         let head = reader.head()?;
         let mut stock = HashMap::new();
@@ -84,7 +86,9 @@ impl Checkpointer {
         })?;
         let pending =
             head.pending.iter().map(|payment| (payment.payment, (payment.order_no, payment.amount)));
+        let ledger = LedgerWriter::open(&reader, &head, &mut levels)?;
         Ok(Self {
+            ledger,
             pending: pending.collect(),
             levels,
             head,
@@ -137,6 +141,7 @@ impl Checkpointer {
                     if let Some((order_no, _)) = event.order_version() {
                         taken.touched.push(order_no);
                     }
+                    self.ledger.take(position, &event, &mut self.levels)?;
                     self.take_event(&event)?;
                 }
             }
@@ -189,6 +194,7 @@ impl Checkpointer {
             encode_record(&entry, &mut self.value);
             self.levels.put(tables::STOCK, &tables::stock_key(&key), &self.value);
         }
+        self.ledger.put_balances(&mut self.levels);
         self.tasks.commit(&mut self.levels);
         self.changed_unmatched.clear();
         let head = &mut self.head;
@@ -204,7 +210,9 @@ impl Checkpointer {
         head.pending.sort_unstable_by_key(|pending| pending.payment);
         self.value.clear();
         encode_record(&self.head, &mut self.value);
-        self.levels.commit(&self.value)
+        let report = self.levels.commit(&self.value)?;
+        self.ledger.forget_stored();
+        Ok(report)
     }
 
     /// Payments that were settled before this time need not be kept any longer, in ms since the Unix epoch.

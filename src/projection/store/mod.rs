@@ -18,12 +18,16 @@ mod archive;
 mod checkpoint;
 mod contents;
 mod head;
+mod ledger;
+mod movements;
 mod reader;
 mod tables;
 #[cfg(test)]
 mod tampering;
 mod tasks;
 
+#[cfg(test)]
+mod ledger_tests;
 #[cfg(test)]
 mod tests;
 

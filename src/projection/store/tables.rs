@@ -1,6 +1,6 @@
 //! The store's tables and their keys. Keys compare byte by byte in the order of what they stand for.
 
-use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, SkuId, Slot, StockKey};
+use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, SkuId, Slot, StockKey};
 use crate::domain::setting::SETTING_KEY_BYTES;
 use crate::domain::task::TopicName;
 use crate::projection::levels::{TableId, TableSpec};
@@ -37,6 +37,16 @@ pub(crate) const UNMATCHED: TableId = TableId(12);
 
 /// Teams, by number.
 pub(crate) const TEAMS: TableId = TableId(13);
+/// Movements of money, by booking time and position.
+pub(crate) const MOVEMENTS: TableId = TableId(30);
+/// What the movements of an account had come to after each quarter of an hour in which it had some.
+pub(crate) const BALANCES: TableId = TableId(31);
+/// Where a payment's first movement stands in [`MOVEMENTS`].
+pub(crate) const RECEIPTS: TableId = TableId(32);
+/// What paid an order, under number 0, and what of its money is to go back, by the refund's number.
+pub(crate) const DUES: TableId = TableId(33);
+/// The names of accounts by their hash; and from when on there are movements.
+pub(crate) const ACCOUNTS: TableId = TableId(34);
 
 const STOCK_KEY_BYTES: usize = 21;
 const TASK_KEY_BYTES: usize = 26;
@@ -58,6 +68,11 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: ELSEWHERE, name: "limits used elsewhere", key_len: 10 + STOCK_KEY_BYTES },
     TableSpec { id: SETTINGS, name: "settings", key_len: SETTING_KEY_BYTES },
     TableSpec { id: TEAMS, name: "teams", key_len: 8 },
+    TableSpec { id: MOVEMENTS, name: "movements of money", key_len: 16 },
+    TableSpec { id: BALANCES, name: "balances", key_len: 24 },
+    TableSpec { id: RECEIPTS, name: "receipts of payments", key_len: 16 },
+    TableSpec { id: DUES, name: "refunds by order", key_len: 10 },
+    TableSpec { id: ACCOUNTS, name: "accounts", key_len: 17 },
     TableSpec { id: TASKS, name: "tasks", key_len: TASK_KEY_BYTES },
     TableSpec { id: TASK_STANDS, name: "where tasks stand", key_len: TASK_KEY_BYTES },
     TableSpec { id: UNMATCHED, name: "refunds of unmatched payments", key_len: 16 },
@@ -176,6 +191,63 @@ pub(crate) fn limit_of_key(key: &[u8]) -> Option<(MemberId, StockKey)> {
     Some((MemberId(member), stock_of_key(key.get(10..)?)?))
 }
 
+/// The key under which [`ACCOUNTS`] says from when on there are movements.
+pub(crate) const LEDGER_BEGIN_KEY: [u8; 17] = [0; 17];
+/// The first byte of all other keys of [`ACCOUNTS`].
+const ACCOUNT_TAG: u8 = 1;
+/// How long a balance may be away from its neighbour, in ms. Every time zone's midnight is a multiple of it.
+const BALANCE_STEP_MS: u64 = 900_000;
+
+/// The key of a movement.
+pub(crate) fn movement_key(booked_ms: u64, position: Position) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&booked_ms.to_be_bytes());
+    key[8..].copy_from_slice(&position.0.to_be_bytes());
+    key
+}
+
+/// Booking time and position of a key of [`MOVEMENTS`].
+pub(crate) fn movement_of_key(key: &[u8]) -> Option<(u64, Position)> {
+    let word = |at: usize| Some(u64::from_be_bytes(key.get(at..at + 8)?.try_into().ok()?));
+    Some((word(0)?, Position(word(8)?)))
+}
+
+/// The key of an account's balance after the movements booked in the same step as `booked_ms`.
+pub(crate) fn balance_key(account: u128, booked_ms: u64) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..16].copy_from_slice(&account.to_be_bytes());
+    key[16..].copy_from_slice(&(booked_ms / BALANCE_STEP_MS).to_be_bytes());
+    key
+}
+
+/// When the step began that an instant lies in, both in ms since the Unix epoch.
+pub(crate) const fn balance_step_of(at_ms: u64) -> u64 {
+    at_ms - at_ms % BALANCE_STEP_MS
+}
+
+/// The key of an order's payment (number 0), or of one of its refunds.
+pub(crate) fn due_key(number: OrderNo, due: u16) -> [u8; 10] {
+    let mut key = [0; 10];
+    key[..8].copy_from_slice(&number.get().to_be_bytes());
+    key[8..].copy_from_slice(&due.to_be_bytes());
+    key
+}
+
+/// The number of the refund in a key of [`DUES`].
+pub(crate) fn due_of_key(key: &[u8]) -> Option<u16> {
+    Some(u16::from_be_bytes(key.get(8..10)?.try_into().ok()?))
+}
+
+/// The key of an account's name.
+pub(crate) fn account_key(account: u128) -> [u8; 17] {
+    let mut key = [0; 17];
+    key[0] = ACCOUNT_TAG;
+    key[1..].copy_from_slice(&account.to_be_bytes());
+    key
+}
+
+/// The first bytes of all accounts' names.
+pub(crate) const ACCOUNTS_PREFIX: [u8; 1] = [ACCOUNT_TAG];
 /// The key of a task.
 pub(crate) fn task_key(topic: &TopicName, seq: u64) -> [u8; TASK_KEY_BYTES] {
     let mut bytes = [0; TASK_KEY_BYTES];

@@ -56,12 +56,12 @@ fn step(sequence: u64, version: u32) -> OrderStep {
     OrderStep { order_no: number(sequence), version, at_ms: AT_MS + u64::from(version) }
 }
 
-fn payment() -> PaymentId {
+pub(super) fn payment() -> PaymentId {
     PaymentId::of("wechat", "shop-1", "t-1")
 }
 
 /// An order's whole life.
-fn life(sequence: u64) -> Vec<Event> {
+pub(super) fn life(sequence: u64) -> Vec<Event> {
     let units = vec![StockUnits { key: key(), quantity: 2 }];
     vec![
         Event::OrderCreated(Box::new(created(sequence))),
@@ -90,7 +90,7 @@ fn order_of(events: &[Event]) -> Order {
     order
 }
 
-fn frames(events: &[Event], first: Position) -> Vec<Frame> {
+pub(super) fn frames(events: &[Event], first: Position) -> Vec<Frame> {
     let mut entries = EntryBuffer::new();
     for event in events {
         entries.push(std::slice::from_ref(event));
@@ -117,8 +117,9 @@ fn an_order_that_was_placed_paid_and_closed_between_two_checkpoints_is_written_o
     let order = order_of(&events);
     store.put_closed(order.order_no, &record(&order), false);
     let report = store.commit(&taken, order.record_hash(), 1).unwrap();
-    // The order, its member's entry, its external number, its payment, the stock key.
-    assert_eq!(report.entries, 5);
+    // The order, its member's entry, its external number, its payment, the stock key. Of its money: two movements, the
+    // balance, where the receipt stands, what paid the order, the account's name, and from when on there are movements.
+    assert_eq!(report.entries, 5 + 7);
 
     for store in [store, Checkpointer::open(Box::new(pages.after_crash()), None).unwrap()] {
         let reader = store.reader();
