@@ -85,10 +85,12 @@ pub(crate) mod projection;
 pub mod runtime;
 pub mod timer;
 
+pub use actors::order::coupons::IssueOutcome;
 pub use actors::order::{PaymentOutcome, PaymentResult, RefundCursor};
 pub use actors::reply::{ImportOutcome, PaymentAttempt, Receipt, RefundReceipt};
 pub use domain::activity::{Activity, ActivityItem, ActivityKind, TeamTerms};
 pub use domain::catalogue::Sku;
+pub use domain::coupon::{COUPONS_PER_MEMBER_MAX, CouponEvent, CouponState, CouponStep};
 pub use domain::event::Event;
 pub use domain::ids::{
     ActivityId, AdjustmentId, CouponId, CouponTermsId, FreightId, ImportId, LocationId, MemberId, OrderNo,
@@ -126,10 +128,11 @@ pub use domain::task::{
 pub use domain::team::{TeamEvent, TeamState};
 pub use engine::ops;
 pub use engine::{
-    BackupError, BackupReport, Config, ConfigError, DEAD_LETTERS_PAGE_MAX, DelayQueue, Engine, EventStream,
-    Health, ImportReceipt, LineView, MOVEMENT_PAGE_LEN_MAX, Metrics, MovementCursor, MovementPage,
-    ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, Preview,
-    REFUNDS_PAGE_LEN_MAX, RecordedEvent, RefundFilter, RefundPage, RefundRequest, ShipPackage, ShutdownError,
-    StateHash, StatementError, SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
+    BackupError, BackupReport, Config, ConfigError, CouponView, DEAD_LETTERS_PAGE_MAX, DelayQueue, Engine,
+    EventStream, Health, ImportReceipt, IssueReceipt, LineView, MOVEMENT_PAGE_LEN_MAX, Metrics,
+    MovementCursor, MovementPage, ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX,
+    PackageView, Page, Preview, REFUNDS_PAGE_LEN_MAX, RecordedEvent, RefundFilter, RefundPage, RefundRequest,
+    ShipPackage, ShutdownError, StateHash, StatementError, SubscribeError, TASK_BATCH_BYTES_MAX,
+    TASK_WAIT_MS_MAX, TeamView,
 };
 pub use journal::Durability;

@@ -86,6 +86,7 @@ impl Fact {
             | Event::Order { .. }
             | Event::PaymentUnmatched { .. }
             | Event::UnmatchedRefund { .. }
+            | Event::Coupon(_)
             | Event::PaymentReceived { .. } => None,
         }
     }

@@ -17,6 +17,7 @@
 //! Memory: about 160 bytes an order with one line; twice that while a store is compared with a replay. Time: well below a microsecond an event.
 
 mod catalogue;
+mod coupons;
 mod later;
 mod limits;
 mod orders;
@@ -34,13 +35,14 @@ pub mod verify;
 mod tests;
 
 pub use report::{
-    AuditReport, KeyTally, OrderTally, Rule, StockTally, StoreTally, VIOLATIONS_KEPT, Violation,
+    AuditReport, CouponTally, KeyTally, OrderTally, Rule, StockTally, StoreTally, VIOLATIONS_KEPT, Violation,
 };
 pub use tasks::TaskTally;
 pub use teams::TeamTally;
 
 use hashbrown::HashMap;
 
+use crate::domain::coupon::CouponEvent;
 use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
 use crate::domain::ids::{AdjustmentId, OrderNo, PaymentId, Position, RequestId, StockKey};
 use crate::domain::money::Money;
@@ -50,6 +52,7 @@ use crate::domain::refund::{RefundState, RefundStep};
 use crate::domain::team::TeamEvent;
 
 use catalogue::CatalogueBook;
+use coupons::CouponBook;
 use limits::LimitBook;
 use orders::{LineRecord, LineRecords, OrderBook};
 use payments::{Outcome, PaymentBook};
@@ -85,6 +88,7 @@ pub struct Auditor {
     limits: LimitBook,
     payments: PaymentBook,
     tasks: TaskLedger,
+    coupons: CouponBook,
     first_position: Position,
     last_position: Position,
     entries: u64,
@@ -124,6 +128,7 @@ impl Auditor {
             limits: LimitBook::default(),
             payments: PaymentBook::default(),
             tasks: TaskLedger::default(),
+            coupons: CouponBook::default(),
             first_position: Position(0),
             last_position: Position(0),
             entries: 0,
@@ -171,6 +176,9 @@ impl Auditor {
                 format!("the checkpoint at position {} is within one decision", self.start)
             });
         }
+        if !is_stored {
+            self.coupons.entry(events, &mut self.findings);
+        }
         self.ahead.before(first, &self.stock, &self.limits, &mut self.findings);
         for (offset, event) in (0_u64..).zip(events) {
             let at = Position(first.0.saturating_add(offset));
@@ -211,6 +219,7 @@ impl Auditor {
             refunds_applied: self.refunds_applied,
             refunds_finished: self.refunds_finished,
             payments_unmatched: self.unmatched.len() as u64,
+            coupons: self.coupons.tally(),
             stock,
             stock_by_key,
             store: self.store,
@@ -243,6 +252,10 @@ impl Auditor {
             }
             Event::PaymentUnmatched { payment, .. } | Event::UnmatchedRefund { payment, .. } => {
                 self.unmatched.contains_key(payment)
+            }
+            Event::Coupon(coupon) => {
+                let step = coupon.step();
+                self.coupons.get(step.member, step.coupon).is_some()
             }
             _ => event.order_version().is_none_or(|(order_no, version)| {
                 orders.get(order_no).is_some_and(|order| order.version >= version)
@@ -380,6 +393,16 @@ impl Auditor {
                 self.refunds_required += 1;
             }
             Event::UnmatchedRefund { payment, what, .. } => self.unmatched_step(*payment, what),
+            Event::Coupon(coupon) => {
+                if let CouponEvent::Issued { step } = **coupon {
+                    let is_known = self.settings.has_coupon(step.coupon.terms());
+                    findings.check(is_known, Rule::CausalPrefix, || {
+                        format!("coupon {} is issued, and its kind is not there yet", step.coupon)
+                    });
+                    let units = StockUnits { key: StockKey::coupons(step.coupon.terms()), quantity: 1 };
+                    self.shift(&[units], Account::Available, Account::Sold);
+                }
+            }
             Event::LimitImported { member_id, key, used, .. } => {
                 let key = self.stock.index_of(*key);
                 self.limits.set_elsewhere(*member_id, key, *used);

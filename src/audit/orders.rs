@@ -256,6 +256,11 @@ impl OrderRecord {
         self.last_at_ms = self.last_at_ms.max(step.at_ms);
     }
 
+    /// Where it stands.
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
+    }
+
     /// Where its units are.
     pub(super) fn account(&self) -> Account {
         match self.standing {

@@ -42,6 +42,8 @@ pub enum Rule {
     Limits,
     /// Catalogue revisions follow each other, and lines are sold on their terms.
     Catalogue,
+    /// A coupon is in one order at a time, moves with it, and pays once.
+    Coupons,
     /// The store agrees with itself and with the journal.
     Store,
     /// Tasks of the delay queue live once per id, and are handed out and done only when they can be.
@@ -70,6 +72,7 @@ impl Rule {
             Self::OrderNumbers => "order_numbers",
             Self::Limits => "limits",
             Self::Catalogue => "catalogue",
+            Self::Coupons => "coupons",
             Self::Store => "store",
             Self::Tasks => "tasks",
             Self::AfterSale => "after_sale",
@@ -177,6 +180,19 @@ impl OrderTally {
     }
 }
 
+/// Coupons by where they stand at the journal's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CouponTally {
+    /// All coupons that were issued.
+    pub issued: u64,
+    /// In no order, expired ones included.
+    pub free: u64,
+    /// In an order that is not paid; or expired when that was closed.
+    pub locked: u64,
+    /// Used.
+    pub used: u64,
+}
+
 /// What was found in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StoreTally {
@@ -241,6 +257,8 @@ pub struct AuditReport {
     pub refunds_finished: u64,
     /// Payments that were for no order.
     pub payments_unmatched: u64,
+    /// Coupons by where they stand.
+    pub coupons: CouponTally,
     /// Units, summed over all stock keys.
     pub stock: StockTally,
     /// Units by stock key, ascending.

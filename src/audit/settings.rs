@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use super::report::{Findings, Rule};
 use crate::domain::activity::{Activity, ActivityItem};
 use crate::domain::event::OrderCreated;
-use crate::domain::ids::{ActivityId, Pool, SkuId};
+use crate::domain::ids::{ActivityId, CouponTermsId, Pool, SkuId};
 use crate::domain::order::Line;
 use crate::domain::order_type::OrderType;
 use crate::domain::setting::{SaleControl, Setting, SettingKey};
@@ -47,6 +47,11 @@ impl SettingBook {
     pub(super) fn know(&mut self, setting: &Setting, revision: u32) {
         self.revisions.insert(setting.key(), revision);
         self.enter(setting, 0);
+    }
+
+    /// Whether a kind of coupon was put.
+    pub(super) fn has_coupon(&self, terms: CouponTermsId) -> bool {
+        self.revisions.contains_key(&SettingKey::coupon(terms))
     }
 
     /// Whether this revision, or a later one, is known.

@@ -1,6 +1,7 @@
 //! R6: which events may stand together in one entry, because one decision makes them.
 
 use super::report::{Findings, Rule};
+use crate::domain::coupon::CouponEvent;
 use crate::domain::event::Event;
 use crate::domain::ids::OrderNo;
 use crate::domain::order::CloseReason;
@@ -43,7 +44,12 @@ impl Shape {
     }
 
     fn of(events: &[Event]) -> Self {
-        match events {
+        let own = events.iter().position(|event| matches!(event, Event::Coupon(_))).unwrap_or(events.len());
+        let (own, coupons) = events.split_at(own);
+        if !coupons.is_empty() {
+            return Self::of_coupons(own, coupons);
+        }
+        match own {
             [Event::OrderRevived { .. } | Event::PaymentUnmatched { .. }] | [] => Self::Broken,
             [Event::Order { what, .. }] if matches!(**what, OrderEvent::TradeCloseRequired { .. }) => {
                 Self::Broken
@@ -100,10 +106,27 @@ fn is_later(events: &[Event]) -> bool {
     )
 }
 
+impl Shape {
+    /// A coupon is issued by itself; all else that happens to coupons follows from what happens to their order.
+    fn of_coupons(own: &[Event], coupons: &[Event]) -> Self {
+        let is_issue = |event: &Event| match event {
+            Event::Coupon(event) => matches!(**event, CouponEvent::Issued { .. }),
+            _ => false,
+        };
+        let is_move = |event: &Event| matches!(event, Event::Coupon(_)) && !is_issue(event);
+        match (own, coupons) {
+            ([], [issued]) if is_issue(issued) => Self::Single,
+            ([_, ..], moves) if moves.iter().all(is_move) => Self::of(own),
+            _ => Self::Broken,
+        }
+    }
+}
+
 /// The order that an event is about.
 fn order_of(event: &Event) -> Option<OrderNo> {
     match event {
         Event::PaymentReceived { order_no, .. } => Some(*order_no),
+        Event::Coupon(event) => event.order_no(),
         _ => event.order_version().map(|(order_no, _)| order_no),
     }
 }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::Sku;
+use super::coupon::CouponEvent;
 use super::ids::{AdjustmentId, ImportId, MemberId, OrderNo, PaymentId, RequestId, Slot, StockKey};
 use super::money::Money;
 use super::order::{CloseReason, Lines, OrderEvent, OrderExtra, RefundReason};
@@ -241,11 +242,14 @@ pub enum Event {
     },
     /// Something happened to a team.
     Team(TeamEvent),
+    /// A coupon was issued, or moved along with its order.
+    Coupon(Box<CouponEvent>),
 }
 
-/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted. Events of tasks have names
-/// of their own ([`TaskEvent::name`]) and stand in no order's timeline, so one place is kept for all of them.
-pub const EVENT_NAMES: [&str; 20] = [
+/// The stable names of all events, in the order of [`Event`]'s variants, which is persisted. Events of tasks and coupons
+/// have names of their own ([`TaskEvent::name`], [`CouponEvent::name`]) and stand in no order's timeline, so one place is
+/// kept for all of each.
+pub const EVENT_NAMES: [&str; 21] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -268,6 +272,7 @@ pub const EVENT_NAMES: [&str; 20] = [
     "UnmatchedRefund",
     // Stands for the variant only.
     "Team",
+    "Coupon",
 ];
 
 impl Event {
@@ -294,6 +299,7 @@ impl Event {
             Self::Order { what, .. } => what.name(),
             Self::PaymentUnmatched { .. } => "PaymentUnmatched",
             Self::UnmatchedRefund { .. } => "UnmatchedRefund",
+            Self::Coupon(event) => event.name(),
         }
     }
 
@@ -312,6 +318,7 @@ impl Event {
             Self::Task(event) => event.at_ms(),
             Self::Team(event) => event.at_ms(),
             Self::OrderCreated(created) => created.at_ms,
+            Self::Coupon(event) => event.step().at_ms,
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }
             | Self::OrderShipped { step, .. }
@@ -345,7 +352,8 @@ impl Event {
             | Self::Task(_)
             | Self::Team(_)
             | Self::PaymentUnmatched { .. }
-            | Self::UnmatchedRefund { .. } => None,
+            | Self::UnmatchedRefund { .. }
+            | Self::Coupon(_) => None,
         }
     }
 
@@ -372,6 +380,10 @@ impl Event {
             {
                 i64::from(*size)
             }
+            Self::Coupon(event) => match **event {
+                CouponEvent::Issued { step } if StockKey::coupons(step.coupon.terms()) == *key => -1,
+                _ => 0,
+            },
             _ => 0,
         }
     }
@@ -388,6 +400,7 @@ impl Event {
             Self::LimitImported { member_id, .. } => Slot::of_member(*member_id),
             Self::Task(event) => event.slot(),
             Self::Team(event) => event.slot(),
+            Self::Coupon(event) => Slot::of_member(event.step().member),
             Self::OrderCreated(created) => created.order_no.slot(),
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }

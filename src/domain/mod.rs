@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod calendar;
 pub mod catalogue;
+pub mod coupon;
 pub mod event;
 pub mod hash;
 pub mod ids;

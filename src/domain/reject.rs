@@ -1,6 +1,8 @@
 //! Rejects: typed business answers with stable codes. A reject changes nothing.
 
-use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, Pool, SkuId, StockKey, TeamId};
+mod checks;
+
+use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, SkuId, TeamId};
 use super::money::Money;
 use super::order::OrderStatus;
 use super::order_type::OrderType;
@@ -538,6 +540,40 @@ pub enum Reject {
     /// The order's team has not formed yet.
     #[error("the order's team has not formed yet")]
     TeamNotFormed,
+    /// A coupon that doesn't exist, or is not the member's.
+    #[error("the member has no coupon {coupon}")]
+    CouponNotFound {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon that an order of the member has, which is not paid yet.
+    #[error("coupon {coupon} is in an order that is not paid yet")]
+    CouponLocked {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A coupon that was used.
+    #[error("coupon {coupon} was used")]
+    CouponUsed {
+        /// The coupon.
+        coupon: CouponId,
+    },
+    /// A kind of coupon whose validity has ended.
+    #[error("coupons of kind {terms} were valid until {valid_until_ms}")]
+    CouponTermsOver {
+        /// The kind.
+        terms: CouponTermsId,
+        /// The first instant at which they are no longer valid, in ms since the Unix epoch.
+        valid_until_ms: u64,
+    },
+    /// As many coupons as a member may have.
+    #[error("a member may have {coupons_max} of these coupons: kind {terms}")]
+    CouponMaximum {
+        /// The kind.
+        terms: CouponTermsId,
+        /// The bound, of this kind or of all kinds together.
+        coupons_max: u32,
+    },
 }
 
 impl Reject {
@@ -626,6 +662,11 @@ impl Reject {
             Self::RefundOpen => "refund_open",
             Self::AfterSaleOver { .. } => "after_sale_over",
             Self::TeamNotFormed => "team_not_formed",
+            Self::CouponNotFound { .. } => "coupon_not_found",
+            Self::CouponLocked { .. } => "coupon_locked",
+            Self::CouponUsed { .. } => "coupon_used",
+            Self::CouponTermsOver { .. } => "coupon_terms_over",
+            Self::CouponMaximum { .. } => "coupon_maximum",
         }
     }
 
@@ -642,46 +683,5 @@ impl Reject {
             Self::Unavailable | Self::OutcomeUnknown => Retry::AfterRestart,
             _ => Retry::Never,
         }
-    }
-
-    /// Not enough units of a stock key.
-    pub(crate) fn sold_out(key: &StockKey) -> Self {
-        match key.pool {
-            Pool::Seats => Self::TeamFull { team: TeamId(key.sku.0) },
-            Pool::Coupons => Self::CouponsExhausted { terms: CouponTermsId(key.sku.0) },
-            Pool::Normal | Pool::Seckill | Pool::GroupBuy => Self::SoldOut { sku: key.sku },
-        }
-    }
-
-    /// A member's limit of a stock key.
-    pub(crate) fn limit_exceeded(key: &StockKey, limit: u32, bought: u32) -> Self {
-        match key.pool {
-            Pool::Seats => Self::AlreadyInTeam { team: TeamId(key.sku.0) },
-            _ => Self::LimitExceeded { sku: key.sku, limit, bought },
-        }
-    }
-
-    /// Checks a field's length in bytes against its bound.
-    ///
-    /// # Errors
-    /// [`Reject::FieldTooLong`].
-    pub(crate) const fn check_len(field: &'static str, len: usize, len_max: usize) -> Result<(), Self> {
-        if len > len_max { Err(Self::FieldTooLong { field, len, len_max }) } else { Ok(()) }
-    }
-
-    /// Checks a number against its bounds.
-    ///
-    /// # Errors
-    /// [`Reject::OutOfRange`].
-    pub(crate) const fn check_range(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), Self> {
-        if min <= value && value <= max { Ok(()) } else { Err(Self::OutOfRange { field, value, min, max }) }
-    }
-
-    /// Checks a field that needs at least one and at most `len_max` bytes.
-    ///
-    /// # Errors
-    /// [`Reject::FieldEmpty`] or [`Reject::FieldTooLong`].
-    pub(crate) const fn check_present(field: &'static str, len: usize, len_max: usize) -> Result<(), Self> {
-        if len == 0 { Err(Self::FieldEmpty { field }) } else { Self::check_len(field, len, len_max) }
     }
 }

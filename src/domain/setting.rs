@@ -233,6 +233,15 @@ impl Setting {
     pub fn check_change(&self, before: Option<&Self>, now_ms: u64) -> Result<(), Reject> {
         match (before, self) {
             (Some(Self::Activity(before)), Self::Activity(next)) => before.check_change(next, now_ms),
+            // Expired coupons leave memory. Could their kind be issued again, so could they, by the same requests.
+            (Some(Self::Coupon(before)), Self::Coupon(next))
+                if next.valid_until_ms > before.valid_until_ms =>
+            {
+                Err(Reject::InvalidField {
+                    field: "coupon.valid_until_ms",
+                    expected: "not later than before",
+                })
+            }
             _ => Ok(()),
         }
     }

@@ -192,6 +192,9 @@ fn load(
                 replayed.limits_ahead.insert((limit.member, limit.key), limit.as_of);
             }
         })?;
+        store.load_coupons(slot, |member, id, coupon| {
+            actor.restore_coupon(member, id, coupon, head.latest_at_ms);
+        })?;
         store.load_elsewhere(slot, |member, key, used| actor.restore_elsewhere(member, key, used))?;
         store.load_tasks(slot, |topic, task| replayed.tasks.restore(topic, task))?;
     }

@@ -9,6 +9,8 @@ mod backup;
 mod backup_under_load;
 mod bad_input;
 mod clock;
+mod coupons;
+mod coupons_store;
 mod data_dir;
 mod delay_queue;
 mod delay_queue_races;

@@ -21,10 +21,10 @@ const STEP_MS: u64 = 5;
 const WAIT_MS_MAX: u64 = 20_000;
 
 /// An engine on a data directory, by a manual clock.
-struct DiskShop {
-    engine: Engine,
-    clock: Clock,
-    time: ManualTime,
+pub(crate) struct DiskShop {
+    pub(crate) engine: Engine,
+    pub(crate) clock: Clock,
+    pub(crate) time: ManualTime,
 }
 
 impl std::ops::Deref for DiskShop {
@@ -36,7 +36,7 @@ impl std::ops::Deref for DiskShop {
 }
 
 impl DiskShop {
-    async fn open(path: &Path) -> Self {
+    pub(crate) async fn open(path: &Path) -> Self {
         let (clock, time) = Clock::manual(START_MS);
         Self::open_by(path, clock, time, |config| config).await.unwrap()
     }
@@ -55,19 +55,19 @@ impl DiskShop {
         Ok(Self { engine, clock, time })
     }
 
-    async fn stock_up(&self, sku: u64, units: u64, limit_per_member: u32) {
+    pub(crate) async fn stock_up(&self, sku: u64, units: u64, limit_per_member: u32) {
         self.put_sku(stockade::Sku { limit_per_member, ..sku_of(sku) }).await.unwrap();
         self.adjust_stock(set_total(u128::from(sku), sku, units)).await.unwrap();
     }
 
     /// Lets the store take in everything that is durable.
-    async fn checkpoint(&self) {
+    pub(crate) async fn checkpoint(&self) {
         let last = self.metrics().appended;
         self.wait_until(|shop| shop.metrics().stored >= last).await;
     }
 
     /// Moves time, slowly, until something is so.
-    async fn wait_until(&self, holds: impl Fn(&Self) -> bool) {
+    pub(crate) async fn wait_until(&self, holds: impl Fn(&Self) -> bool) {
         let started_ms = self.clock.now_ms();
         answered(async {
             while !holds(self) {
@@ -93,11 +93,11 @@ impl DiskShop {
         self.wait_until(|shop| shop.metrics().orders <= in_memory).await;
     }
 
-    async fn place(&self, order: SubmitOrder) -> Receipt {
+    pub(crate) async fn place(&self, order: SubmitOrder) -> Receipt {
         self.submit(order).await.unwrap()
     }
 
-    async fn paid(&self, order: SubmitOrder, transaction_id: &str) -> Receipt {
+    pub(crate) async fn paid(&self, order: SubmitOrder, transaction_id: &str) -> Receipt {
         let receipt = self.place(order).await;
         let outcome = self.pay(payment(&receipt, transaction_id)).await.unwrap();
         assert_eq!(outcome.result, PaymentResult::Paid);
@@ -115,17 +115,22 @@ impl DiskShop {
         self.order(Caller::Operator, order_no).await.unwrap()
     }
 
-    async fn hash(&self) -> u64 {
+    pub(crate) async fn hash(&self) -> u64 {
         self.state_hash().await.unwrap().hash
     }
 
     /// Ends the engine and opens another one on the same directory and clock.
-    async fn reopen(self, path: &Path, in_order: bool, change: impl FnOnce(Config) -> Config) -> Self {
+    pub(crate) async fn reopen(
+        self,
+        path: &Path,
+        in_order: bool,
+        change: impl FnOnce(Config) -> Config,
+    ) -> Self {
         let (clock, time) = self.end(path, in_order).await;
         Self::open_by(path, clock, time, change).await.unwrap()
     }
 
-    async fn end(self, path: &Path, in_order: bool) -> (Clock, ManualTime) {
+    pub(crate) async fn end(self, path: &Path, in_order: bool) -> (Clock, ManualTime) {
         if in_order {
             answered(self.engine.shutdown()).await.unwrap();
         }

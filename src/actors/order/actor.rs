@@ -1,6 +1,6 @@
 //! The order actor's logic: what it owns, and how a round of work runs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -18,8 +18,9 @@ use crate::actors::numbers::NumberLease;
 use crate::actors::reply::Answer;
 use crate::actors::team::TeamItem;
 use crate::actors::team::index::TeamIndex;
+use crate::domain::coupon::CouponChange;
 use crate::domain::event::Event;
-use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
+use crate::domain::ids::{CouponId, MemberId, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::refund::UnmatchedRefund;
 use crate::domain::reject::Reject;
@@ -158,6 +159,10 @@ pub(crate) struct OrderActor {
     pub(super) touched: Vec<u32>,
     /// Orders with an external number that were placed in this round.
     pub(super) named: Vec<u32>,
+    /// Coupons changed in this round, whose positions are provisional until the append.
+    pub(super) touched_coupons: Vec<(MemberId, CouponId)>,
+    /// Coupons in memory, by the instant at which to look whether they can leave.
+    pub(super) coupon_ends: BTreeSet<(u64, MemberId, CouponId)>,
     /// Closes by timer that may not be durable yet: the last position of each round's, and how many.
     pub(super) expiring: VecDeque<(Position, usize)>,
     pub(super) expired_in_round: usize,
@@ -210,6 +215,8 @@ impl OrderActor {
             wheel: Wheel::new(now_ms),
             touched: Vec::new(),
             named: Vec::new(),
+            touched_coupons: Vec::new(),
+            coupon_ends: BTreeSet::new(),
             expiring: VecDeque::new(),
             expired_in_round: 0,
             closed: VecDeque::new(),
@@ -289,6 +296,7 @@ impl OrderActor {
             }
             OrderItem::Recall(recall, reply) => self.recall(*recall, reply, effects),
             OrderItem::ImportLimit(request) => self.import_limit(*request, now_ms, effects),
+            OrderItem::IssueCoupon(request) => self.issue_coupon(request, now_ms, effects),
             OrderItem::Held(results) => {
                 self.warm_held(&results);
                 for result in results {
@@ -343,6 +351,9 @@ impl OrderActor {
             if let Some(external_no) = order.external_no() {
                 self.shared.external.assign(external_no, order.order_no);
             }
+        }
+        if !self.touched_coupons.is_empty() {
+            self.settle_coupons(first);
         }
         self.last_appended = self.last_appended.max(last);
         let expired = std::mem::take(&mut self.expired_in_round);
@@ -406,11 +417,19 @@ impl OrderActor {
         for (nth, event) in (first..).zip(events) {
             record.order.apply(event, Position::provisional(nth));
         }
-        effects.entries.push(events);
+        let after = record.order.status;
+        if record.order.extra.coupons().is_empty() {
+            effects.entries.push(events);
+        } else {
+            let mut events = events.to_vec();
+            let changes = CouponChange::of(before, after, record.order.close_reason);
+            self.move_coupons(index, changes, now_ms_of(&events), first, &mut events);
+            effects.entries.push(&events);
+        }
         self.touched.push(index);
 
+        let record = self.records.get_mut(index);
         let order = &record.order;
-        let after = order.status;
         let mut tell = |what| {
             effects.stock.extend(order.lines.iter().map(|line| (line.key, line.quantity, what)));
         };

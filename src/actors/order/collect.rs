@@ -1,5 +1,6 @@
 //! Collections: orders on their way, that are gathering their lines from the stock actors.
 
+use super::coupons::IssueRequest;
 use super::records::NONE;
 use super::{Admitted, AppliedPayment, OrderItem};
 use crate::actors::reply::SubmitReply;
@@ -34,6 +35,13 @@ pub(crate) enum Purpose {
         /// Commands to the same order that wait meanwhile.
         waiting: Vec<OrderItem>,
     },
+    /// To give a member a coupon.
+    Issue {
+        /// The request.
+        request: Box<IssueRequest>,
+        /// One unit of the definition's total.
+        lines: Lines,
+    },
 }
 
 impl Purpose {
@@ -41,7 +49,9 @@ impl Purpose {
     pub(crate) fn wait(&mut self, items: impl IntoIterator<Item = OrderItem>) {
         match self {
             Self::Revive { waiting, .. } | Self::AskTeam { waiting, .. } => waiting.extend(items),
-            Self::Submit { .. } => debug_assert!(false, "an order that is being placed takes no commands"),
+            Self::Submit { .. } | Self::Issue { .. } => {
+                debug_assert!(false, "what is no placed order takes no commands");
+            }
         }
     }
 }
@@ -53,7 +63,7 @@ pub(crate) struct Collect {
     pub(crate) purpose: Purpose,
     /// Lines that are held already; the next one to ask for.
     pub(crate) held: u32,
-    /// Whether the member's limits are taken.
+    /// Whether the member's limits and coupons are taken.
     pub(crate) limits_taken: bool,
     /// Limits that the store was asked for on its behalf.
     pub(crate) asked_limits: Vec<StockKey>,
@@ -71,7 +81,7 @@ impl Collect {
     pub(crate) fn is_exempt(&self) -> bool {
         match &self.purpose {
             Purpose::Submit { admitted, .. } => admitted.is_import(),
-            Purpose::Revive { .. } | Purpose::AskTeam { .. } => false,
+            Purpose::Revive { .. } | Purpose::AskTeam { .. } | Purpose::Issue { .. } => false,
         }
     }
 
@@ -79,7 +89,9 @@ impl Collect {
     pub(crate) fn lines(&self) -> &Lines {
         match &self.purpose {
             Purpose::Submit { admitted, .. } => &admitted.lines,
-            Purpose::Revive { lines, .. } | Purpose::AskTeam { lines, .. } => lines,
+            Purpose::Revive { lines, .. } | Purpose::AskTeam { lines, .. } | Purpose::Issue { lines, .. } => {
+                lines
+            }
         }
     }
 }

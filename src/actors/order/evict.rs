@@ -53,7 +53,8 @@ impl OrderActor {
         let Some(stored) = self.shared.store.as_ref().map(|store| store.stored()) else { return };
         let orders = self.orders_leave(now_ms, stored);
         let payments = self.payments_leave(now_ms, stored);
-        self.more_to_leave = orders || payments;
+        let coupons = self.coupons_leave(now_ms, stored);
+        self.more_to_leave = orders || payments || coupons;
     }
 
     fn orders_leave(&mut self, now_ms: u64, stored: Position) -> bool {

@@ -8,7 +8,9 @@
 use hashbrown::hash_map::Entry;
 
 use super::actor::{OrderActor, OrderEffects};
-use super::collect::Purpose;
+use super::collect::{Collect, Purpose};
+use super::coupons;
+use super::records::Records;
 use super::slots::{LimitUse, SlotState, limit_hash};
 use crate::domain::ids::{MemberId, Slot, StockKey};
 use crate::domain::order::{Line, Lines, Order, OrderStatus};
@@ -21,6 +23,8 @@ pub(super) enum LimitVerdict {
     Taken,
     /// It waits in its member's queue.
     Wait,
+    /// The coupon that it is to issue has been issued.
+    AlreadyIssued,
     /// It may not.
     Refused(Reject),
 }
@@ -57,33 +61,53 @@ fn weigh(slot: &SlotState, member: MemberId, lines: &Lines, is_exempt: bool) -> 
     verdict
 }
 
+/// What limits and coupons say to a collection now; changes nothing.
+fn weigh_all(
+    state: &SlotState,
+    member: MemberId,
+    collect: &Collect,
+    records: &Records,
+    now_ms: u64,
+) -> LimitVerdict {
+    match weigh(state, member, collect.lines(), collect.is_exempt()) {
+        LimitVerdict::Refused(reject) => LimitVerdict::Refused(reject),
+        limits => match coupons::weigh(state, member, collect, records, now_ms) {
+            LimitVerdict::Taken => limits,
+            others => others,
+        },
+    }
+}
+
 impl OrderActor {
-    /// Takes the limits of a collection, or puts it into its member's queue.
-    pub(super) fn take_limits(&mut self, index: u32) -> LimitVerdict {
+    /// Takes limits and coupons of a collection, or puts it into its member's queue.
+    pub(super) fn take_limits(&mut self, index: u32, now_ms: u64) -> LimitVerdict {
         let Self { slots, collects, records, settings, .. } = self;
         let collect = collects.get_mut(index);
-        if limited(collect.lines()).next().is_none() {
+        if limited(collect.lines()).next().is_none() && !coupons::is_about_coupons(collect, records) {
             return LimitVerdict::Taken;
         }
         let member = match &collect.purpose {
             Purpose::Submit { admitted, .. } => admitted.member_id,
             Purpose::Revive { index, .. } => records.get(*index).order.member_id,
+            Purpose::Issue { request, .. } => request.member,
             Purpose::AskTeam { .. } => unreachable!("who asks a team takes no limits"),
         };
         let slot = Slot::of_member(member);
         let state = slots[slot.index()].as_deref_mut().expect("a collection is its owner's");
         let queued = state.queues.get(&member).map_or(0, |queue| queue.len());
-        match weigh(state, member, collect.lines(), collect.is_exempt()) {
+        match weigh_all(state, member, collect, records, now_ms) {
             LimitVerdict::Refused(reject) => LimitVerdict::Refused(reject),
+            LimitVerdict::AlreadyIssued => LimitVerdict::AlreadyIssued,
             // Nobody overtakes: who comes while others wait, waits behind them.
             LimitVerdict::Taken if queued == 0 => {
                 take(state, member, collect.lines(), collect.is_exempt());
+                coupons::take(state, member, collect, records);
                 collect.limits_taken = true;
                 LimitVerdict::Taken
             }
             // A late payment always finds room: money must not be refused for a full queue.
             LimitVerdict::Taken | LimitVerdict::Wait
-                if queued >= settings.waiters_max && matches!(collect.purpose, Purpose::Submit { .. }) =>
+                if queued >= settings.waiters_max && !matches!(collect.purpose, Purpose::Revive { .. }) =>
             {
                 LimitVerdict::Refused(Reject::Overloaded { bound: "waiters_max", retry_after_ms: 10 })
             }
@@ -98,7 +122,7 @@ impl OrderActor {
     pub(super) fn wake_member(&mut self, member: MemberId, now_ms: u64, effects: &mut OrderEffects) {
         let slot = Slot::of_member(member);
         loop {
-            let Self { slots, collects, .. } = self;
+            let Self { slots, collects, records, .. } = self;
             let state = slots[slot.index()].as_deref_mut().expect("a member is its owner's");
             let Some(queue) = state.queues.get_mut(&member) else { return };
             let Some(first) = queue.front().copied() else {
@@ -106,7 +130,7 @@ impl OrderActor {
                 return;
             };
             let collect = collects.get_mut(first);
-            let verdict = weigh(state, member, collect.lines(), collect.is_exempt());
+            let verdict = weigh_all(state, member, collect, records, now_ms);
             if verdict == LimitVerdict::Wait {
                 return;
             }
@@ -116,10 +140,12 @@ impl OrderActor {
             match verdict {
                 LimitVerdict::Taken => {
                     take(state, member, collect.lines(), collect.is_exempt());
+                    coupons::take(state, member, collect, records);
                     collect.limits_taken = true;
                     self.hold_next(first, effects);
                 }
                 LimitVerdict::Refused(reject) => self.fail(first, reject, now_ms, effects),
+                LimitVerdict::AlreadyIssued => self.already_issued(first, effects),
                 LimitVerdict::Wait => {}
             }
         }

@@ -5,6 +5,7 @@ pub(crate) mod actor;
 pub(crate) mod cold;
 mod collect;
 mod command;
+pub(crate) mod coupons;
 mod evict;
 mod expiry;
 pub(crate) mod gather;
@@ -26,10 +27,12 @@ pub(crate) mod worklist;
 use std::num::NonZeroU64;
 
 use self::cold::Loaded;
+use self::coupons::IssueRequest;
 use self::gather::Gather;
 use self::imports::LimitRequest;
 use crate::actors::reply::{PaymentAttempt, Receipt, RefundReceipt, Reply, SubmitReply};
-use crate::domain::ids::{ActivityId, MemberId, OrderNo, PaymentId, Position, RequestId};
+use crate::domain::coupon::Coupon;
+use crate::domain::ids::{ActivityId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId};
 use crate::domain::money::Money;
 pub use crate::domain::order::PaymentResult;
 use crate::domain::order::{CloseReason, Line, Lines, Order, OrderCommand, OrderExtra};
@@ -137,6 +140,8 @@ pub(crate) enum OrderItem {
     Recall(Box<Recall>, SubmitReply),
     /// What a member has used up of a limit elsewhere.
     ImportLimit(Box<LimitRequest>),
+    /// A coupon for a member.
+    IssueCoupon(Box<IssueRequest>),
     /// Answers from one stock actor.
     Held(Vec<HoldResult>),
     /// A command to one order.
@@ -344,6 +349,15 @@ pub(crate) enum Query {
         payment: PaymentId,
         /// Where the answer goes.
         reply: Reply<Refund>,
+    },
+    /// A member's coupons.
+    CouponsOf {
+        /// The member.
+        member: MemberId,
+        /// Engine time, in ms since the Unix epoch.
+        now_ms: u64,
+        /// Where the answer goes.
+        reply: Reply<Vec<(CouponId, Coupon)>>,
     },
     /// Whether everything that was sent before has been done, and what follows from it sent on.
     Flush {

@@ -173,6 +173,8 @@ impl OrderActor {
         if limits_taken {
             // `record` counts the units as used; they stop being collected here.
             self.give_back_limits(member, &lines);
+            let coupons = self.records.get(index).order.extra.coupons().to_vec();
+            self.let_go_of_coupons(member, &coupons);
         }
         let command = OrderCommand::Revive { payment: payment.payment };
         match self.records.get(index).order.decide(&command, now_ms) {

@@ -57,6 +57,11 @@ pub(super) fn answer(
             let refund = actor.unmatched.get(&payment).map(UnmatchedRefund::show);
             effects.durable_answers.push(Answer::to(reply, refund.ok_or(Reject::RefundNotFound)));
         }
+        Query::CouponsOf { member, now_ms, reply } => {
+            let (coupons, last) = actor.coupons_of(member, now_ms);
+            // A provisional position is above every other.
+            effects.show(Answer::to(reply, Ok(coupons)), last <= acknowledged);
+        }
         Query::Flush { reply } => effects.answers.push(Answer::to(reply, Ok(()))),
         Query::Hash { reply } => effects.answers.push(Answer::to(reply, Ok(actor.state_hash()))),
     }
@@ -96,13 +101,14 @@ impl OrderActor {
         self.find(order_no).is_some()
     }
 
-    /// This actor's part of the state hash: the sum over its orders, limits and payments, those that have left memory
+    /// This actor's part of the state hash: the sum over its orders, limits, coupons and payments, those that have left memory
     /// included. Takes time in proportion to the number of those in memory.
     pub(crate) fn state_hash(&self) -> u64 {
+        let left_sum = self.left_sum.wrapping_add(self.coupons_hash());
         let mut sum = self
             .records
             .iter()
-            .fold(self.left_sum, |sum, (_index, record)| sum.wrapping_add(record.order.record_hash()));
+            .fold(left_sum, |sum, (_index, record)| sum.wrapping_add(record.order.record_hash()));
         for refund in self.unmatched.values() {
             sum = sum.wrapping_add(refund.record_hash());
         }

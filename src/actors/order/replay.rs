@@ -10,6 +10,7 @@ use super::records::NONE;
 use super::slots::PaymentRecord;
 use super::{AppliedPayment, PaymentResult};
 use crate::domain::catalogue::Sku;
+use crate::domain::coupon::CouponEvent;
 use crate::domain::event::{Event, OrderCreated, StockUnits};
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, Slot, StockKey};
 use crate::domain::money::Money;
@@ -219,6 +220,14 @@ impl OrderActor {
                 replayed.teams.push(*event);
             }
             Event::Task(event) => replayed.tasks.apply(event),
+            Event::Coupon(coupon) => {
+                if !self.replay_coupon(position, coupon) {
+                    return Err(ReplayError::Misplaced { position, event: event.name() });
+                }
+                if let CouponEvent::Issued { step } = **coupon {
+                    replayed.stock.entry(StockKey::coupons(step.coupon.terms())).or_default().sold += 1;
+                }
+            }
         }
         Ok(())
     }

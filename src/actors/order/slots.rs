@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
+use super::coupons::Wallet;
 use super::index::Index;
 use super::records::{NONE, Records};
 use super::{PaymentOutcome, PaymentResult};
@@ -194,13 +195,15 @@ impl SlotNumbers {
     }
 }
 
-/// What few members have: limits in use, submissions waiting for them, payments.
+/// What few members have: limits in use, submissions waiting for them, coupons, payments.
 #[derive(Debug, Default)]
 pub(crate) struct SlotState {
     /// Use of purchase limits, for members and keys that have any.
     pub(crate) limits: HashMap<(MemberId, StockKey), LimitUse>,
     /// Members whose submissions wait for their own earlier ones, in order of arrival, by collection.
     pub(crate) queues: HashMap<MemberId, VecDeque<u32>>,
+    /// Coupons of members who have any.
+    pub(crate) wallets: HashMap<MemberId, Wallet>,
     /// Payments whose identity falls into this slot.
     pub(crate) payments: HashMap<PaymentId, PaymentRecord>,
 }

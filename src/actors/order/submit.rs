@@ -58,14 +58,17 @@ pub(crate) fn sticky_reject(code: NonZeroU8, lines: &[crate::domain::order::Line
     Reject::sold_out(&lines.get(line).unwrap_or(first).key)
 }
 
-/// Journals an order that costs nothing as placed and paid, in one entry.
-fn place_paid(created: OrderCreated, effects: &mut OrderEffects) -> Order {
-    let first = effects.entries.event_count();
-    let at_ms = created.at_ms;
+/// An order that has more to say than that it was placed: coupons, or that it is paid at once, because it costs nothing.
+/// Gives it with its own events, of which the first is the `first` of this round.
+fn place_with_more(created: OrderCreated, first: u32, events: &mut Vec<Event>) -> Order {
+    let (at_ms, is_paid) = (created.at_ms, created.is_paid_at_once());
     let mut order = Order::create(created.clone(), Position::provisional(first));
-    let paid = order.paid_with_nothing(1, at_ms);
-    order.apply(&paid, Position::provisional(first + 1));
-    effects.entries.push(&[Event::OrderCreated(Box::new(created)), paid]);
+    events.push(Event::OrderCreated(Box::new(created)));
+    if is_paid {
+        let paid = order.paid_with_nothing(1, at_ms);
+        order.apply(&paid, Position::provisional(first + 1));
+        events.push(paid);
+    }
     order
 }
 
@@ -113,7 +116,7 @@ impl OrderActor {
                 let code = self.shared.refusals.recall(admitted.request_hash);
                 code.map(|code| sticky_reject(code, &admitted.lines))
             }
-            Purpose::Revive { .. } | Purpose::AskTeam { .. } => None,
+            Purpose::Revive { .. } | Purpose::AskTeam { .. } | Purpose::Issue { .. } => None,
         };
         match refused {
             Some(reject) => self.fail(collect, reject, now_ms, effects),
@@ -136,9 +139,10 @@ impl OrderActor {
 
     /// Takes the limits and asks for the first line, or waits for the member's earlier orders, or fails.
     pub(super) fn begin(&mut self, collect: u32, now_ms: u64, effects: &mut OrderEffects) {
-        match self.take_limits(collect) {
+        match self.take_limits(collect, now_ms) {
             LimitVerdict::Taken => self.hold_next(collect, effects),
             LimitVerdict::Wait => {}
+            LimitVerdict::AlreadyIssued => self.already_issued(collect, effects),
             LimitVerdict::Refused(reject) => self.fail(collect, reject, now_ms, effects),
         }
     }
@@ -180,9 +184,21 @@ impl OrderActor {
 
     /// All lines are held.
     fn complete(&mut self, index: u32, now_ms: u64, effects: &mut OrderEffects) {
-        let revives = matches!(self.collects.get_mut(index).purpose, Purpose::Revive { .. });
-        if revives {
-            return self.revive(index, now_ms, effects);
+        match &self.collects.get_mut(index).purpose {
+            Purpose::Submit { admitted, .. } if admitted.extra.terms.is_none() => {}
+            purpose => {
+                let (revives, issues) =
+                    (matches!(purpose, Purpose::Revive { .. }), matches!(purpose, Purpose::Issue { .. }));
+                if let Err(reject) = self.check_coupons(index, now_ms) {
+                    return self.fail(index, reject, now_ms, effects);
+                }
+                if revives {
+                    return self.revive(index, now_ms, effects);
+                }
+                if issues {
+                    return self.complete_issue(index, now_ms, effects);
+                }
+            }
         }
         if let Purpose::Submit { admitted, .. } = &self.collects.get_mut(index).purpose
             && now_ms >= admitted.ends_at_ms
@@ -196,7 +212,7 @@ impl OrderActor {
         };
         let collect = self.collects.remove(index);
         let Purpose::Submit { admitted, retries } = collect.purpose else {
-            unreachable!("revivals were told apart above")
+            unreachable!("others were told apart above")
         };
         let Admitted { member_id, request_id, request_hash, body_hash, reply, .. } = admitted;
 
@@ -217,14 +233,16 @@ impl OrderActor {
             extra: admitted.extra,
         };
         let opens_team = admitted.team.is_some();
+        let first = effects.entries.event_count();
+        // What an order brings along beside its creation is written further down, in the same entry.
+        let mut events = Vec::new();
         let order = if let Some(wish) = admitted.team {
-            self.place_opener(created, *wish, effects)
-        } else if created.is_paid_at_once() {
-            place_paid(created, effects)
+            self.place_opener(created, *wish, first, &mut events, effects)
+        } else if created.is_paid_at_once() || !created.extra.coupons().is_empty() {
+            place_with_more(created, first, &mut events)
         } else {
-            let position = Position::provisional(effects.entries.event_count());
             effects.entries.push_created(&created);
-            Order::create(created, position)
+            Order::create(created, Position::provisional(first))
         };
         let held = order.lines.iter().filter(|line| !(opens_team && line.is_seat()));
         effects.stock.extend(held.map(|line| (line.key, line.quantity, StockEffect::Settle)));
@@ -248,6 +266,10 @@ impl OrderActor {
 
         let placed = self.enter(order);
         self.touched.push(placed);
+        if !events.is_empty() {
+            self.lock_coupons(placed, first, &mut events);
+            effects.entries.push(&events);
+        }
         if has_external_no {
             self.named.push(placed);
         }
@@ -282,12 +304,16 @@ impl OrderActor {
                 if let Some(code) = sticky_code(&reject, &admitted.lines) {
                     self.shared.refusals.remember(admitted.request_hash, code);
                 }
-                effects.answers.push(Answer::Submit(admitted.reply, Err(reject)));
+                // Where a coupon is may not be durable yet (R4).
+                let depends = reject.is_about_coupon();
+                let answers = if depends { &mut effects.durable_answers } else { &mut effects.answers };
+                answers.push(Answer::Submit(admitted.reply, Err(reject)));
                 for (retry, _body) in retries {
                     self.counts.duplicates += 1;
-                    effects.answers.push(Answer::Submit(retry, Err(reject)));
+                    answers.push(Answer::Submit(retry, Err(reject)));
                 }
                 if limits_taken {
+                    self.let_go_of_coupons(admitted.member_id, admitted.extra.coupons());
                     self.give_back_limits(admitted.member_id, &admitted.lines);
                     self.wake_member(admitted.member_id, now_ms, effects);
                 }
@@ -299,16 +325,22 @@ impl OrderActor {
                 let member = self.records.get(order).order.member_id;
                 if limits_taken {
                     self.give_back_limits(member, &lines);
+                    let coupons = self.records.get(order).order.extra.coupons().to_vec();
+                    self.let_go_of_coupons(member, &coupons);
                 }
                 let reason = match reject {
                     Reject::LimitExceeded { .. } | Reject::AlreadyInTeam { .. } => {
                         RefundReason::LimitExceeded
                     }
+                    reject if reject.is_about_coupon() => RefundReason::CouponGone,
                     _ => RefundReason::SoldOut,
                 };
                 self.refund(order, payment, reason, now_ms, effects);
                 self.end_revival(order, waiting, now_ms, effects);
                 self.wake_member(member, now_ms, effects);
+            }
+            Purpose::Issue { request, .. } => {
+                self.fail_issue(*request, limits_taken, reject, now_ms, effects);
             }
         }
     }
@@ -333,7 +365,10 @@ impl OrderActor {
             Purpose::Submit { retries, .. } if retries.len() < waiters_max => {
                 retries.push((reply, body_hash));
             }
-            Purpose::Submit { .. } | Purpose::Revive { .. } | Purpose::AskTeam { .. } => {
+            Purpose::Submit { .. }
+            | Purpose::Revive { .. }
+            | Purpose::AskTeam { .. }
+            | Purpose::Issue { .. } => {
                 let reject = Reject::Overloaded { bound: "waiters_max", retry_after_ms: 10 };
                 effects.answers.push(Answer::Submit(reply, Err(reject)));
             }
@@ -367,7 +402,9 @@ impl OrderActor {
                 Some(Purpose::Submit { admitted, .. }) => {
                     admitted.request_id == request && admitted.member_id == member
                 }
-                Some(Purpose::Revive { .. } | Purpose::AskTeam { .. }) | None => false,
+                Some(Purpose::Revive { .. } | Purpose::AskTeam { .. } | Purpose::Issue { .. }) | None => {
+                    false
+                }
             }
         })
     }

@@ -16,6 +16,8 @@ impl OrderActor {
         &mut self,
         mut created: OrderCreated,
         wish: TeamWish,
+        first: u32,
+        events: &mut Vec<Event>,
         effects: &mut OrderEffects,
     ) -> Order {
         let TeamWish { activity, size, time_limit_ms, ends_at_ms } = wish;
@@ -35,8 +37,8 @@ impl OrderActor {
         let record = TeamRecord { activity, size, deadline_ms, state: TeamState::Forming };
         // Before the append: whoever hears of the order may be asked to join.
         self.shared.teams.put(team, record);
-        let position = Position::provisional(effects.entries.event_count() + 1);
-        effects.entries.push(&[Event::Team(event), Event::OrderCreated(Box::new(created.clone()))]);
+        let position = Position::provisional(first + 1);
+        events.extend([Event::Team(event), Event::OrderCreated(Box::new(created.clone()))]);
         effects.teams.push(TeamItem::Opened(event));
         effects.stock.push((seat.key, size, StockEffect::Open));
         effects.stock.push((seat.key, 1, StockEffect::Seize));

@@ -11,8 +11,9 @@ use super::{Action, Admitted, CommandReply, CommandRequest, OrderItem, Query};
 use crate::actors::external::{Claim, ExternalIndex};
 use crate::actors::numbers::NumberLease;
 use crate::actors::reply::{Answer, Receipt, SubmitReply};
+use crate::domain::coupon::{Coupon, CouponState};
 use crate::domain::event::OrderCreated;
-use crate::domain::ids::{MemberId, OrderNo, Position, RequestId, SkuId, Slot, StockKey};
+use crate::domain::ids::{CouponId, MemberId, OrderNo, Position, RequestId, SkuId, Slot, StockKey};
 use crate::domain::money::Money;
 use crate::domain::order::{CloseReason, Line, Lines, Order, OrderText};
 use crate::domain::order_type::OrderType;
@@ -132,4 +133,47 @@ fn an_order_that_was_placed_while_the_store_was_asked_for_it_is_not_entered_twic
     assert_eq!(actor.counts().orders, 1);
     effects.durable_answers.into_iter().for_each(Answer::send);
     assert!(receiver.try_recv().is_ok_and(|answer| answer.is_ok()), "the command goes on");
+}
+
+const COUPON: CouponId = CouponId::new(1);
+
+fn holds_coupon(actor: &mut OrderActor) -> bool {
+    actor.slot(Slot::of_member(MEMBER)).wallets.get(&MEMBER).is_some_and(|wallet| !wallet.coupons.is_empty())
+}
+
+#[test]
+fn an_expired_coupon_leaves_memory_and_still_counts_for_the_hash() {
+    for (valid_until_ms, position, leaves) in [(5, 10, true), (6, 10, false), (5, 11, false)] {
+        let mut actor = actor();
+        actor.enter_coupon(MEMBER, COUPON, Coupon::new(0, valid_until_ms), Position(position));
+        let before = actor.state_hash();
+        // At 5 ms, with a store that has everything up to position 10.
+        round(&mut actor, OrderItem::Tick);
+        assert_eq!(holds_coupon(&mut actor), !leaves, "until {valid_until_ms}, at {position}");
+        assert_eq!(actor.state_hash(), before);
+    }
+}
+
+#[test]
+fn an_expired_coupon_stays_while_an_open_order_has_it() {
+    let mut actor = actor();
+    let order = order();
+    let coupon = Coupon { state: CouponState::Locked(order.order_no), ..Coupon::new(0, 1) };
+    actor.restore_coupon(MEMBER, COUPON, coupon, u64::MAX);
+    actor.restore_open(order);
+    let before = actor.state_hash();
+    round(&mut actor, OrderItem::Tick);
+    assert!(holds_coupon(&mut actor));
+    assert_eq!(actor.state_hash(), before);
+}
+
+#[test]
+fn a_stored_coupon_that_no_event_can_be_about_only_counts_for_the_hash() {
+    let mut actor = actor();
+    let coupon = Coupon::new(0, 1);
+    actor.restore_coupon(MEMBER, COUPON, coupon, 1 + 3_600_000);
+    assert!(!holds_coupon(&mut actor));
+    assert_eq!(actor.state_hash(), coupon.record_hash(MEMBER, COUPON));
+    actor.restore_coupon(MEMBER, COUPON, coupon, 3_600_000);
+    assert!(holds_coupon(&mut actor), "an event behind the checkpoint may be earlier than one before it");
 }

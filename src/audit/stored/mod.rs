@@ -15,7 +15,7 @@ use hashbrown::{HashMap, HashSet};
 use super::orders::{LineRecord, LineRecords, Standing};
 use super::payments::Received;
 use super::report::{Rule, StoreTally};
-use super::stock::KeyIndex;
+use super::stock::{Account, KeyIndex};
 use super::verify::Progress;
 use super::{Auditor, check_lines};
 use crate::domain::hash::hash128;
@@ -180,6 +180,17 @@ impl StoreAudit {
             Record::External { hash, order_no } => self.external(hash, order_no),
             Record::Payment { payment, settled } => self.payment(payment, settled),
             Record::Unmatched { payment, refund } => self.unmatched(payment, &refund),
+            Record::Coupon { slot, member, id, coupon } => {
+                self.check_slot(
+                    slot,
+                    Slot::of_member(member),
+                    &format_args!("coupon {id} of member {member}"),
+                );
+                let Auditor { coupons, stock, .. } = &mut self.auditor;
+                coupons.know(member, id, coupon);
+                let key = stock.index_of(StockKey::coupons(id.terms()));
+                stock.place(key, 1, Account::Sold);
+            }
             Record::Limit { slot, member, key, used, as_of } => {
                 self.check_slot(slot, Slot::of_member(member), &format_args!("a limit of member {member}"));
                 self.limit(LimitAhead { as_of, member, key, used });
@@ -199,7 +210,7 @@ impl StoreAudit {
         self.check_slot(slot, order_no.slot(), &format_args!("order {order_no}"));
         let stored = self.head.position;
         let Self { auditor, tally, .. } = self;
-        let Auditor { findings, catalogue, stock, orders, limits, .. } = auditor;
+        let Auditor { findings, catalogue, stock, orders, limits, coupons, .. } = auditor;
         findings.at(order.last_position);
         findings.check(order.order_no == order_no, Rule::Store, || {
             format!("order {} is stored under the number {order_no}", order.order_no)
@@ -264,6 +275,7 @@ impl StoreAudit {
             tally.orders_ahead += 1;
             self.ahead.add_order(order_no, order.last_position, record);
         }
+        coupons.know_order(order_no, order.member_id, order.extra.coupons());
         orders.enter(order_no, order.request_id, life.at_checkpoint, findings);
         if shelf != Shelf::Archived {
             self.unlisted.insert(order_no);
@@ -397,7 +409,8 @@ impl StoreAudit {
         self.finish_tasks();
         self.finish_stock();
         self.finish_payments(payment_window_ms);
-        let Auditor { findings, stock, limits, orders, .. } = &mut self.auditor;
+        let Auditor { findings, stock, limits, orders, coupons, .. } = &mut self.auditor;
+        coupons.check_standing(orders, findings);
         for order_no in self.unlisted {
             findings.add(Rule::Store, || {
                 let member = orders.get(order_no).map_or(MemberId(0), |order| order.member);

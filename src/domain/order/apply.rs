@@ -50,7 +50,8 @@ impl Order {
             | Event::Task(_)
             | Event::Team(_)
             | Event::PaymentUnmatched { .. }
-            | Event::UnmatchedRefund { .. } => return,
+            | Event::UnmatchedRefund { .. }
+            | Event::Coupon(_) => return,
         }
         self.version += 1;
         self.last_position = position;

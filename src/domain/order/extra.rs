@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::terms::OrderTerms;
+use super::terms::{OrderTerms, SpentCoupon};
 use super::text::OrderText;
 
 /// The parts that only some orders have.
@@ -21,6 +21,11 @@ impl OrderExtra {
     /// The texts alone.
     pub const fn of_text(text: Option<Box<OrderText>>) -> Self {
         Self { text, terms: None }
+    }
+
+    /// The coupons in use.
+    pub fn coupons(&self) -> &[SpentCoupon] {
+        self.terms.as_deref().map_or(&[], |terms| &terms.coupons)
     }
 
     /// The shop's own number for the order.

@@ -85,7 +85,7 @@ pub enum RefundReason {
     WrongAmount,
     /// It named no order that there is.
     UnknownOrder,
-    /// The order had timed out, and a coupon that it used was gone.
+    /// The order had timed out, and a coupon that it used was used, locked or expired since.
     CouponGone,
     /// The order's team did not form.
     TeamFailed,

@@ -175,7 +175,8 @@ impl Ledger {
             | Event::SettingPut { .. }
             | Event::StockTransferred { .. }
             | Event::Task(_)
-            | Event::Team(_) => Ok(Booking::default()),
+            | Event::Team(_)
+            | Event::Coupon(_) => Ok(Booking::default()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Tests of the domain as a whole: tables of given, when, then, and models that random histories are compared with.
 
+mod coupon_model;
 mod later_model;
 mod order_model;
 mod order_transitions;

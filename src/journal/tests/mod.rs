@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::domain::activity::{Activity, ActivityItem, ActivityKind, TeamTerms};
 use crate::domain::catalogue::Sku;
+use crate::domain::coupon::{CouponEvent, CouponStep};
 use crate::domain::event::{Event, OrderCreated, OrderStep, StockUnits};
 use crate::domain::ids::{
     ActivityId, AdjustmentId, CouponId, CouponTermsId, ImportId, LocationId, MemberId, OrderNo, PaymentId,
@@ -214,7 +215,26 @@ fn one_of_each() -> Vec<Event> {
     ]
     .into_iter()
     .chain(task_events().into_iter().map(|event| Event::Task(Box::new(event))))
+    .chain(coupon_events().map(|event| Event::Coupon(Box::new(event))))
     .collect()
+}
+
+/// One of every event of coupons.
+fn coupon_events() -> [CouponEvent; 4] {
+    let step = CouponStep {
+        at_ms: AT_MS,
+        coupon: CouponId::new((7 << 64) | 300),
+        member: MemberId(300),
+        valid_from_ms: AT_MS,
+        valid_until_ms: AT_MS + 1,
+    };
+    let order_no = order_no(5, 9);
+    [
+        CouponEvent::Issued { step },
+        CouponEvent::Locked { step, order_no },
+        CouponEvent::Used { step, order_no },
+        CouponEvent::Returned { step, order_no },
+    ]
 }
 
 /// One of every event of tasks.

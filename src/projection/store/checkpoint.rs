@@ -10,6 +10,7 @@ use super::ledger::LedgerWriter;
 use super::reader::{StockEntry, StoreReader};
 use super::tables;
 use super::tasks::TaskWriter;
+use crate::domain::coupon::CouponEvent;
 use crate::domain::event::{Event, StockUnits};
 use crate::domain::hash::hash128;
 use crate::domain::ids::{
@@ -386,6 +387,16 @@ impl Checkpointer {
                 }
             }
             Event::Task(event) => self.tasks.take(event, &mut self.levels),
+            Event::Coupon(event) => {
+                // Every event says all of the coupon: nothing has to be asked of the order actors.
+                let step = event.step();
+                self.value.clear();
+                encode_record(&event.coupon(), &mut self.value);
+                self.levels.put(tables::COUPONS, &tables::coupon_key(step.member, step.coupon), &self.value);
+                if matches!(**event, CouponEvent::Issued { .. }) {
+                    self.stock_of(&StockKey::coupons(step.coupon.terms())).sold += 1;
+                }
+            }
             Event::Team(event) => self.take_team(event),
             Event::RefundRequired { .. }
             | Event::PaymentStarted { .. }

@@ -16,8 +16,9 @@ use super::reader::StoreReader;
 use super::tables;
 use super::tasks::{TaskRecord, TaskRest, TaskStand};
 use crate::domain::catalogue::Sku;
+use crate::domain::coupon::Coupon;
 use crate::domain::ids::{
-    AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey, TeamId,
+    AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey, TeamId,
 };
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::refund::UnmatchedRefund;
@@ -126,6 +127,17 @@ pub(crate) enum Record {
         /// What events say about it.
         record: TeamRecord,
     },
+    /// A member's coupon.
+    Coupon {
+        /// The slot in its key.
+        slot: u16,
+        /// The member.
+        member: MemberId,
+        /// Which.
+        id: CouponId,
+        /// The coupon.
+        coupon: Coupon,
+    },
     /// A member's use of a purchase limit.
     Limit {
         /// The slot in its key.
@@ -162,7 +174,7 @@ pub(crate) enum Record {
 }
 
 /// In which order the tables are read: what others refer to comes first.
-const ORDER: [TableId; 14] = [
+const ORDER: [TableId; 15] = [
     tables::SETTINGS,
     tables::TEAMS,
     tables::SKUS,
@@ -177,6 +189,7 @@ const ORDER: [TableId; 14] = [
     tables::LIMITS,
     tables::TASK_STANDS,
     tables::TASKS,
+    tables::COUPONS,
 ];
 
 /// One checkpoint, as a whole.
@@ -218,6 +231,7 @@ impl Contents {
 
     /// Calls `each` with every record, table by table: settings, catalogue, stock, adjustments, open orders, closed orders, those
     /// in cold files, entries by member, entries by external number, payments, limits, where tasks stand, tasks; each table by ascending key. Reads and checks
+    /// in cold files, entries by member, entries by external number, payments, limits, coupons; each table by ascending key. Reads and checks
     /// every page of every table.
     ///
     /// # Errors
@@ -323,6 +337,10 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
             seq: tables::seq_of_task_key(key).ok_or_else(malformed)?,
             task: Box::new(decode(name, value)?),
         },
+        tables::COUPONS => {
+            let (member, id) = tables::coupon_of_key(key).ok_or_else(malformed)?;
+            Record::Coupon { slot: slot().ok_or_else(malformed)?, member, id, coupon: decode(name, value)? }
+        }
         _ => {
             let (member, stock) = tables::limit_of_key(key).ok_or_else(malformed)?;
             let (used, as_of) = decode(name, value)?;

@@ -8,8 +8,9 @@ use super::archive::Archive;
 use super::head::Head;
 use super::tables;
 use crate::domain::catalogue::Sku;
+use crate::domain::coupon::Coupon;
 use crate::domain::ids::{
-    AdjustmentId, MemberId, OrderNo, PaymentId, Position, RequestId, Slot, StockKey, TeamId,
+    AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, Slot, StockKey, TeamId,
 };
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::refund::UnmatchedRefund;
@@ -258,6 +259,20 @@ impl StoreReader {
     pub(crate) fn unmatched(&self, payment: PaymentId) -> Result<Option<UnmatchedRefund>, StoreError> {
         let found = self.levels.snapshot().get(tables::UNMATCHED, &tables::payment_key(payment))?;
         found.map(|bytes| decode("a refund of an unmatched payment", &bytes)).transpose()
+    }
+
+    /// Calls `each` with every coupon of a slot's members, as of the checkpoint.
+    pub(crate) fn load_coupons(
+        &self,
+        slot: Slot,
+        mut each: impl FnMut(MemberId, CouponId, Coupon),
+    ) -> Result<(), StoreError> {
+        self.load_slot(tables::COUPONS, slot, |key, value| {
+            let found = tables::coupon_of_key(key);
+            let (member, coupon) = found.ok_or_else(|| StoreError::damaged("a coupon's key".to_owned()))?;
+            each(member, coupon, decode("a coupon", value)?);
+            Ok(())
+        })
     }
 
     /// Calls `each` with every stock key's counters.

@@ -1,6 +1,8 @@
 //! The store's tables and their keys. Keys compare byte by byte in the order of what they stand for.
 
-use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, SkuId, Slot, StockKey};
+use crate::domain::ids::{
+    AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, SkuId, Slot, StockKey,
+};
 use crate::domain::setting::SETTING_KEY_BYTES;
 use crate::domain::task::TopicName;
 use crate::projection::levels::{TableId, TableSpec};
@@ -47,12 +49,16 @@ pub(crate) const RECEIPTS: TableId = TableId(32);
 pub(crate) const DUES: TableId = TableId(33);
 /// The names of accounts by their hash; and from when on there are movements.
 pub(crate) const ACCOUNTS: TableId = TableId(34);
+/// Members' coupons, by slot, member and coupon.
+pub(crate) const COUPONS: TableId = TableId(22);
 
 const STOCK_KEY_BYTES: usize = 21;
 const TASK_KEY_BYTES: usize = 26;
 
 /// The key in [`TASKS`] of what belongs to no task: none has the sequence number 0.
 pub(crate) const TASK_REST_KEY: [u8; TASK_KEY_BYTES] = [0; TASK_KEY_BYTES];
+/// Bytes of a coupon's key.
+const COUPON_KEY_BYTES: usize = 26;
 
 /// All tables.
 pub(crate) const TABLES: &[TableSpec] = &[
@@ -76,6 +82,7 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: TASKS, name: "tasks", key_len: TASK_KEY_BYTES },
     TableSpec { id: TASK_STANDS, name: "where tasks stand", key_len: TASK_KEY_BYTES },
     TableSpec { id: UNMATCHED, name: "refunds of unmatched payments", key_len: 16 },
+    TableSpec { id: COUPONS, name: "coupons", key_len: COUPON_KEY_BYTES },
 ];
 
 /// The first bytes of all keys of a slot.
@@ -83,7 +90,7 @@ pub(crate) fn slot_prefix(slot: Slot) -> [u8; 2] {
     (slot.index() as u16).to_be_bytes()
 }
 
-/// The exclusive end of a slot's keys in [`OPEN`], [`CLOSED`], [`LIMITS`] and [`ELSEWHERE`], as a
+/// The exclusive end of a slot's keys in [`OPEN`], [`CLOSED`], [`LIMITS`], [`ELSEWHERE`] and [`COUPONS`], as a
 /// prefix.
 pub(crate) fn slot_end(slot: Slot) -> [u8; 2] {
     (slot.index() as u16 + 1).to_be_bytes()
@@ -265,4 +272,20 @@ pub(crate) fn seq_of_task_key(key: &[u8]) -> Option<u64> {
 /// The topic's hash in a key of [`TASKS`] or [`TASK_STANDS`].
 pub(crate) fn topic_of_task_key(key: &[u8]) -> Option<u128> {
     Some(u128::from_be_bytes(key.get(2..18)?.try_into().ok()?))
+}
+
+/// The key of a member's coupon.
+pub(crate) fn coupon_key(member: MemberId, coupon: CouponId) -> [u8; COUPON_KEY_BYTES] {
+    let mut key = [0; COUPON_KEY_BYTES];
+    key[..2].copy_from_slice(&slot_prefix(Slot::of_member(member)));
+    key[2..10].copy_from_slice(&member.0.to_be_bytes());
+    key[10..].copy_from_slice(&coupon.get().to_be_bytes());
+    key
+}
+
+/// Member and coupon of a key of [`COUPONS`].
+pub(crate) fn coupon_of_key(key: &[u8]) -> Option<(MemberId, CouponId)> {
+    let member = u64::from_be_bytes(key.get(2..10)?.try_into().ok()?);
+    let coupon = u128::from_be_bytes(key.get(10..26)?.try_into().ok()?);
+    Some((MemberId(member), CouponId::new(coupon)))
 }
