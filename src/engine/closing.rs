@@ -1,5 +1,6 @@
 //! The parts of a shutdown: the store takes in what there is, and everybody lets go of the data directory.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::Engine;
@@ -26,6 +27,11 @@ impl Engine {
             _reason = inner.gate.wait_poisoned() => {}
         }
         let _ = store.projector.stop_and_wait(None, None).await;
+        // It holds on to the store's files.
+        let warming = store.warming.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(warming) = warming {
+            let _ = warming.await;
+        }
     }
 
     /// A stopped actor's task, and a backup that is given up, hold on to the journal, and so to the data directory, for

@@ -160,7 +160,9 @@ impl Drop for Inner {
         self.team_actor.stop(None);
         self.delay.actor.stop(None);
         if let Some(store) = &self.store {
-            store.projector.stop(None);
+            // It may wait for an answer of an actor that has just been stopped, and would wait for ever, with the journal
+            // in its hands.
+            store.projector.kill();
         }
         self.supervisor.stop_children(None);
         self.supervisor.stop(None);

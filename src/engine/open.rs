@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::channel::Receiver;
 use ractor::{Actor, ActorCell, ActorRef};
@@ -303,7 +303,8 @@ impl Engine {
         if let Some(store) = &inner.store {
             let (engine, reader) = (Arc::downgrade(&inner), store.reader.clone());
             let window_ms = inner.settings.idempotency_window_ms;
-            drop(tokio::task::spawn_blocking(move || warm(&engine, &reader, window_ms)));
+            let warming = tokio::task::spawn_blocking(move || warm(&engine, &reader, window_ms));
+            *store.warming.lock().unwrap_or_else(PoisonError::into_inner) = Some(warming);
         }
         Ok(Self { inner })
     }
@@ -360,7 +361,14 @@ async fn start_store(
             failed.fail(format!("its actor ended: {error}"));
         }
     });
-    Ok(StoreHandle { projector, world, board, reader, interval_ms: config.checkpoint_interval_ms })
+    Ok(StoreHandle {
+        projector,
+        world,
+        board,
+        reader,
+        interval_ms: config.checkpoint_interval_ms,
+        warming: Mutex::default(),
+    })
 }
 
 /// A blocking step that did not end. A panic in it is a bug and goes on as one.

@@ -15,11 +15,12 @@ mod readers;
 mod tests;
 mod warm;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use ractor::ActorRef;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::domain::ids::Position;
 use crate::projection::store::StoreReader;
@@ -38,6 +39,8 @@ pub(crate) struct StoreHandle {
     pub(super) board: Arc<StoreBoard>,
     pub(super) reader: StoreReader,
     pub(super) interval_ms: u64,
+    /// Fills the filters; it reads the store until it is done, or given up.
+    pub(super) warming: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl StoreHandle {
