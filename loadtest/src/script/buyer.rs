@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use stockade::{
-    Caller, CouponId, Money, OrderNo, OrderRef, OrderType, Payment, PaymentId, PaymentOutcome, PaymentResult,
-    Personal, PriceChange, Receipt, RefundRequest, Reject, ShipPackage, Shipment, SkuId, SubmitOrder,
-    TeamChoice, TeamId, TeamState,
+    Caller, CouponId, Money, OrderNo, OrderRef, OrderStatus, OrderType, Payment, PaymentId, PaymentOutcome,
+    PaymentResult, Personal, PriceChange, Receipt, RefundRequest, Reject, ShipPackage, Shipment, SkuId,
+    SubmitOrder, TeamChoice, TeamId, TeamState,
 };
 use tokio::task::JoinHandle;
 
@@ -23,6 +23,8 @@ use crate::plan::request_id;
 const OPENING_MS: u64 = 1_000;
 /// How often it is looked whether a team has formed.
 const TEAM_POLL: Duration = Duration::from_millis(20);
+/// Longest wait for a team, its time limit included: beyond it something is wrong.
+const TEAM_WAIT_MAX: Duration = Duration::from_secs(120);
 /// How long beyond its deadline a late payment comes, in ms.
 const LATE_MS: u64 = 20;
 /// The payment channel and the shop's account with it.
@@ -348,14 +350,27 @@ impl Life {
     /// Waits for the order's team, if it has one. Whether nothing stands in the way of the order any more.
     async fn has_formed(&mut self) -> bool {
         let Some(team) = self.acked.team else { return true };
-        loop {
+        let began = Instant::now();
+        let mut last = None;
+        while began.elapsed() < TEAM_WAIT_MAX {
             let shown = crate::shop::patiently(|| self.sale.engine.team(team)).await;
-            match self.book.note("see a team", self.buyer.n, shown).map(|team| team.state) {
-                Some(TeamState::Forming) => tokio::time::sleep(TEAM_POLL).await,
+            last = self.book.note("see a team", self.buyer.n, shown).map(|team| team.state);
+            match last {
                 Some(TeamState::Formed) => return true,
-                Some(TeamState::Failed) | None => return false,
+                // The order has heard of it once it is closed: only then it is known what must go back.
+                Some(TeamState::Failed) if self.is_closed().await => return false,
+                Some(TeamState::Failed | TeamState::Forming) => tokio::time::sleep(TEAM_POLL).await,
+                None => return false,
             }
         }
+        let order_no = self.acked.order_no;
+        self.book.problems.add(|| format!("order {order_no} waits for its team in vain, which is {last:?}"));
+        false
+    }
+
+    async fn is_closed(&self) -> bool {
+        let order = || self.sale.engine.order(Caller::Operator, self.acked.order_no);
+        crate::shop::patiently(order).await.is_ok_and(|order| order.status == OrderStatus::Cancelled)
     }
 
     /// The later life of a paid order. Half of those who want money back do so before it is shipped.
@@ -390,7 +405,7 @@ impl Life {
                         let shipped = sale.timed(Operation::Ship, n, ask).await;
                         let status =
                             self.book.note("ship a package", n, shipped).map(|receipt| receipt.status);
-                        self.acked.shipped |= status == Some(stockade::OrderStatus::Shipped);
+                        self.acked.shipped |= status == Some(OrderStatus::Shipped);
                     }
                 }
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use stockade::{
     Caller, CloseReason, CouponId, Money, OrderStatus, OrderView, PaymentId, PaymentResult, RefundCause,
-    RefundNo, RefundReason, RefundState, StockKey, TeamId, TeamState,
+    RefundNo, RefundReason, RefundState, StockCounters, StockKey, TeamId, TeamState,
 };
 use tokio::task::JoinSet;
 
@@ -61,12 +61,13 @@ impl Found {
     }
 }
 
-/// Waits until no unit is held or reserved. Gives how long that took, or `None` where it didn't come to that.
+/// Waits until no unit is held or reserved, and those of activities that are over have flown back. Gives how long that
+/// took, or `None` where it didn't come to that.
 pub(crate) async fn wait_for_quiet(sale: &Sale) -> Result<Option<Duration>, Failure> {
     let began = Instant::now();
     loop {
         let counters = sale.counters().await?;
-        if counters.iter().all(|(_, counters)| counters.held + counters.reserved == 0) {
+        if counters.iter().all(|(key, counters)| is_at_rest(sale, key, counters)) {
             return Ok(Some(began.elapsed()));
         }
         if began.elapsed() > QUIET_MAX {
@@ -74,6 +75,11 @@ pub(crate) async fn wait_for_quiet(sale: &Sale) -> Result<Option<Duration>, Fail
         }
         tokio::time::sleep(QUIET_POLL).await;
     }
+}
+
+fn is_at_rest(sale: &Sale, key: &StockKey, counters: &StockCounters) -> bool {
+    let ended = sale.window_ms(key.activity).is_some_and(|(_, end_ms)| sale.engine.now_ms() >= end_ms);
+    counters.held + counters.reserved == 0 && !(ended && counters.available > 0)
 }
 
 /// Compares everything.
@@ -332,10 +338,7 @@ async fn check_stock(sale: &Sale, found: &mut Found) -> Result<(), Failure> {
         let (total, sold) = by_sku.entry(key.sku.0).or_default();
         *total += counters.total;
         *sold += counters.sold;
-        let ended =
-            sale.window_ms(key.activity).is_some_and(|(_, end_ms)| sale.engine.now_ms() > end_ms + 1_000);
-        if !counters.balanced() || counters.held + counters.reserved > 0 || (ended && counters.available > 0)
-        {
+        if !counters.balanced() || !is_at_rest(sale, &key, &counters) {
             found.problems.add(|| format!("stock {key} is not at rest: {counters:?}"));
         }
     }

@@ -23,6 +23,8 @@ use crate::shop::patiently;
 const REFUNDS_POLL: Duration = Duration::from_millis(20);
 /// Refunds that are worked on at a time.
 const REFUNDS_AT_ONCE: usize = 64;
+/// Longest time for the last refunds.
+const WORK_OFF_MAX: Duration = Duration::from_secs(60);
 /// How often tasks are pushed and reserved.
 const TASKS_PACE: Duration = Duration::from_millis(10);
 /// How long a reserved task stays so, in ms: far longer than its acknowledgement takes.
@@ -37,8 +39,13 @@ pub(crate) async fn work_refunds(sale: Arc<Sale>, stop: Arc<AtomicBool>) -> Resu
     if !sale.buyers.script.refunds.worked {
         return Ok(book);
     }
+    let mut told_to_stop = None;
     loop {
         let stopping = stop.load(Ordering::Relaxed);
+        if stopping && told_to_stop.get_or_insert_with(Instant::now).elapsed() > WORK_OFF_MAX {
+            book.problems.add(|| "the list of refunds does not get empty".to_owned());
+            return Ok(book);
+        }
         let states = vec![RefundState::Required, RefundState::Requested, RefundState::Failed];
         let list = || {
             let filter = RefundFilter { states: states.clone(), after: None, len_max: REFUNDS_AT_ONCE };
