@@ -408,6 +408,41 @@ fn there_are_few_test_binaries() {
     assert!((1..=TEST_BINARIES_MAX).contains(&binaries), "{binaries} test binaries: each is linked anew");
 }
 
+/// The names that matches in these files give: `=> "name"`.
+fn given_names(files: &[&str], is_name: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for file in files {
+        let text = fs::read_to_string(root().join(file)).expect("the file is there");
+        for arm in text.split("=> \"").skip(1) {
+            let name = arm.split('"').next().unwrap_or_default();
+            if is_name(name) {
+                names.insert(name.to_owned());
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_event_and_every_refusal_is_documented() {
+    let page = fs::read_to_string(root().join("docs/ORDERS.md")).expect("the page is there");
+    let codes = given_names(&["src/domain/reject.rs"], |name| {
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    });
+    let files = [
+        "src/domain/event.rs",
+        "src/domain/order/event.rs",
+        "src/domain/setting.rs",
+        "src/domain/task/event.rs",
+        "src/domain/team.rs",
+    ];
+    let events = given_names(&files, |name| name.starts_with(|first: char| first.is_ascii_uppercase()));
+    assert!(codes.len() > 80 && events.len() > 50, "{} codes, {} events", codes.len(), events.len());
+    let missing: Vec<_> =
+        codes.iter().chain(&events).filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/ORDERS.md says nothing of {missing:?}");
+}
+
 fn problems_of(path: &str, text: &str) -> Vec<String> {
     let source = Source { path: path.to_owned(), text: text.to_owned() };
     let mut problems = Vec::new();

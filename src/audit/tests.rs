@@ -1,5 +1,7 @@
 //! A clean history passes, and for each rule a history that breaks it is caught, by that rule and no other.
 
+mod later;
+
 use super::orders::{LineRecord, LineRecords};
 use super::report::Findings;
 use super::*;

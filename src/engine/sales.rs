@@ -42,7 +42,7 @@ impl Engine {
     ///     ..Activity::default()
     /// };
     /// engine.put_activity(session.clone()).await?;
-    /// engine.transfer_stock(1.into(), stockade::StockKey::normal(42.into()), session.stock_key(42.into()), 5).await?;
+    /// engine.transfer_stock(2.into(), stockade::StockKey::normal(42.into()), session.stock_key(42.into()), 5).await?;
     ///
     /// let order = SubmitOrder {
     ///     order_type: OrderType::Seckill,
