@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 use stockade::Durability;
 
 /// How long durability `buffered` may leave events unsynced, in ms.
@@ -27,6 +28,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Scenario {
+    Run(RunArgs),
     Seckill(SeckillArgs),
     Throughput(ThroughputArgs),
     Crash(CrashArgs),
@@ -46,7 +48,8 @@ pub(crate) enum Scenario {
 }
 
 /// When an order is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum DurabilityArg {
     /// After fdatasync: survives a power cut.
     Synced,
@@ -103,6 +106,31 @@ pub(crate) struct StoreArgs {
     /// Keep a store beside the journal, as an engine does unless told otherwise; `false` is for comparison.
     #[arg(long, default_value_t = true, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) store: bool,
+}
+
+/// A scenario from a file: orders of every type, payments in time and late, refunds, teams, coupons; see
+/// loadtest/scenarios. Ends when everything has come to rest, then checks engine and journal against what was acknowledged.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The scenario, in TOML.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Orders, members and units in percent of what the file says.
+    #[arg(long, default_value_t = 100, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) scale: u64,
+
+    /// Decides who buys what and how they behave [default: the file's].
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// When an order is acknowledged [default: the file's].
+    #[arg(long, value_enum)]
+    pub(crate) durability: Option<DurabilityArg>,
+
+    /// Where the data goes; must be empty or absent, and stays [default: a temporary directory, removed afterwards].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// A flash sale: many buyers, few units; some pay, some cancel, some never pay, some ask twice. Ends when every unit

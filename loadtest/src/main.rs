@@ -16,6 +16,7 @@ mod recheck;
 mod report;
 mod sampling;
 mod scenarios;
+mod script;
 mod segments;
 mod shop;
 mod store;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error),
     };
     let result: Result<Option<Report>, Failure> = match cli.scenario {
+        Scenario::Run(args) => runtime.block_on(scenarios::run::run(args)).map(Some),
         Scenario::Seckill(args) => runtime.block_on(scenarios::seckill::run(args)).map(Some),
         Scenario::Throughput(args) => runtime.block_on(scenarios::throughput::run(args)).map(Some),
         Scenario::Refusals(args) => runtime.block_on(scenarios::refusals::run(args)).map(Some),

@@ -1,5 +1,6 @@
 //! What a scenario reports: a table for people, one JSON object for programs.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -52,7 +53,7 @@ impl Tally {
 /// The result of a scenario. What doesn't apply to it stays away from the table and the JSON object.
 #[derive(Default)]
 pub(crate) struct Report {
-    fields: Vec<(&'static str, Value)>,
+    fields: Vec<(Cow<'static, str>, Value)>,
     problems: Problems,
     failed: bool,
 }
@@ -69,8 +70,8 @@ impl Report {
     }
 
     /// Sets a field, in the order in which the table shows them.
-    pub(crate) fn set(&mut self, name: &'static str, value: impl Into<Value>) {
-        let value = value.into();
+    pub(crate) fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let (name, value) = (name.into(), value.into());
         match self.fields.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,
             None => self.fields.push((name, value)),
@@ -193,7 +194,7 @@ impl Report {
         }
         if json {
             let mut object: Map<String, Value> =
-                self.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+                self.fields.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
             object.insert("passed".to_owned(), self.passed().into());
             object.insert("problems".to_owned(), self.problems.total().into());
             writeln!(out, "{}", Value::Object(object))?;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use stockade::journal::{DataDir, JournalError, layout};
 use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{
-    Caller, Config, Engine, OpenError, OrderNo, OrderRef, OrderStatus, OrderView, Page, Payment,
-    PaymentResult, Position, Receipt, RefundFilter, RefundReason, RefundRequest, RefundState, RefundStep,
-    Reject, ShipPackage, Shipment, SubmitOrder, SubscribeError,
+    Activity, ActivityItem, ActivityKind, AdjustmentId, Caller, Config, Engine, Money, OpenError, OrderNo,
+    OrderRef, OrderStatus, OrderType, OrderView, Page, Payment, PaymentResult, Position, Receipt,
+    RefundFilter, RefundReason, RefundRequest, RefundState, RefundStep, Reject, ShipPackage, Shipment,
+    StockAdjustment, StockChange, SubmitOrder, SubscribeError, TeamChoice, TeamTerms,
 };
 
 use crate::support::*;
@@ -548,4 +549,54 @@ async fn stores_of_orders_amid_their_later_life_pass_the_audit() {
     }
     assert!(finished > 0);
     answered(shop.shutdown()).await.unwrap();
+}
+
+#[tokio::test]
+async fn stores_of_sessions_and_of_teams_that_failed_pass_the_audit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop");
+    let shop = DiskShop::open(&path).await;
+    shop.put_sku(sku_of(1)).await.unwrap();
+    let (key, change) = (key(1), StockChange::Relative(100));
+    shop.adjust_stock(StockAdjustment { id: 1.into(), key, change }).await.unwrap();
+    let item = ActivityItem { sku_id: 1.into(), price: Money::from_minor(99), limit_per_member: 0 };
+    let session = Activity {
+        id: 5.into(),
+        start_ms: START_MS,
+        end_ms: START_MS + 1_000_000,
+        items: vec![item],
+        ..Activity::default()
+    };
+    let team = Some(TeamTerms { size: 2, time_limit_ms: 500_000 });
+    let campaign = Activity { id: 6.into(), kind: ActivityKind::GroupBuy, team, ..session.clone() };
+    for (id, activity) in [(2_u64, &session), (3, &campaign)] {
+        shop.put_activity(activity.clone()).await.unwrap();
+        let to = activity.stock_key(1.into());
+        shop.transfer_stock(AdjustmentId(id.into()), key, to, 20).await.unwrap();
+    }
+    let opens = SubmitOrder {
+        order_type: OrderType::GroupBuy,
+        activity_id: Some(campaign.id),
+        team: TeamChoice::Open,
+        ..one(1, 1, 1)
+    };
+    // Paid: when the team fails, its money and its units go back.
+    let opened = shop.paid(opens, "t-1").await;
+    shop.checkpoint().await;
+    shop.end_activity(campaign.id, None).await.unwrap();
+    shop.end_activity(session.id, None).await.unwrap();
+    answered(async {
+        while shop.view(opened.order_no).await.status != OrderStatus::Cancelled {
+            tokio::task::yield_now().await;
+        }
+        while shop.stock(key).await.unwrap().available < 100 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let view = shop.view(opened.order_no).await;
+    assert_eq!(view.refunds.len(), 1, "the team has failed, the money goes back");
+    shop.checkpoint().await;
+    shop.end(&path, true).await;
+    assert_eq!(verified(&path).teams.failed, 1);
 }

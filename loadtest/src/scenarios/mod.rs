@@ -11,6 +11,7 @@ pub(crate) mod recovery;
 pub(crate) mod refusals;
 pub(crate) mod restart;
 pub(crate) mod restart_child;
+pub(crate) mod run;
 pub(crate) mod seckill;
 pub(crate) mod soak;
 pub(crate) mod throughput;

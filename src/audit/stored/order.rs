@@ -99,7 +99,9 @@ pub(super) fn live(order: &Order, lines: LineRecords, stored: Position, findings
                 if let Some(refund) = refunds.next() {
                     record.refund(&step, refund.amount, refund.reason, findings);
                     let result = PaymentResult::RefundRequired(refund.reason);
-                    outcome = Some((refund.payment, refund.amount, result));
+                    // What becomes later of an order that was paid is no outcome of its payment.
+                    let is_outcome = refund.reason.is_outcome();
+                    outcome = is_outcome.then_some((refund.payment, refund.amount, result));
                 } else {
                     findings.add(Rule::Store, || format!("order {order_no} has no record of a refund"));
                 }
@@ -196,6 +198,10 @@ impl<'o> Parts<'o> {
 
     /// Takes what an event of this name brought. False where the record has nothing for it.
     fn take(&mut self, order: &Order, event: &str, record: &mut OrderRecord) -> bool {
+        if event == "UnitsReturned" {
+            // All of the order's, and only when its team has failed.
+            return order.close_reason == Some(CloseReason::TeamFailed);
+        }
         let Some(later) = self.later else { return event == "AddressChanged" };
         match event {
             "PaymentAttempted" => {
