@@ -115,7 +115,7 @@ impl Manifest {
     }
 
     /// # Errors
-    /// [`StoreError::Damaged`], [`StoreError::UnknownFormat`] for another version or a table that `specs` don't name.
+    /// [`StoreError::Damaged`], also for a table that `specs` don't name; [`StoreError::UnknownFormat`] for another version.
     pub(super) fn decode(bytes: &[u8], specs: &[TableSpec]) -> Result<Self, StoreError> {
         let damaged = || StoreError::damaged("its list of runs has changed");
         let mut input = Input(bytes);
