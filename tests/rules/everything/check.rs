@@ -113,6 +113,9 @@ impl World {
                 let back: i64 =
                     back.filter(|refund| refund.state.counts()).map(|refund| refund.amount.minor()).sum();
                 assert!((0..=order.pay_amount.minor()).contains(&back), "{back} of {order:#?}");
+                if order.close_reason == Some(CloseReason::TeamFailed) {
+                    assert_eq!(back, order.pay_amount.minor(), "all of it: {order:#?}");
+                }
             }
         }
         let payments = self.book.lock().unwrap().payments.clone();
@@ -163,7 +166,11 @@ impl World {
 
     async fn check_coupons(&self, orders: &BTreeMap<u64, OrderView>) {
         let mut spent = BTreeSet::new();
-        for order in orders.values().filter(|order| order.paid_by.is_some()) {
+        // A team that fails gives its members' coupons back.
+        let keeps = |order: &&OrderView| {
+            order.paid_by.is_some() && order.close_reason != Some(CloseReason::TeamFailed)
+        };
+        for order in orders.values().filter(keeps) {
             for coupon in order.terms.iter().flat_map(|terms| &terms.coupons) {
                 assert!(spent.insert(coupon.coupon), "{} twice: {order:#?}", coupon.coupon);
             }
