@@ -6,15 +6,18 @@
 mod check;
 mod ops;
 
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use stockade::journal::MemoryJournal;
+use stockade::journal::{DataDir, JournalError, MemoryJournal};
+use stockade::runtime::clock::Clock;
 use stockade::{
     Activity, ActivityItem, ActivityKind, AdjustmentId, Config, CouponBenefit, CouponId, CouponScope,
-    CouponTerms, FreightCharge, FreightRule, FreightTemplate, Money, OrderType, OrderTypes, Payment,
+    CouponTerms, Engine, FreightCharge, FreightRule, FreightTemplate, Money, OrderType, OrderTypes, Payment,
     PaymentOutcome, Receipt, Sku, SkuShipping, StockAdjustment, StockKey, SubmitOrder, TeamId, TeamTerms,
 };
+use tempfile::TempDir;
 
 use crate::support::*;
 
@@ -80,6 +83,13 @@ struct World {
     dice: Dice,
     /// Names requests, payments, adjustments.
     next_id: u64,
+    /// Where its store is, if it has one; its journal is then there as well.
+    dir: Option<TempDir>,
+}
+
+/// Orders leave memory soon, and the journal is trimmed as soon as it may be.
+fn in_dir(path: &Path, clock: &Clock) -> Config {
+    change(config_in(path, clock)).checkpoint_interval_ms(1).retain_closed_ms(500).journal_keep_min_bytes(0)
 }
 
 fn change(config: Config) -> Config {
@@ -142,10 +152,17 @@ fn pools(sku: u64) -> [StockKey; 4] {
 }
 
 impl World {
-    async fn open(seed: u64) -> Self {
+    async fn open(seed: u64, dir: Option<TempDir>) -> Self {
         let actors = 1 + (seed % 3) as usize;
-        let shop = Shop::open_with(|config| change(config).order_actors(actors)).await;
-        let world = Self { shop, book: Arc::default(), dice: Dice::new(seed), next_id: 1_000 };
+        let shop = match &dir {
+            None => Shop::open_with(|config| change(config).order_actors(actors)).await,
+            Some(dir) => {
+                let (clock, time) = Clock::manual(START_MS);
+                let engine = Engine::open(in_dir(dir.path(), &clock).order_actors(actors)).await.unwrap();
+                Shop { engine, journal: new_journal(), clock, time }
+            }
+        };
+        let world = Self { shop, book: Arc::default(), dice: Dice::new(seed), next_id: 1_000, dir };
         for id in 1..=SKUS {
             let limit_per_member = if id == 3 { 3 } else { 0 };
             world.shop.put_sku(Sku { limit_per_member, ..sku(id) }).await.unwrap();
@@ -207,7 +224,12 @@ impl World {
         if jump > 0 {
             self.shop.time.advance(jump);
         }
-        if cut {
+        if cut && self.dir.is_some() {
+            for task in tasks {
+                answered(task).await.unwrap();
+            }
+            self.reopen_dir().await;
+        } else if cut {
             for _ in 0..self.dice.roll(30) {
                 tokio::task::yield_now().await;
             }
@@ -235,11 +257,28 @@ impl World {
         let next = self.shop.reopen(journal, |config| change(config).order_actors(actors)).await.unwrap();
         self.shop = next;
     }
+
+    /// Ends the engine, in order or not, and opens another one on its directory.
+    async fn reopen_dir(&mut self) {
+        let path = self.dir.as_ref().unwrap().path();
+        let actors = 1 + self.dice.roll(4) as usize;
+        if self.dice.roll(2) == 0 {
+            answered(self.shop.engine.shutdown()).await.unwrap();
+        }
+        let (clock, time) = (self.shop.clock.clone(), self.shop.time.clone());
+        // The engine that is put in its place only for as long as the directory changes hands.
+        let between = Shop::open().await;
+        drop(std::mem::replace(&mut self.shop, between));
+        until(|| !matches!(DataDir::open(path), Err(JournalError::InUse { .. }))).await;
+        let engine = Engine::open(in_dir(path, &clock).order_actors(actors)).await.unwrap();
+        self.shop = Shop { engine, journal: new_journal(), clock, time };
+    }
 }
 
 /// One seed from the opening to the audit.
 async fn run(seed: u64) -> Vec<Entry> {
-    let mut world = World::open(seed).await;
+    let dir = seed.is_multiple_of(5).then(|| tempfile::tempdir().unwrap());
+    let mut world = World::open(seed, dir).await;
     for _ in 0..ROUNDS {
         world.round().await;
     }
@@ -250,11 +289,11 @@ async fn run(seed: u64) -> Vec<Entry> {
 /// A journal that ends anywhere opens, comes to rest, and replays to what it was.
 async fn crash_everywhere(entries: &[Entry], every: usize) {
     for len in (0..=entries.len()).step_by(every) {
-        let (clock, time) = stockade::runtime::clock::Clock::manual(START_MS);
+        let (clock, time) = Clock::manual(START_MS);
         let at_ms = entries[..len].iter().flat_map(|entry| &entry.events).map(stockade::Event::at_ms).max();
         time.advance(at_ms.unwrap_or(START_MS).max(START_MS) - START_MS);
         let journal = journal_of(&entries[..len]);
-        let engine = stockade::Engine::open_on(change(config(&clock)), journal.clone()).await.unwrap();
+        let engine = Engine::open_on(change(config(&clock)), journal.clone()).await.unwrap();
         let shop = Shop { engine, journal, clock, time };
         shop.settle().await;
         let report = audit(&shop.journal);

@@ -221,6 +221,11 @@ impl World {
     async fn check_replay(&mut self) {
         self.shop.settle().await;
         let live = self.shop.state_hash().await.unwrap().hash;
+        if self.dir.is_some() {
+            self.reopen_dir().await;
+            assert_eq!(self.shop.state_hash().await.unwrap().hash, live, "R7 with a store");
+            return;
+        }
         for actors in [1, 3] {
             let journal = self.shop.journal.after_power_cut();
             let next = self.shop.reopen(journal, |config| change(config).order_actors(actors)).await.unwrap();
