@@ -15,6 +15,7 @@ mod data_dir;
 mod delay_queue;
 mod delay_queue_races;
 mod delay_queue_store;
+mod everything;
 mod export_command;
 mod import;
 mod import_command;
