@@ -434,6 +434,7 @@ fn every_event_and_every_refusal_is_documented() {
         "src/domain/order/event.rs",
         "src/domain/setting.rs",
         "src/domain/task/event.rs",
+        "src/domain/coupon.rs",
         "src/domain/team.rs",
     ];
     let events = given_names(&files, |name| name.starts_with(|first: char| first.is_ascii_uppercase()));

@@ -13,7 +13,7 @@ use crate::actors::order::{Action, CommandReply, CommandRequest, OrderItem, Quer
 use crate::actors::reply::{BatchReply, Receipt, Reply, SubmitReply};
 use crate::actors::stock::StockItem;
 use crate::domain::catalogue::Sku;
-use crate::domain::ids::{MemberId, OrderNo, Position, SkuId, Slot, StockKey};
+use crate::domain::ids::{MemberId, OrderNo, Pool, Position, SkuId, Slot, StockKey};
 use crate::domain::order::CloseReason;
 use crate::domain::reject::Reject;
 use crate::domain::request::{Caller, OrderRef, Shipment, StockAdjustment, StockChange, SubmitOrder};
@@ -112,6 +112,10 @@ impl Engine {
         let StockAdjustment { id, key, change } = adjustment;
         if self.inner.catalogue.current(key.sku, Position(u64::MAX)).is_none() {
             return Err(Reject::UnknownSku { sku: key.sku });
+        }
+        if key.pool != Pool::Normal {
+            // Seats and issues of coupons have their own ways; an activity that is over takes no stock.
+            self.inner.check_destination(&key)?;
         }
         if let StockChange::Absolute(total) = change
             && total > STOCK_TOTAL_MAX

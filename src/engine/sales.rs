@@ -162,8 +162,9 @@ impl Engine {
 
     /// All switches that were ever turned, ascending by what they are about.
     pub fn sale_controls(&self) -> Vec<SaleControl> {
+        let acknowledged = self.inner.journal.acknowledged();
         let control = |kept: crate::actors::register::Kept| match &*kept.setting {
-            Setting::Control(control) => Some(*control),
+            Setting::Control(control) if kept.position <= acknowledged => Some(*control),
             _ => None,
         };
         self.inner.register.all().into_iter().filter_map(control).collect()
@@ -281,11 +282,14 @@ impl Inner {
     }
 
     /// Whether units may be moved to a key: to everyday stock, or to an activity that is not over.
-    fn check_destination(&self, to: &StockKey) -> Result<(), Reject> {
+    pub(super) fn check_destination(&self, to: &StockKey) -> Result<(), Reject> {
         if to.pool == Pool::Normal {
             return Ok(());
         }
         let not_found = Reject::ActivityNotFound { activity: to.activity };
+        if to.pool > Pool::GroupBuy {
+            return Err(Reject::UnknownSku { sku: to.sku });
+        }
         let setting = self.register.activity(to.activity).ok_or(not_found)?;
         match &*setting {
             Setting::Activity(activity) if activity.kind.pool() != to.pool => Err(not_found),
