@@ -249,6 +249,7 @@ impl<'a> Crash<'a> {
         }
         // Beside the data, which may be here to stay.
         let _ = std::fs::remove_dir_all(backup);
+        let _ = std::fs::remove_dir_all(backup.with_extension("done"));
     }
 
     /// Runs one engine until it is killed, or to its orderly end.

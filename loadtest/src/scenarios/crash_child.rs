@@ -141,9 +141,13 @@ pub(crate) fn backup_of(data: &Path) -> PathBuf {
 /// Makes one backup after the other, and says `now` when they have told of their progress for the `nth` time.
 async fn make_backups(engine: Engine, to: PathBuf, nth: u64) {
     let told = Arc::new(AtomicU64::new(0));
+    let done = to.with_extension("done");
     loop {
-        // The engine's own copy is gone: a directory that is not empty is no target.
-        let _ = std::fs::remove_dir_all(&to);
+        // A directory that is not empty is no target. Moved away first: killed while it is removed, this process must not
+        // leave behind what looks like a backup with files missing.
+        let _ = std::fs::remove_dir_all(&done);
+        let _ = std::fs::rename(&to, &done);
+        let _ = std::fs::remove_dir_all(&done);
         let told = Arc::clone(&told);
         let progress = move |_bytes| {
             if told.fetch_add(1, Ordering::Relaxed) + 1 == nth {
