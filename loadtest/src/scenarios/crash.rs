@@ -227,6 +227,7 @@ impl<'a> Crash<'a> {
 
     /// A backup whose engine was killed is complete and sound, or says that it is not complete.
     fn look_at_backup(&mut self, backup: &Path) {
+        let _ = std::fs::remove_dir_all(backup.with_extension("done"));
         if !backup.exists() {
             return;
         }
@@ -249,7 +250,6 @@ impl<'a> Crash<'a> {
         }
         // Beside the data, which may be here to stay.
         let _ = std::fs::remove_dir_all(backup);
-        let _ = std::fs::remove_dir_all(backup.with_extension("done"));
     }
 
     /// Runs one engine until it is killed, or to its orderly end.
