@@ -81,7 +81,7 @@ pub struct OrderHistory {
     pub shipment: Option<Shipment>,
     /// What happened after it was placed.
     pub timeline: Vec<TimelineEntry>,
-    /// What only orders with a later life have; stored by [`stored`] beside the rest.
+    /// What only orders with a later life have; stored beside the rest under a tag of its own.
     #[serde(skip)]
     pub later: Option<Box<OrderLater>>,
 }
