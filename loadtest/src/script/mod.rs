@@ -1,4 +1,4 @@
-//! Scenarios from files: [`file`] says what, [`plan`] who, [`sale`] is the shop, [`buyer`] and [`worker`] act, [`book`]
+//! Scenarios from files: [`mod@file`] says what, [`plan`] who, [`sale`] is the shop, [`buyer`] and [`worker`] act, [`book`]
 //! keeps what they were told, [`check`] and [`journal`] hold engine and journal to it.
 
 pub(crate) mod book;
