@@ -67,6 +67,7 @@
 //! | [`runtime`] | batched inbox and doorbell, credits, clock, request filter, gate; knows no orders |
 //! | [`journal`] | the write-ahead log: entries, frames, writer thread, sled and memory backends |
 //! | [`audit`] | the independent auditor behind `stockade verify` |
+//! | `http` | the HTTP adapter, with the feature of that name |
 //! | [`ops`] | inspecting, backing up and exporting a data directory |
 //! | `actors` (private) | stock and order actors, the delay queue: drain, decide, append, then perform |
 //! | `engine` (private) | wiring, recovery, front door, metrics, the public API |
@@ -80,6 +81,8 @@ pub mod domain;
 mod engine;
 #[doc(hidden)]
 pub mod examples;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod journal;
 pub(crate) mod projection;
 pub mod runtime;

@@ -1,0 +1,1 @@
+//! Notifications of payment providers: who sent them, and what they say.
