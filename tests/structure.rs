@@ -223,7 +223,7 @@ fn names(path: &str, name: &str) -> bool {
     format!("::{path}::").contains(&format!("::{name}::"))
 }
 
-const MODULES: [&str; 9] =
+const MODULES: [&str; 10] =
     ["actors", "audit", "domain", "engine", "journal", "projection", "runtime", "timer", "examples", "http"];
 
 /// What of this crate a path goes to: a module with what is in it, or `root::` for what the root exports. `file` is
