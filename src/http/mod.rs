@@ -4,4 +4,6 @@
 //! about orders. The only place that knows axum and JSON bodies.
 
 pub mod callback;
+pub mod limits;
 pub mod personal;
+pub mod server;
