@@ -60,7 +60,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         match parts.extensions.get::<Context>().and_then(|context| context.principal.as_ref()) {
-            Some(Principal::Admin { operator, scopes }) => Ok(Self { name: operator.clone(), scopes: *scopes }),
+            Some(Principal::Admin { operator, scopes }) => {
+                Ok(Self { name: operator.clone(), scopes: *scopes })
+            }
             _ => Err(unguarded()),
         }
     }
@@ -68,5 +70,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
 
 /// A route whose entry in the table lets in others than its handler serves: a mistake of ours, and refused.
 fn unguarded() -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "forbidden", "this route is not for this role", "该路径不适用于此角色")
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "forbidden",
+        "this route is not for this role",
+        "该路径不适用于此角色",
+    )
 }

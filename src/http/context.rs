@@ -48,7 +48,8 @@ impl RequestIds {
     fn of(&self, headers: &HeaderMap) -> Arc<str> {
         let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let is_name = |text: &&str| {
-            (1..=REQUEST_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+            (1..=REQUEST_ID_BYTES_MAX).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_graphic())
         };
         given.filter(is_name).map_or_else(
             || format!("{:x}-{:x}", self.run, self.next.fetch_add(1, Ordering::Relaxed)).into(),
@@ -87,13 +88,11 @@ fn admit(app: &App, request: &Request, context: Context) -> Result<Context, Prob
     let path = request.extensions().get::<MatchedPath>().ok_or_else(no_route)?;
     // A route that answers GET answers HEAD.
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-    let access = access::of(method.as_str(), path.as_str()).ok_or_else(|| match access::methods_of(path.as_str()) {
-        methods if methods.is_empty() => no_route(),
-        _ => method_not_allowed(),
-    })?;
+    let access = access::of(method.as_str(), path.as_str())
+        .ok_or_else(|| if access::knows(path.as_str()) { method_not_allowed() } else { no_route() })?;
     let authorization = request.headers().get(header::AUTHORIZATION);
     let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
-    let principal = app.live().auth.authenticate(authorization, app.engine().now_ms())?;
+    let principal = app.authenticate(authorization)?;
     match access.allows(principal.as_ref()) {
         Ok(()) => Ok(Context { principal, ..context }),
         Err(Denied::Unauthenticated) => Err(Problem::new(

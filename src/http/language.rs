@@ -23,7 +23,8 @@ impl Language {
 
     /// The one that `Accept-Language` prefers (RFC 9110, section 12.5.4); English where it names neither.
     pub fn of(headers: &HeaderMap) -> Self {
-        let Some(accepted) = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()) else {
+        let Some(accepted) = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok())
+        else {
             return Self::English;
         };
         let mut best = (Self::English, 0);

@@ -3,7 +3,31 @@
 //! It parses, authenticates, limits, calls one method of [`Engine`](crate::Engine) and shows the answer; it decides nothing
 //! about orders. The only place that knows axum and JSON bodies.
 
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`context`] | the layer around every route: who asks, whether they may, how a refusal reads |
+//! | [`auth`] | tokens, roles and scopes, sale tickets |
+//! | [`json`] | bodies, queries, ids |
+//! | [`problem`] | refusals as RFC 9457 problem details |
+//! | [`member`] | what a shop's front end calls |
+//! | [`callback`] | notifications of payment providers |
+//! | [`router`] | all routes, and their OpenAPI description |
+
 pub mod auth;
 pub mod callback;
+pub mod caller;
+pub mod context;
+pub mod json;
+pub mod language;
+pub mod member;
+pub mod openapi;
 pub mod personal;
+pub mod problem;
+pub mod router;
 pub mod secret;
+pub mod state;
+pub mod status;
+
+pub use router::{router, routes};
+pub use state::App;

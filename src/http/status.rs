@@ -12,10 +12,9 @@ pub fn status_of(reject: &Reject) -> StatusCode {
     match reject {
         Reject::OrderNotFound | Reject::RefundNotFound | Reject::TeamNotFound { .. } => StatusCode::NOT_FOUND,
         Reject::MemberBlocked { .. } => StatusCode::FORBIDDEN,
-        Reject::Overloaded { .. }
-        | Reject::DiskReserve
-        | Reject::Unavailable
-        | Reject::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
+        Reject::Overloaded { .. } | Reject::DiskReserve | Reject::Unavailable | Reject::OutcomeUnknown => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Reject::SkuOffSale { .. }
         | Reject::SoldOut { .. }
         | Reject::LimitExceeded { .. }

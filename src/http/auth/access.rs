@@ -136,6 +136,11 @@ pub fn of(method: &str, matched_path: &str) -> Option<&'static Access> {
         .map(|(_, _, access)| access)
 }
 
+/// Whether the table has the path, with whatever method.
+pub fn knows(matched_path: &str) -> bool {
+    ROUTES.iter().any(|(_, path, _)| *path == matched_path)
+}
+
 const fn admin(any_of: &[Scope]) -> Access {
     Access::Admin(Scopes::of(any_of))
 }

@@ -142,14 +142,16 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_body_is_named() {
-        let (status, code, field, detail) = wrong(br#"{"lines":[{"quantity":1},{"quantity":"138 0013 8000"}]}"#);
+        let (status, code, field, detail) =
+            wrong(br#"{"lines":[{"quantity":1},{"quantity":"138 0013 8000"}]}"#);
         assert_eq!((status, code, field.as_deref()), (422, "invalid_body", Some("lines[1].quantity")));
         assert_eq!(detail, "invalid type: string, expected u32", "the value is not repeated");
         let (status, _, field, detail) = wrong(br#"{"lines":[{"quantity":1,"Price":2}]}"#);
         assert_eq!((status, field.as_deref()), (422, Some("lines[0].Price")));
         assert_eq!(detail, "unknown field `Price`, expected `quantity`");
         assert_eq!(wrong(br#"{"lines":[{"quantity":4294967296}]}"#).0, 422);
-        for broken in [&b"{\"lines\":["[..], b"", b"{\"lines\":[]} x", b"{\"lines\":[\xff]}", &[b'['; 10_000]] {
+        for broken in [&b"{\"lines\":["[..], b"", b"{\"lines\":[]} x", b"{\"lines\":[\xff]}", &[b'['; 10_000]]
+        {
             let (status, code, ..) = wrong(broken);
             assert!(status == 400 && code == "invalid_json" || code == "invalid_body", "{status} {code}");
         }

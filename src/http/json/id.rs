@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// Largest integer that every JSON reader keeps exactly.
@@ -66,14 +66,14 @@ impl Visitor<'_> for IdVisitor {
 
 impl PartialSchema for Id {
     fn schema() -> RefOr<Schema> {
-        let digits = ObjectBuilder::new()
-            .schema_type(SchemaType::Type(Type::String))
-            .pattern(Some("^[0-9]{1,20}$"));
+        let digits =
+            ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).pattern(Some("^[0-9]{1,20}$"));
         let integer = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Integer))
             .minimum(Some(0))
             .maximum(Some(SAFE_INTEGER_MAX));
-        let description = "An id of 64 bits, shown as a string of decimal digits; an integer is accepted while it is safe.";
+        let description =
+            "An id of 64 bits, shown as a string of decimal digits; an integer is accepted while it is safe.";
         OneOfBuilder::new().item(digits).item(integer).description(Some(description)).into()
     }
 }
@@ -107,7 +107,8 @@ mod tests {
         let read = |json: &str| serde_json::from_str::<Id>(json).ok().map(|id| id.0);
         assert_eq!(read("\"18446744073709551615\""), Some(u64::MAX));
         assert_eq!(read("9007199254740991"), Some(SAFE_INTEGER_MAX));
-        for wrong in ["9007199254740992", "\"18446744073709551616\"", "\"\"", "\"+1\"", "\"-1\"", "-1", "1.0", "1e3"]
+        for wrong in
+            ["9007199254740992", "\"18446744073709551616\"", "\"\"", "\"+1\"", "\"-1\"", "-1", "1.0", "1e3"]
         {
             assert_eq!(read(wrong), None, "{wrong}");
         }

@@ -10,5 +10,5 @@ mod value;
 pub use body::{BODY_BYTES_MAX, Body, parse};
 pub use id::Id;
 pub use number::OrderNumber;
-pub use params::{Part, Parts, Params};
+pub use params::{Params, Part, Parts};
 pub use value::{ext_bytes, ext_value, instant};

@@ -21,7 +21,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => {
                 let text = rejection.body_text();
-                let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text).to_owned();
+                let text =
+                    text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text).to_owned();
                 let chinese = format!("查询参数不正确：{text}");
                 Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_query", text, chinese))
             }

@@ -11,7 +11,8 @@ pub fn ext_bytes(value: &Value) -> Box<[u8]> {
 
 /// The shop's own value as JSON. What an embedding program has put there in another form is shown as text.
 pub fn ext_value(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+    serde_json::from_slice(bytes)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// An instant as RFC 3339 has it, in UTC with milliseconds.

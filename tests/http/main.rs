@@ -1,0 +1,4 @@
+//! The HTTP adapter, route by route and over real sockets.
+
+mod submit;
+mod support;
