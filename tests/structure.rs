@@ -113,7 +113,7 @@ const RESERVED: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["bincode"], &["src/journal/codec.rs", "src/journal/tests/", "benches/"]),
-    (&["axum"], &["src/http/"]),
+    (&["axum"], &["src/http/", "tests/http/"]),
     (CLOCKS, &["src/runtime/clock.rs", "loadtest/", "benches/", "tests/"]),
 ];
 

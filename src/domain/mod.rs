@@ -11,6 +11,7 @@ pub mod event;
 pub mod hash;
 pub mod ids;
 pub mod import;
+pub mod instant;
 pub mod money;
 pub mod order;
 pub mod order_type;

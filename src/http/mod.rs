@@ -2,8 +2,35 @@
 //!
 //! It parses, authenticates, limits, calls one method of [`Engine`](crate::Engine) and shows the answer; it decides nothing
 //! about orders. The only place that knows axum and JSON bodies.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`context`] | the layer around every route: who asks, whether they may, how a refusal reads |
+//! | [`auth`] | tokens, roles and scopes, sale tickets |
+//! | [`json`] | bodies, queries, ids |
+//! | [`problem`] | refusals as RFC 9457 problem details |
+//! | [`member`] | what a shop's front end calls |
+//! | [`callback`] | notifications of payment providers |
+//! | [`limits`] | how often members and addresses may ask, how much is under way |
+//! | [`server`] | the accept loop: connections, deadlines, the end |
+//! | [`router`] | all routes, and their OpenAPI description |
 
+pub mod auth;
 pub mod callback;
+pub mod caller;
+pub mod context;
+pub mod json;
+pub mod language;
 pub mod limits;
+pub mod member;
+pub mod openapi;
 pub mod personal;
+pub mod problem;
+pub mod router;
+pub mod secret;
 pub mod server;
+pub mod state;
+pub mod status;
+
+pub use router::{router, routes};
+pub use state::App;

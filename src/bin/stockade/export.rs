@@ -10,7 +10,7 @@ use stockade::{CloseReason, OrderStatus, OrderType, OrderView, RefundCause, Refu
 
 use crate::common::failed;
 use crate::output::{safe_cell, write_out};
-use crate::time::{parse_instant, rfc3339};
+use stockade::domain::instant::{parse_instant, rfc3339};
 
 /// Export orders as CSV or JSON lines.
 ///

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use stockade::ops::{self, InspectReport};
 
 use crate::common::{failed, size, span};
-use crate::time::rfc3339;
+use stockade::domain::instant::rfc3339;
 
 /// Show what a data directory holds: positions, orders, sizes, lags.
 ///

@@ -8,7 +8,6 @@ mod inspect;
 mod output;
 mod reconcile;
 mod statement;
-mod time;
 mod verify;
 
 use std::process::ExitCode;

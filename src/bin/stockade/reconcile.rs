@@ -13,8 +13,8 @@ use stockade::{Account, BillEntry, Day, Difference, Movement, Reconciliation, Ut
 use crate::common::with_causes;
 use crate::output::{Unit, safe_cell, write_out};
 use crate::statement::{Format, movement_object};
-use crate::time::rfc3339;
 use bill::{Bill, Columns};
+use stockade::domain::instant::rfc3339;
 
 /// Compare a day with a payment provider's bill.
 ///

@@ -10,7 +10,7 @@ use stockade::{Account, AccountStatement, Day, Movement, Standing, Statement, Su
 
 use crate::common::failed;
 use crate::output::{Unit, safe_cell, write_out};
-use crate::time::rfc3339;
+use stockade::domain::instant::rfc3339;
 
 /// The statement of a day: what came in, paid orders, went back, and is left.
 ///

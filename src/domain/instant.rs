@@ -1,11 +1,11 @@
 //! Instants as RFC 3339 says them, in UTC, by the calendar alone.
 
-use stockade::domain::calendar::{civil, days_of, fields};
+use super::calendar::{civil, days_of, fields};
 
 const DAY_MS: i64 = 86_400_000;
 
 /// An instant in ms since the Unix epoch, as `2026-11-21T08:00:00.000Z`.
-pub(crate) fn rfc3339(at_ms: u64) -> String {
+pub fn rfc3339(at_ms: u64) -> String {
     // Years of five digits are no RFC 3339, and no order was placed then.
     let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
     let (days, in_day_ms) = (at_ms.div_euclid(DAY_MS), at_ms.rem_euclid(DAY_MS));
@@ -17,7 +17,10 @@ pub(crate) fn rfc3339(at_ms: u64) -> String {
 
 /// An instant in ms since the Unix epoch, from an RFC 3339 date-time, a date alone (its midnight in UTC), or the number
 /// itself.
-pub(crate) fn parse_instant(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// What is wrong with the text, in words.
+pub fn parse_instant(text: &str) -> Result<u64, String> {
     let wrong = || {
         format!(
             "`{text}` is no instant: expected RFC 3339 like 2026-11-21T08:00:00Z, a date, or ms since 1970"

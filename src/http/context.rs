@@ -1,0 +1,126 @@
+//! The layer around every route: names the request, finds out who asks, whether they may, and writes out refusals.
+//!
+//! Who may do what stands in one table ([`access`]); a route that is not in it is not there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::auth::access::{self, Denied};
+use super::auth::principal::Principal;
+use super::language::Language;
+use super::problem::Problem;
+use super::state::App;
+
+/// Carries a request's name, in both directions.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest name that a caller may give a request, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// What is known of a request beside its own words. Handlers find it among its extensions.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Its name: the caller's `X-Request-Id`, or a new one.
+    pub request_id: Arc<str>,
+    /// The language of its answer's messages.
+    pub language: Language,
+    /// Who asks.
+    pub principal: Option<Principal>,
+}
+
+/// Names requests: a part of the run and a number.
+#[derive(Debug)]
+pub struct RequestIds {
+    run: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// Names for a run that began at an instant.
+    pub const fn new(started_at_ms: u64) -> Self {
+        Self { run: started_at_ms, next: AtomicU64::new(1) }
+    }
+
+    fn of(&self, headers: &HeaderMap) -> Arc<str> {
+        let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        let is_name = |text: &&str| {
+            (1..=REQUEST_ID_BYTES_MAX).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        given.filter(is_name).map_or_else(
+            || format!("{:x}-{:x}", self.run, self.next.fetch_add(1, Ordering::Relaxed)).into(),
+            Into::into,
+        )
+    }
+}
+
+/// Goes around a request.
+pub async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let request_id = app.request_ids().of(request.headers());
+    let language = Language::of(request.headers());
+    let context = Context { request_id: Arc::clone(&request_id), language, principal: None };
+    let mut response = match admit(&app, &request, context) {
+        Ok(context) => {
+            request.extensions_mut().insert(context);
+            next.run(request).await
+        }
+        Err(problem) => axum::response::IntoResponse::into_response(problem),
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = problem.render(language, &request_id);
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// Lets a request in, or says why not.
+fn admit(app: &App, request: &Request, context: Context) -> Result<Context, Problem> {
+    let path = request.extensions().get::<MatchedPath>().ok_or_else(no_route)?;
+    // A route that answers GET answers HEAD.
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let access = access::of(method.as_str(), path.as_str())
+        .ok_or_else(|| if access::knows(path.as_str()) { method_not_allowed() } else { no_route() })?;
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
+    let principal = app.authenticate(authorization)?;
+    match access.allows(principal.as_ref()) {
+        Ok(()) => Ok(Context { principal, ..context }),
+        Err(Denied::Unauthenticated) => Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "token_missing",
+            "send a token: authorization: Bearer …",
+            "缺少访问令牌：请发送 authorization: Bearer …",
+        )),
+        Err(Denied::Forbidden { .. }) => Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "the token's role or scopes don't allow this",
+            "令牌的角色或权限不足",
+        )),
+    }
+}
+
+/// The answer where there is nothing.
+pub fn no_route() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no_such_path", "there is nothing at this path", "路径不存在")
+}
+
+/// The answer to a method that the path doesn't have.
+pub fn method_not_allowed() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the path doesn't take this method",
+        "该路径不支持此方法",
+    )
+}

@@ -1,0 +1,14 @@
+//! JSON on the way in and out: bodies, query strings and path parts, each with a clear refusal; ids, instants, opaque
+//! values.
+
+mod body;
+mod id;
+mod number;
+mod params;
+mod value;
+
+pub use body::{BODY_BYTES_MAX, Body, parse};
+pub use id::Id;
+pub use number::OrderNumber;
+pub use params::{Params, Part, Parts};
+pub use value::{ext_bytes, ext_value, instant};

@@ -1,0 +1,204 @@
+//! `POST /api/order/submit`: an order's way in.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::http::caller::Member;
+use crate::http::json::{Body, Id, OrderNumber, ext_bytes, instant};
+use crate::http::problem::Problem;
+use crate::http::state::App;
+use crate::{
+    CouponId, MemberId, Money, OrderLine, OrderType, Receipt, Reject, RequestId, SubmitOrder, TeamChoice,
+};
+
+/// Carries the name of a request that may be sent again.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Longest such name, in bytes.
+pub const REQUEST_KEY_BYTES_MAX: usize = 255;
+
+/// What is to be ordered.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"request_id": "2f1c7e0a", "lines": [{"sku_id": "42", "quantity": 1}]}))]
+pub struct SubmitBody {
+    /// The client's name for this request, where `Idempotency-Key` doesn't carry it; 1 to 255 bytes. Sent again, it gives
+    /// the first answer.
+    #[schema(min_length = 1, max_length = 255)]
+    pub request_id: Option<String>,
+    /// `normal` (the default), `seckill` or `group_buy`.
+    pub order_type: Option<String>,
+    /// The session or campaign, where the type has one.
+    pub activity_id: Option<Id>,
+    /// 1 to 100 lines.
+    #[schema(min_items = 1, max_items = 100)]
+    pub lines: Vec<LineBody>,
+    /// The buyer's remark, at most 1,024 bytes.
+    pub remark: Option<String>,
+    /// The shop's own number for the order, unique, 1 to 64 bytes.
+    pub external_no: Option<String>,
+    /// The shop's own fields, at most 4,096 bytes of JSON.
+    pub ext: Option<Value>,
+    /// Coupons of the member's own.
+    #[serde(default)]
+    pub coupons: Vec<String>,
+    /// In a group-buy campaign: the team to join, or `open` for a new one.
+    pub team: Option<TeamBody>,
+    /// What a preview said is to be paid, in cents; the order is refused if it is not so any more.
+    pub expected_pay_amount: Option<i64>,
+}
+
+/// One line.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LineBody {
+    /// The SKU.
+    pub sku_id: Id,
+    /// Units, at least one.
+    #[schema(minimum = 1)]
+    pub quantity: u32,
+    /// The shop's own fields for the line, at most 512 bytes of JSON.
+    pub ext: Option<Value>,
+}
+
+/// Which team.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TeamBody {
+    /// A new one.
+    Open,
+    /// This one.
+    Join(Id),
+}
+
+/// An order that was accepted.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"order_no": "380000000000000001", "status": "pending", "pay_amount": 19900,
+    "pay_before": "2026-11-11T12:30:00.000Z", "pay_before_ms": 1_794_400_200_000_u64}))]
+pub struct ReceiptBody {
+    /// Its number.
+    pub order_no: OrderNumber,
+    /// `pending`, or `paid` where nothing was to be paid.
+    pub status: &'static str,
+    /// What is to be paid, in cents.
+    pub pay_amount: i64,
+    /// At and after this instant it can't be paid in the ordinary way.
+    pub pay_before: String,
+    /// The same in ms since the Unix epoch.
+    pub pay_before_ms: u64,
+}
+
+impl From<Receipt> for ReceiptBody {
+    fn from(receipt: Receipt) -> Self {
+        Self {
+            order_no: receipt.order_no.into(),
+            status: receipt.status.name(),
+            pay_amount: receipt.pay_amount.minor(),
+            pay_before: instant(receipt.deadline_ms),
+            pay_before_ms: receipt.deadline_ms,
+        }
+    }
+}
+
+impl SubmitBody {
+    /// The engine's request.
+    ///
+    /// # Errors
+    /// A type, a coupon or a name of a request that is none.
+    pub fn into_order(self, member: MemberId, headers: &HeaderMap) -> Result<SubmitOrder, Problem> {
+        let order_type = match self.order_type.as_deref() {
+            None => OrderType::Normal,
+            Some(name) => name.parse::<OrderType>().map_err(Problem::from)?,
+        };
+        Ok(SubmitOrder {
+            request_id: request_id(self.request_id.as_deref(), headers)?,
+            member_id: member,
+            order_type,
+            activity_id: self.activity_id.map(Into::into),
+            lines: self.lines.into_iter().map(LineBody::into_line).collect(),
+            personal: None,
+            remark: self.remark.map(Into::into),
+            external_no: self.external_no.map(Into::into),
+            ext: self.ext.as_ref().map(ext_bytes),
+            coupons: self.coupons.iter().map(|text| coupon_id(text)).collect::<Result<_, _>>()?,
+            team: match self.team {
+                None => TeamChoice::None,
+                Some(TeamBody::Open) => TeamChoice::Open,
+                Some(TeamBody::Join(team)) => TeamChoice::Join(team.into()),
+            },
+            expected_pay_amount: self.expected_pay_amount.map(Money::from_minor),
+            prices: None,
+        })
+    }
+}
+
+impl LineBody {
+    fn into_line(self) -> OrderLine {
+        let ext = self.ext.as_ref().map(ext_bytes);
+        OrderLine { sku_id: self.sku_id.into(), quantity: self.quantity, ext }
+    }
+}
+
+/// A coupon, by the 32 hexadecimal digits that its issue was answered with.
+pub fn coupon_id(text: &str) -> Result<CouponId, Problem> {
+    let digits = (1..=32).contains(&text.len()).then(|| u128::from_str_radix(text, 16).ok()).flatten();
+    digits.map(CouponId::new).ok_or_else(|| {
+        Problem::invalid(
+            "coupons",
+            "a coupon is named by 32 hexadecimal digits",
+            "优惠券编号应为 32 位十六进制数",
+        )
+    })
+}
+
+/// The request's name: from the header, or from the body.
+pub fn request_id(body: Option<&str>, headers: &HeaderMap) -> Result<RequestId, Problem> {
+    let header = headers.get(IDEMPOTENCY_KEY).map(|value| value.as_bytes());
+    let key = match (header, body.map(str::as_bytes)) {
+        (Some(header), Some(body)) if header != body => {
+            return Err(Problem::invalid(
+                "request_id",
+                "idempotency-key and request_id differ: send one of them",
+                "Idempotency-Key 与 request_id 不一致：只发送其中一个",
+            ));
+        }
+        (Some(key), _) | (None, Some(key)) => key,
+        (None, None) => {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "request_id_missing",
+                "name the request: send idempotency-key, so that sending it again orders nothing twice",
+                "缺少 Idempotency-Key：重复发送时可避免重复下单",
+            )
+            .field("request_id"));
+        }
+    };
+    if !(1..=REQUEST_KEY_BYTES_MAX).contains(&key.len()) {
+        let reject = match key.len() {
+            0 => Reject::FieldEmpty { field: "request_id" },
+            len => Reject::FieldTooLong { field: "request_id", len, len_max: REQUEST_KEY_BYTES_MAX },
+        };
+        return Err(reject.into());
+    }
+    Ok(RequestId::from_key(key))
+}
+
+/// Places an order: all of its lines or none. Answers once the order is durable.
+#[utoipa::path(post, path = "/api/order/submit", tag = "member",
+    request_body = SubmitBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The client's name for this request.")),
+    responses((status = 201, description = "The order is placed, and survives a crash.", body = ReceiptBody)))]
+pub async fn submit(
+    State(app): State<App>,
+    member: Member,
+    headers: HeaderMap,
+    Body(body): Body<SubmitBody>,
+) -> Result<Response, Problem> {
+    let order = body.into_order(member.0, &headers)?;
+    let receipt = app.engine().submit(order).await?;
+    Ok((StatusCode::CREATED, Json(ReceiptBody::from(receipt))).into_response())
+}

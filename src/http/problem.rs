@@ -1,0 +1,182 @@
+//! Answers that say no: RFC 9457 problem details, with the stable code, the field and whether a retry may help.
+//!
+//! A handler returns a [`Problem`]; the outermost layer, which knows the caller's language and the request's id, writes
+//! it out. So no handler has to carry either through.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::language::Language;
+use super::status::status_of;
+use crate::{Reject, Retry};
+
+/// Media type of problem details.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Why a request was refused, not yet in anybody's language.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    why: Why,
+    field: Option<Cow<'static, str>>,
+    retry_after_ms: Option<u32>,
+    retryable: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Why {
+    /// The engine's refusal.
+    Reject(Reject),
+    /// The adapter's own.
+    Own { code: &'static str, english: Cow<'static, str>, chinese: Cow<'static, str> },
+}
+
+/// A problem as it travels.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem, example = json!({
+    "type": "urn:stockade:problem:sold_out", "title": "sold out", "status": 409, "detail": "sku 42 is sold out",
+    "instance": "urn:stockade:request:5f0c1a", "code": "sold_out", "field": "lines.sku_id", "retryable": false,
+}))]
+pub struct ProblemBody {
+    /// Names the kind of problem: the code as a URN.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The code in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with this request, in English or Chinese, as `Accept-Language` asks.
+    pub detail: String,
+    /// The request that it is about.
+    pub instance: String,
+    /// The stable code; programs match on it.
+    pub code: &'static str,
+    /// The field that is wrong, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Whether the same request may succeed later; with the same idempotency key it is never done twice.
+    pub retryable: bool,
+    /// How long to wait before that, in ms, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u32>,
+}
+
+impl Problem {
+    /// A problem of the adapter's own, in both languages.
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        english: impl Into<Cow<'static, str>>,
+        chinese: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let why = Why::Own { code, english: english.into(), chinese: chinese.into() };
+        Self { status, why, field: None, retry_after_ms: None, retryable: false }
+    }
+
+    /// The same, about this field.
+    #[must_use]
+    pub fn field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// The same, worth another try after so many ms.
+    #[must_use]
+    pub fn retry_after_ms(mut self, wait_ms: u32) -> Self {
+        self.retryable = true;
+        self.retry_after_ms = Some(wait_ms);
+        self
+    }
+
+    /// The same under another status: where a path, not a body, names what doesn't exist.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// A request that is well-formed, and asks for what can't be.
+    pub fn invalid(
+        field: impl Into<Cow<'static, str>>,
+        english: impl Into<Cow<'static, str>>,
+        chinese: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", english, chinese).field(field)
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match &self.why {
+            Why::Reject(reject) => reject.code(),
+            Why::Own { code, .. } => code,
+        }
+    }
+
+    /// The HTTP status.
+    pub const fn http_status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The problem as it is written out for a request.
+    pub fn body(&self, language: Language, request_id: &str) -> ProblemBody {
+        let code = self.code();
+        let detail = match (&self.why, language) {
+            (Why::Reject(reject), Language::English) => reject.to_string(),
+            (Why::Reject(reject), Language::Chinese) => reject.to_string(),
+            (Why::Own { english, .. }, Language::English) => english.to_string(),
+            (Why::Own { chinese, .. }, Language::Chinese) => chinese.to_string(),
+        };
+        ProblemBody {
+            kind: format!("urn:stockade:problem:{code}"),
+            title: code.replace('_', " "),
+            status: self.status.as_u16(),
+            detail,
+            instance: format!("urn:stockade:request:{request_id}"),
+            code,
+            field: self.field.as_deref().map(str::to_owned),
+            retryable: self.retryable,
+            retry_after_ms: self.retry_after_ms,
+        }
+    }
+
+    /// The response for a request.
+    pub fn render(&self, language: Language, request_id: &str) -> Response {
+        let body = serde_json::to_vec(&self.body(language, request_id)).unwrap_or_default();
+        let mut response = (self.status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
+        let language = HeaderValue::from_static(language.tag());
+        response.headers_mut().insert(header::CONTENT_LANGUAGE, language);
+        if let Some(wait_ms) = self.retry_after_ms {
+            // Whole seconds are all that the header knows; the body has the milliseconds.
+            response.headers_mut().insert(header::RETRY_AFTER, wait_ms.div_ceil(1_000).into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<Reject> for Problem {
+    fn from(reject: Reject) -> Self {
+        let (retryable, retry_after_ms) = match reject.retry() {
+            Retry::Never => (false, None),
+            Retry::After { wait_ms } => (true, Some(wait_ms)),
+            Retry::AfterRestart => (true, Some(1_000)),
+        };
+        Self { status: status_of(&reject), field: None, why: Why::Reject(reject), retry_after_ms, retryable }
+    }
+}
+
+/// The problem travels beside an empty body; [`super::context`] writes it out.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}

@@ -1,0 +1,28 @@
+//! All routes, and their OpenAPI description.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::context::{around, method_not_allowed, no_route};
+use super::state::App;
+use super::{member, openapi};
+
+/// All routes with their descriptions, before anything goes around them.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::base()).merge(member::routes())
+}
+
+/// The router that a server serves, and what `/openapi.json` says of it.
+pub fn router(app: App) -> (Router, OpenApi) {
+    let (routes, mut description) = routes().split_for_parts();
+    openapi::complete(&mut description);
+    let router = routes
+        .merge(openapi::pages(&description))
+        .fallback(async || no_route())
+        .method_not_allowed_fallback(async || method_not_allowed())
+        .layer(from_fn_with_state(app.clone(), around))
+        .with_state(app);
+    (router, description)
+}

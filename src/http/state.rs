@@ -1,0 +1,50 @@
+//! What every route shares: the engine, and what the configuration says at this moment.
+
+use std::sync::Arc;
+
+use super::auth::principal::Principal;
+use super::context::RequestIds;
+use super::problem::Problem;
+use crate::Engine;
+
+/// Finds out who a request comes from, by its `Authorization` header and the engine's time: nobody, somebody, or a token
+/// that is wrong.
+pub type Authenticate = dyn Fn(Option<&str>, u64) -> Result<Option<Principal>, Problem> + Send + Sync;
+
+/// The adapter: a cheap-to-clone handle.
+#[derive(Clone)]
+pub struct App {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    request_ids: RequestIds,
+    authenticate: Box<Authenticate>,
+}
+
+impl App {
+    /// An adapter for an engine.
+    pub fn new(engine: Engine, authenticate: Box<Authenticate>) -> Self {
+        let request_ids = RequestIds::new(engine.now_ms());
+        Self { shared: Arc::new(Shared { engine, request_ids, authenticate }) }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    /// Names for requests.
+    pub fn request_ids(&self) -> &RequestIds {
+        &self.shared.request_ids
+    }
+
+    /// Who a request comes from.
+    ///
+    /// # Errors
+    /// What is wrong with its token.
+    pub fn authenticate(&self, authorization: Option<&str>) -> Result<Option<Principal>, Problem> {
+        (self.shared.authenticate)(authorization, self.shared.engine.now_ms())
+    }
+}

@@ -1,0 +1,7 @@
+//! The HTTP adapter, route by route and over real sockets.
+
+#![cfg(feature = "http")]
+
+mod server;
+mod submit;
+mod support;

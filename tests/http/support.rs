@@ -1,0 +1,117 @@
+//! An adapter in memory, and requests to it without a socket.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use stockade::http::App;
+use stockade::http::auth::principal::{Principal, Scopes};
+use stockade::{Config, Durability, Engine};
+use tower::ServiceExt;
+
+/// An adapter with its engine.
+pub(crate) struct Shop {
+    pub(crate) engine: Engine,
+    router: Router,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Answer {
+    /// Its body as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&self.bytes)))
+    }
+
+    /// Its body as JSON, where the status is this one.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{:?}", String::from_utf8_lossy(&self.bytes));
+        self.json()
+    }
+
+    /// Checks that it is a problem with this status and code.
+    #[track_caller]
+    pub(crate) fn refused(&self, status: u16, code: &str) -> Value {
+        let problem = self.expect(status);
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
+        problem
+    }
+}
+
+impl Shop {
+    /// One with nothing to sell.
+    pub(crate) async fn empty() -> Self {
+        Self::with(Config::new("").durability(Durability::Memory)).await
+    }
+
+    /// One with so many units of SKU 42, green tea at 199.00.
+    pub(crate) async fn with_tea(units: u32) -> Self {
+        let shop = Self::empty().await;
+        stockade::examples::stock_tea(&shop.engine, units).await.expect("tea is on sale");
+        shop
+    }
+
+    /// One with an engine of one's own.
+    pub(crate) async fn with(config: Config) -> Self {
+        let engine = Engine::open(config).await.expect("the engine opens");
+        let app = App::new(engine.clone(), Box::new(|token, _now_ms| Ok(token.and_then(principal))));
+        let (router, _) = stockade::http::router(app);
+        Self { engine, router }
+    }
+
+    /// Sends a request.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("a router always answers");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("the body is whole").to_bytes().to_vec();
+        Answer { status: parts.status, headers: parts.headers, bytes }
+    }
+
+    /// Asks for a path, as somebody.
+    pub(crate) async fn get(&self, who: &str, path: &str) -> Answer {
+        self.send(request(Method::GET, who, path).body(Body::empty()).expect("a request")).await
+    }
+
+    /// Sends JSON to a path, as somebody.
+    pub(crate) async fn post(&self, who: &str, path: &str, body: Value) -> Answer {
+        let request = request(Method::POST, who, path).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(Body::from(body.to_string())).expect("a request")).await
+    }
+
+    /// Puts JSON at a path, as somebody.
+    pub(crate) async fn put(&self, who: &str, path: &str, body: Value) -> Answer {
+        let request = request(Method::PUT, who, path).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(Body::from(body.to_string())).expect("a request")).await
+    }
+}
+
+/// A request as somebody: `member 7`, `service`, `admin support warehouse`, or nobody.
+pub(crate) fn request(method: Method, who: &str, path: &str) -> axum::http::request::Builder {
+    let request = Request::builder().method(method).uri(path);
+    if who.is_empty() { request } else { request.header(header::AUTHORIZATION, who) }
+}
+
+fn principal(who: &str) -> Option<Principal> {
+    let mut words = who.split(' ');
+    match words.next()? {
+        "member" => Some(Principal::Member(words.next()?.parse::<u64>().ok()?.into())),
+        "service" => Some(Principal::Service { name: "app-1".into() }),
+        "admin" => {
+            let names: Vec<_> = words.map(|word| format!("\"{word}\"")).collect();
+            let scopes: Scopes = serde_json::from_str(&format!("[{}]", names.join(","))).ok()?;
+            Some(Principal::Admin { operator: "anna".into(), scopes })
+        }
+        _ => None,
+    }
+}
