@@ -2,6 +2,8 @@
 //!
 //! Times are short here, and no test measures one: each waits for what must happen.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
