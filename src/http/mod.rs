@@ -18,6 +18,7 @@
 pub mod auth;
 pub mod callback;
 pub mod caller;
+pub mod config;
 pub mod context;
 pub mod json;
 pub mod language;

@@ -2,11 +2,15 @@
 
 mod backup;
 mod common;
+#[cfg(feature = "http")]
+mod config;
 mod export;
 mod import;
 mod inspect;
 mod output;
 mod reconcile;
+#[cfg(feature = "http")]
+mod settings;
 mod statement;
 mod verify;
 
@@ -34,6 +38,8 @@ enum Command {
     Export(export::Args),
     Statement(statement::Args),
     Reconcile(reconcile::Args),
+    #[cfg(feature = "http")]
+    Config(config::Args),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +51,8 @@ fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Statement(args) => statement::run(&args),
         Command::Reconcile(args) => reconcile::run(&args),
+        #[cfg(feature = "http")]
+        Command::Config(args) => config::run(&args),
     }
 }
 

@@ -11,7 +11,6 @@ use std::time::Duration;
 use governor::clock::Clock as GovernorClock;
 use governor::middleware::NoOpMiddleware;
 use governor::{Quota, RateLimiter};
-use serde::{Deserialize, Serialize};
 
 use super::peer::AddressKey;
 use super::table::Table;
@@ -19,8 +18,7 @@ use crate::domain::ids::MemberId;
 use crate::runtime::clock::Clock;
 
 /// How often members and addresses may ask, and how many of them are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateConfig {
     /// Requests of one member, per second; 0 for no limit. Default: 10.
     pub per_member_per_s: u32,
