@@ -11,6 +11,7 @@
 //! | [`json`] | bodies, queries, ids |
 //! | [`problem`] | refusals as RFC 9457 problem details |
 //! | [`member`] | what a shop's front end calls |
+//! | [`gateway`] | what a shop's application servers call |
 //! | [`callback`] | notifications of payment providers |
 //! | [`router`] | all routes, and their OpenAPI description |
 
@@ -18,6 +19,7 @@ pub mod auth;
 pub mod callback;
 pub mod caller;
 pub mod context;
+pub mod gateway;
 pub mod json;
 pub mod language;
 pub mod member;
