@@ -14,7 +14,7 @@ use crate::domain::event::{Event, OrderCreated};
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, Slot, StockKey};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, OrderStatus};
-use crate::domain::refund::{RefundState, UnmatchedRefund};
+use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
 use crate::domain::stock_delta::StockDelta;
@@ -103,16 +103,14 @@ impl OrderActor {
             }
             Event::PaymentUnmatched { at_ms, payment, order_no, amount, order_ref, reason } => {
                 self.restore_outcome(*payment, PaymentResult::RefundRequired(*reason));
-                self.restore_unmatched(UnmatchedRefund {
-                    payment: *payment,
-                    order_no: *order_no,
-                    amount: *amount,
-                    since_ms: *at_ms,
-                    order_ref: order_ref.clone(),
-                    reason: *reason,
-                    state: RefundState::Required,
-                    note: None,
-                });
+                self.restore_unmatched(UnmatchedRefund::required(
+                    *payment,
+                    *order_no,
+                    *amount,
+                    *at_ms,
+                    order_ref.clone(),
+                    *reason,
+                ));
             }
             Event::UnmatchedRefund { payment, what, .. } => {
                 if !self.apply_unmatched(*payment, what) {

@@ -17,7 +17,7 @@ use crate::domain::ids::{
 };
 use crate::domain::money::Money;
 use crate::domain::order::{Order, PaymentResult, SettledPayment, payment_hash};
-use crate::domain::refund::{RefundState, UnmatchedRefund};
+use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
 use crate::domain::stock_delta::StockDelta;
 use crate::domain::team::{TeamEvent, TeamRecord, TeamState};
@@ -318,16 +318,14 @@ impl Checkpointer {
             }
             Event::PaymentUnmatched { at_ms, payment, order_no, amount, order_ref, reason } => {
                 self.settle(*payment, PaymentResult::RefundRequired(*reason), *at_ms)?;
-                self.put_unmatched(UnmatchedRefund {
-                    payment: *payment,
-                    order_no: *order_no,
-                    amount: *amount,
-                    since_ms: *at_ms,
-                    order_ref: order_ref.clone(),
-                    reason: *reason,
-                    state: RefundState::Required,
-                    note: None,
-                });
+                self.put_unmatched(UnmatchedRefund::required(
+                    *payment,
+                    *order_no,
+                    *amount,
+                    *at_ms,
+                    order_ref.clone(),
+                    *reason,
+                ));
             }
             Event::UnmatchedRefund { payment, what, .. } => {
                 let known = match self.changed_unmatched.remove(payment) {
