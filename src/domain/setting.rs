@@ -193,6 +193,14 @@ impl Setting {
         }
     }
 
+    /// The activity that it is, if it is one.
+    pub const fn as_activity(&self) -> Option<&Activity> {
+        match self {
+            Self::Activity(activity) => Some(activity),
+            _ => None,
+        }
+    }
+
     /// The stable name of the event that puts it.
     pub const fn event_name(&self) -> &'static str {
         match self {

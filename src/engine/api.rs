@@ -110,7 +110,7 @@ impl Engine {
     /// ```
     pub async fn adjust_stock(&self, adjustment: StockAdjustment) -> Result<StockCounters, Reject> {
         let StockAdjustment { id, key, change } = adjustment;
-        if self.inner.catalogue.current(key.sku, Position(u64::MAX)).is_none() {
+        if !self.inner.knows_sku(key.sku) {
             return Err(Reject::UnknownSku { sku: key.sku });
         }
         if key.pool != Pool::Normal {
