@@ -192,9 +192,7 @@ impl OrderActor {
     ) {
         let AppliedPayment { payment: id, amount, .. } = payment;
         let command = OrderCommand::Refund { payment: id, amount, reason };
-        if let Ok(Decision::Events(events)) = self.records.get(index).order.decide(&command, now_ms) {
-            self.record(index, &events, effects);
-        }
+        self.decide_and_record(index, &command, now_ms, effects);
         self.report_payment(index, payment, effects);
     }
 
