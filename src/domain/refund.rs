@@ -12,7 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::event::StockUnits;
-use super::hash::RecordHasher;
+use super::hash::{RecordHasher, kinds};
 use super::ids::{OrderNo, PaymentId, StockKey};
 use super::money::Money;
 use super::order::RefundReason;
@@ -308,7 +308,7 @@ impl UnmatchedRefund {
     /// This refund's part of the state hash (R7).
     pub fn record_hash(&self) -> u64 {
         let [high, low] = self.payment.words();
-        RecordHasher::new(7)
+        RecordHasher::new(kinds::UNMATCHED_REFUND)
             .word(high)
             .word(low)
             .word(self.order_no.get())
