@@ -8,6 +8,7 @@
 //! No business rule lives here; they are the domain's.
 
 pub(crate) mod activity;
+pub(crate) mod answers;
 pub(crate) mod delay;
 pub(crate) mod external;
 pub(crate) mod numbers;

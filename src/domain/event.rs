@@ -357,37 +357,6 @@ impl Event {
         }
     }
 
-    /// What it adds to the available units of a stock key.
-    pub fn available_change(&self, key: &StockKey) -> i64 {
-        let sum = |units: &[StockUnits]| -> i64 {
-            units.iter().filter(|units| units.key == *key).map(|units| i64::from(units.quantity)).sum()
-        };
-        match self {
-            Self::StockAdjusted { key: adjusted, delta, .. } if adjusted == key => *delta,
-            Self::StockTransferred { from, to, units, .. } if from == key || to == key => {
-                let units = i64::try_from(*units).unwrap_or(i64::MAX);
-                if to == key { units } else { -units }
-            }
-            Self::OrderCreated(created) => {
-                let lines = created.lines.iter().filter(|line| line.key == *key);
-                -lines.map(|line| i64::from(line.quantity)).sum::<i64>()
-            }
-            Self::OrderClosed { units, .. } => sum(units),
-            Self::OrderRevived { units, .. } => -sum(units),
-            Self::Order { what, .. } => sum(what.restocked()),
-            Self::Team(TeamEvent::Opened { team, activity, size, .. })
-                if *key == StockKey::seats(*activity, *team) =>
-            {
-                i64::from(*size)
-            }
-            Self::Coupon(event) => match **event {
-                CouponEvent::Issued { step } if StockKey::coupons(step.coupon.terms()) == *key => -1,
-                _ => 0,
-            },
-            _ => 0,
-        }
-    }
-
     /// The slot of the owner that decided it; replay spreads entries by it.
     pub fn slot(&self) -> Slot {
         match self {

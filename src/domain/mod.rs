@@ -23,6 +23,7 @@ pub mod request;
 pub mod setting;
 pub mod statement;
 pub mod stock;
+pub(crate) mod stock_delta;
 pub mod task;
 pub mod team;
 

@@ -110,7 +110,7 @@ impl Engine {
     /// ```
     pub async fn adjust_stock(&self, adjustment: StockAdjustment) -> Result<StockCounters, Reject> {
         let StockAdjustment { id, key, change } = adjustment;
-        if self.inner.catalogue.current(key.sku, Position(u64::MAX)).is_none() {
+        if !self.inner.knows_sku(key.sku) {
             return Err(Reject::UnknownSku { sku: key.sku });
         }
         if key.pool != Pool::Normal {
@@ -649,39 +649,6 @@ impl Engine {
         query: impl FnOnce(Reply<T>) -> Query,
     ) -> Result<T, Reject> {
         self.ask(self.inner.order_inbox(slot), query).await
-    }
-
-    /// Sends a question. Unlike a command it is taken while the engine drains.
-    pub(super) async fn read<T>(&self, send: impl FnOnce(&Inner, Reply<T>)) -> Result<T, Reject> {
-        let answer = {
-            let inner = &*self.inner;
-            inner.check_readable()?;
-            inner.take_credits(1)?;
-            // A shutdown that didn't see this credit may have closed the engine meanwhile.
-            inner.check_readable().inspect_err(|_closed| inner.credits.give_back(1))?;
-            let (reply, answer) = oneshot::channel();
-            send(inner, reply);
-            answer
-        };
-        // A question changes nothing, so its outcome can't be unknown; what it would show is just not to be had.
-        answer.await.unwrap_or(Err(Reject::Unavailable))
-    }
-
-    /// Sends a command and waits for its answer.
-    pub(super) async fn call<T>(
-        &self,
-        send: impl FnOnce(&Inner, Reply<T>) -> Result<(), Reject>,
-    ) -> Result<T, Reject> {
-        let answer = {
-            let inner = &*self.inner;
-            inner.check_open()?;
-            inner.take_credits(1)?;
-            inner.check_still_open(1)?;
-            let (reply, answer) = oneshot::channel();
-            send(inner, reply)?;
-            answer
-        };
-        answer.await.unwrap_or(Err(Reject::OutcomeUnknown))
     }
 
     pub(super) async fn ask<T>(

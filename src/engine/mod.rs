@@ -7,6 +7,7 @@ mod admission;
 mod after_sale;
 mod api;
 mod backup;
+mod call;
 mod catalogue;
 mod closing;
 mod config;

@@ -21,7 +21,7 @@ use crate::actors::team::index::TeamIndex;
 use crate::domain::coupon::CouponChange;
 use crate::domain::event::Event;
 use crate::domain::ids::{CouponId, MemberId, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
-use crate::domain::order::{Order, OrderStatus};
+use crate::domain::order::{Decision, Order, OrderCommand, OrderStatus};
 use crate::domain::refund::UnmatchedRefund;
 use crate::domain::reject::Reject;
 use crate::journal::EntryBuffer;
@@ -402,6 +402,19 @@ impl OrderActor {
             self.list_refunds(index);
         }
         index
+    }
+
+    /// Decides a command that nobody waits for, and records what it comes to; refused, it changes nothing.
+    pub(super) fn decide_and_record(
+        &mut self,
+        index: u32,
+        command: &OrderCommand,
+        now_ms: u64,
+        effects: &mut OrderEffects,
+    ) {
+        if let Ok(Decision::Events(events)) = self.records.get(index).order.decide(command, now_ms) {
+            self.record(index, &events, effects);
+        }
     }
 
     /// Journals what an order's command came to, applies it, and notes what follows from it.

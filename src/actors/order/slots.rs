@@ -9,7 +9,7 @@ use super::index::Index;
 use super::records::{NONE, Records};
 use super::{PaymentOutcome, PaymentResult};
 use crate::actors::reply::Reply;
-use crate::domain::hash::{RecordHasher, mix64};
+use crate::domain::hash::{RecordHasher, kinds, mix64};
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, RequestId, SLOTS, Slot, StockKey};
 use crate::domain::money::Money;
 use crate::domain::order::payment_hash;
@@ -112,7 +112,7 @@ pub(crate) fn limit_hash(member: MemberId, key: &StockKey, used: u32) -> u64 {
     if used == 0 {
         return 0;
     }
-    key.fold_into(RecordHasher::new(4).word(member.0)).word(u64::from(used)).finish()
+    key.fold_into(RecordHasher::new(kinds::LIMIT).word(member.0)).word(u64::from(used)).finish()
 }
 
 /// A payment that was received.
