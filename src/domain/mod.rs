@@ -12,6 +12,7 @@ pub mod hash;
 pub mod ids;
 pub mod import;
 pub mod money;
+pub mod operator;
 pub mod order;
 pub mod order_type;
 pub mod payment;
