@@ -161,6 +161,8 @@ impl OrderActor {
                     return Err(ReplayError::Misplaced { position, event: event.name() });
                 }
             }
+            // Nothing is decided from it, so nobody keeps it in memory.
+            Event::OperatorActed(_) => {}
         }
         Ok(())
     }
