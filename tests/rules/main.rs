@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod after_sale;
+mod async_submit;
 mod backup;
 mod backup_under_load;
 mod bad_input;
