@@ -403,6 +403,8 @@ fn start_writer(
     let mut options =
         WriterOptions::new(config.durability, Box::new(move || monotonic.monotonic_ns() / 1_000_000));
     options.queue_bytes_max = config.journal_queue_bytes_max;
+    let measured = clock.clone();
+    options.monotonic_us = Some(Arc::new(move || measured.monotonic_ns() / 1_000));
     let gate = Arc::clone(gate);
     options.on_poison = Box::new(move |reason| {
         gate.poison(format!("journal: {reason}"));
