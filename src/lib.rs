@@ -136,3 +136,4 @@ pub use engine::{
     SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
 };
 pub use journal::Durability;
+pub use runtime::histogram::Histogram;

@@ -18,6 +18,7 @@ mod delay_queue_races;
 mod delay_queue_store;
 mod everything;
 mod export_command;
+mod figures;
 mod import;
 mod import_command;
 mod inspect_command;
