@@ -144,6 +144,10 @@ pub(crate) struct OrderCounts {
     pub(crate) collecting: u64,
     /// Closed orders that left memory.
     pub(crate) evicted: u64,
+    /// How late the latest of the timers that fired were, at most, in ms.
+    pub(crate) expiry_lag_ms: u64,
+    /// Since when the oldest refund is on the work list, in ms since the Unix epoch; 0 without one.
+    pub(crate) refund_since_ms: u64,
 }
 
 /// The owner of a range of slots.
@@ -373,6 +377,7 @@ impl OrderActor {
             orders: self.records.len() as u64,
             timers: self.wheel.len() as u64,
             collecting: self.collects.len() as u64,
+            refund_since_ms: self.work.oldest_since_ms().unwrap_or(0),
             ..self.counts
         }
     }
