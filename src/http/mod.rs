@@ -5,3 +5,4 @@
 
 pub mod callback;
 pub mod personal;
+pub mod secret;
