@@ -121,7 +121,8 @@ impl Event {
             | Self::Task(_)
             | Self::PaymentUnmatched { .. }
             | Self::UnmatchedRefund { .. }
-            | Self::Team(_) => {}
+            | Self::Team(_)
+            | Self::OperatorActed(_) => {}
         }
     }
 
