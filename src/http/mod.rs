@@ -3,5 +3,6 @@
 //! It parses, authenticates, limits, calls one method of [`Engine`](crate::Engine) and shows the answer; it decides nothing
 //! about orders. The only place that knows axum and JSON bodies.
 
+pub mod auth;
 pub mod callback;
 pub mod personal;
