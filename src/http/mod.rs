@@ -6,3 +6,4 @@
 pub mod auth;
 pub mod callback;
 pub mod personal;
+pub mod secret;
