@@ -136,7 +136,7 @@ impl Problem {
     pub fn detail(&self, language: Language) -> String {
         match (&self.why, language) {
             (Why::Reject(reject), Language::English) => reject.to_string(),
-            (Why::Reject(reject), Language::Chinese) => reject.to_string(),
+            (Why::Reject(reject), Language::Chinese) => reject.message_zh(),
             (Why::Own { english, .. }, Language::English) => english.to_string(),
             (Why::Own { chinese, .. }, Language::Chinese) => chinese.to_string(),
         }
@@ -182,7 +182,13 @@ impl From<Reject> for Problem {
             Retry::After { wait_ms } => (true, Some(wait_ms)),
             Retry::AfterRestart => (true, Some(1_000)),
         };
-        Self { status: status_of(&reject), field: None, why: Why::Reject(reject), retry_after_ms, retryable }
+        Self {
+            status: status_of(&reject),
+            field: reject.field().map(Cow::Borrowed),
+            why: Why::Reject(reject),
+            retry_after_ms,
+            retryable,
+        }
     }
 }
 

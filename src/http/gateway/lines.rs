@@ -3,11 +3,11 @@
 use bytes::{Bytes, BytesMut};
 
 /// Longest line, in bytes, its end not counted.
-pub const LINE_BYTES_MAX: usize = 64 << 10;
+pub(super) const LINE_BYTES_MAX: usize = 64 << 10;
 
 /// A line, or what stands in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
+pub(super) enum Line {
     /// What the line says, without its end.
     Whole(Bytes),
     /// A line that was longer than [`LINE_BYTES_MAX`]; its bytes are gone.
@@ -16,7 +16,7 @@ pub enum Line {
 
 /// Splits what arrives into lines. Keeps at most one line's beginning.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub(super) struct Lines {
     begun: BytesMut,
     /// Whether the beginning of the line at hand was thrown away.
     cut: bool,
@@ -24,7 +24,7 @@ pub struct Lines {
 
 impl Lines {
     /// Takes the next bytes in, and hands every line that ends in them to `each`. Empty lines count for nothing.
-    pub fn push(&mut self, mut bytes: Bytes, mut each: impl FnMut(Line)) {
+    pub(super) fn push(&mut self, mut bytes: Bytes, mut each: impl FnMut(Line)) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let mut line = bytes.split_to(end + 1);
             line.truncate(end);
@@ -40,7 +40,7 @@ impl Lines {
     }
 
     /// The stream has ended: hands out a last line that has no end.
-    pub fn finish(&mut self, mut each: impl FnMut(Line)) {
+    pub(super) fn finish(&mut self, mut each: impl FnMut(Line)) {
         self.end(&mut each);
     }
 

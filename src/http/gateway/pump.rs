@@ -35,7 +35,7 @@ const ANSWER_BYTES: usize = 160;
 type Batch = (Vec<Option<Box<Problem>>>, JoinHandle<Vec<Result<Receipt, Reject>>>);
 
 /// Starts to read; the body of the answer is what comes out.
-pub fn start(app: App, language: Language, body: Body) -> Answers {
+pub(super) fn start(app: App, language: Language, body: Body) -> Answers {
     let (batches, taken) = mpsc::channel(BATCHES_IN_FLIGHT_MAX);
     let (answers, chunks) = mpsc::channel(ANSWERS_WAITING_MAX);
     tokio::spawn(read(app, body, batches));
@@ -45,7 +45,7 @@ pub fn start(app: App, language: Language, body: Body) -> Answers {
 
 /// The body of the answer.
 #[derive(Debug)]
-pub struct Answers(mpsc::Receiver<Bytes>);
+pub(super) struct Answers(mpsc::Receiver<Bytes>);
 
 impl HttpBody for Answers {
     type Data = Bytes;
