@@ -8,10 +8,12 @@
 //! No business rule lives here; they are the domain's.
 
 pub(crate) mod activity;
+pub(crate) mod answers;
 pub(crate) mod delay;
 pub(crate) mod external;
 pub(crate) mod numbers;
 pub(crate) mod order;
+pub(crate) mod promise;
 pub(crate) mod register;
 pub(crate) mod reply;
 pub(crate) mod stock;

@@ -141,11 +141,7 @@ impl Register {
 
     /// All activities, ascending by id.
     pub(crate) fn activities(&self) -> Vec<Activity> {
-        let activity = |kept: Kept| match &*kept.setting {
-            Setting::Activity(activity) => Some(activity.clone()),
-            _ => None,
-        };
-        self.all().into_iter().filter_map(activity).collect()
+        self.all().into_iter().filter_map(|kept| kept.setting.as_activity().cloned()).collect()
     }
 
     /// Units of every stock key that are kept back.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hash::RecordHasher;
+use super::hash::{RecordHasher, kinds};
 use super::ids::{ProductId, SkuId};
 use super::money::Money;
 use super::reject::Reject;
@@ -50,7 +50,7 @@ impl Sku {
 
     /// This revision's part of the state hash.
     pub fn record_hash(&self, revision: u32) -> u64 {
-        RecordHasher::new(1)
+        RecordHasher::new(kinds::SKU)
             .word(self.id.0)
             .word(u64::from(revision))
             .word(self.product_id.0)

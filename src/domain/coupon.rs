@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hash::RecordHasher;
+use super::hash::{RecordHasher, kinds};
 use super::ids::{CouponId, CouponTermsId, MemberId, OrderNo};
 use super::order::{CloseReason, OrderStatus};
 use super::reject::Reject;
@@ -233,7 +233,7 @@ impl Coupon {
     /// Its part of the state hash (R7).
     pub fn record_hash(&self, member: MemberId, coupon: CouponId) -> u64 {
         let [high, low] = coupon.words();
-        let hash = RecordHasher::new(20).word(member.0).word(high).word(low);
+        let hash = RecordHasher::new(kinds::COUPON).word(member.0).word(high).word(low);
         let hash = hash.word(self.valid_from_ms).word(self.valid_until_ms);
         let (state, order_no) = match self.state {
             CouponState::Free => (0, 0),

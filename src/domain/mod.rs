@@ -13,6 +13,7 @@ pub mod ids;
 pub mod import;
 pub mod instant;
 pub mod money;
+pub mod operator;
 pub mod order;
 pub mod order_type;
 pub mod payment;
@@ -23,6 +24,7 @@ pub mod request;
 pub mod setting;
 pub mod statement;
 pub mod stock;
+pub(crate) mod stock_delta;
 pub mod task;
 pub mod team;
 

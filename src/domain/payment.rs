@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hash::RecordHasher;
+use super::hash::{RecordHasher, kinds};
 use super::ids::{OrderNo, PaymentId};
 use super::money::Money;
 use super::order::RefundReason;
@@ -24,7 +24,11 @@ pub fn payment_hash(
     result: Option<PaymentResult>,
 ) -> u64 {
     let [high, low] = payment.words();
-    let hash = RecordHasher::new(5).word(high).word(low).word(order_no.get()).word(amount.minor() as u64);
+    let hash = RecordHasher::new(kinds::PAYMENT)
+        .word(high)
+        .word(low)
+        .word(order_no.get())
+        .word(amount.minor() as u64);
     let outcome = match result {
         None => 0,
         Some(PaymentResult::Paid) => 1,

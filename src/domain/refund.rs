@@ -12,7 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::event::StockUnits;
-use super::hash::RecordHasher;
+use super::hash::{RecordHasher, kinds};
 use super::ids::{OrderNo, PaymentId, StockKey};
 use super::money::Money;
 use super::order::RefundReason;
@@ -276,6 +276,19 @@ pub struct UnmatchedRefund {
 }
 
 impl UnmatchedRefund {
+    /// The refund as it comes about: required, and nobody has asked the provider yet.
+    pub(crate) fn required(
+        payment: PaymentId,
+        order_no: OrderNo,
+        amount: Money,
+        since_ms: u64,
+        order_ref: Box<str>,
+        reason: RefundReason,
+    ) -> Self {
+        let state = RefundState::Required;
+        Self { payment, order_no, amount, since_ms, order_ref, reason, state, note: None }
+    }
+
     /// Whether a step changes anything.
     ///
     /// # Errors
@@ -295,7 +308,7 @@ impl UnmatchedRefund {
     /// This refund's part of the state hash (R7).
     pub fn record_hash(&self) -> u64 {
         let [high, low] = self.payment.words();
-        RecordHasher::new(7)
+        RecordHasher::new(kinds::UNMATCHED_REFUND)
             .word(high)
             .word(low)
             .word(self.order_no.get())
@@ -360,16 +373,9 @@ mod tests {
 
     #[test]
     fn a_refund_fails_is_asked_again_and_finishes_once() {
-        let mut refund = UnmatchedRefund {
-            payment: PaymentId::of("a", "b", "c"),
-            order_no: OrderNo::default(),
-            amount: Money::from_minor(5),
-            since_ms: 1,
-            order_ref: "X".into(),
-            reason: RefundReason::UnknownOrder,
-            state: RefundState::Required,
-            note: None,
-        };
+        let (payment, amount) = (PaymentId::of("a", "b", "c"), Money::from_minor(5));
+        let (order_no, reason) = (OrderNo::default(), RefundReason::UnknownOrder);
+        let mut refund = UnmatchedRefund::required(payment, order_no, amount, 1, "X".into(), reason);
         let failed = RefundStep::Failed { reason: "no funds".into() };
         let finished = |id: &str| RefundStep::Finished { provider_refund_id: id.into() };
         let mut hashes = vec![refund.record_hash()];

@@ -1,6 +1,10 @@
 //! Rejects: typed business answers with stable codes. A reject changes nothing.
 
 mod checks;
+mod chinese;
+mod field;
+#[cfg(test)]
+mod samples;
 
 use super::ids::{ActivityId, CouponId, CouponTermsId, FreightId, OrderNo, SkuId, TeamId};
 use super::money::Money;

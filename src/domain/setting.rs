@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use serde::{Deserialize, Serialize};
 
 use super::activity::Activity;
-use super::hash::{RecordHasher, mix64};
+use super::hash::{RecordHasher, kinds, mix64};
 use super::ids::{ActivityId, CouponTermsId, FreightId, MemberId, Pool, SkuId, StockKey};
 use super::pricing::{CouponTerms, FreightTemplate};
 use super::reject::Reject;
@@ -193,6 +193,14 @@ impl Setting {
         }
     }
 
+    /// The activity that it is, if it is one.
+    pub const fn as_activity(&self) -> Option<&Activity> {
+        match self {
+            Self::Activity(activity) => Some(activity),
+            _ => None,
+        }
+    }
+
     /// The stable name of the event that puts it.
     pub const fn event_name(&self) -> &'static str {
         match self {
@@ -248,7 +256,7 @@ impl Setting {
 
     /// Its part of the state hash, as of this revision.
     pub fn record_hash(&self, revision: u32) -> u64 {
-        let mut hasher = Folding(RecordHasher::new(7).word(u64::from(revision)));
+        let mut hasher = Folding(RecordHasher::new(kinds::SETTING).word(u64::from(revision)));
         self.hash(&mut hasher);
         hasher.finish()
     }

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use super::hash::RecordHasher;
+use super::hash::{RecordHasher, kinds};
 use super::ids::StockKey;
 use super::reject::Reject;
 use super::request::StockChange;
@@ -44,7 +44,7 @@ impl StockCounters {
 
     /// This key's part of the state hash. Held units count as available, because no event tells them apart (R7).
     pub fn record_hash(&self, key: &StockKey) -> u64 {
-        key.fold_into(RecordHasher::new(2))
+        key.fold_into(RecordHasher::new(kinds::STOCK))
             .word(self.total)
             .word(self.available + self.held)
             .word(self.reserved)

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::hash::RecordHasher;
+use super::hash::{RecordHasher, kinds};
 use super::ids::{ActivityId, OrderNo, Slot, StockKey, TeamId};
 
 /// What happened to a team. The variants' order is persisted.
@@ -133,7 +133,7 @@ impl TeamRecord {
 
     /// Its part of the state hash.
     pub fn record_hash(&self, team: TeamId) -> u64 {
-        RecordHasher::new(8)
+        RecordHasher::new(kinds::TEAM)
             .word(team.0)
             .word(self.activity.0)
             .word(u64::from(self.size))

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crossbeam::utils::CachePadded;
 
 use super::Inner;
-use super::pricing::as_activity;
 use super::teams::Seat;
 use crate::actors::order::submit::sticky_code;
 use crate::actors::order::{Admitted, Recall};
@@ -15,6 +14,7 @@ use crate::domain::activity::Activity;
 use crate::domain::order::{Line, OrderExtra};
 use crate::domain::reject::Reject;
 use crate::domain::request::{PricedOrder, SubmitOrder};
+use crate::domain::setting::Setting;
 
 /// How long a caller should wait before trying an overloaded engine again, in ms.
 const RETRY_AFTER_MS: u32 = 5;
@@ -91,7 +91,7 @@ impl Inner {
     pub(crate) fn check_submission(&self, order: &SubmitOrder) -> Result<Passed, Reject> {
         let request_hash = self.shared.hasher.request(order.member_id, order.request_id);
         let found = order.activity_id.and_then(|id| self.register.activity(id));
-        let activity = found.as_deref().and_then(as_activity);
+        let activity = found.as_deref().and_then(Setting::as_activity);
         // The clock is read only where it counts: an everyday order with no switch turned needs none.
         let needs_clock = activity.is_some() || self.register.has_controls() || !order.is_plain();
         let now_ms = if needs_clock { self.clock.now_ms() } else { 0 };

@@ -110,7 +110,7 @@ impl Engine {
     /// ```
     pub async fn adjust_stock(&self, adjustment: StockAdjustment) -> Result<StockCounters, Reject> {
         let StockAdjustment { id, key, change } = adjustment;
-        if self.inner.catalogue.current(key.sku, Position(u64::MAX)).is_none() {
+        if !self.inner.knows_sku(key.sku) {
             return Err(Reject::UnknownSku { sku: key.sku });
         }
         if key.pool != Pool::Normal {
@@ -159,22 +159,9 @@ impl Engine {
     pub async fn submit(&self, order: SubmitOrder) -> Result<Receipt, Reject> {
         let answer = {
             let inner = &*self.inner;
-            inner.check_open()?;
-            let passed = inner.check_submission(&order)?;
-            inner.take_credits(1)?;
-            inner.check_still_open(1)?;
+            let passed = inner.let_in(&order)?;
             let (reply, answer) = oneshot::channel();
-            let reply = SubmitReply::one(reply);
-            let (member_id, item) = match passed {
-                Passed::Place(checked) => {
-                    inner.enter(&checked);
-                    let admitted = checked.admit(order, reply);
-                    (admitted.member_id, OrderItem::Submit(admitted))
-                }
-                Passed::Recall(recall) => (recall.member_id, OrderItem::Recall(Box::new(recall), reply)),
-            };
-            // A closed inbox gives the item back; dropping it answers.
-            let _ = inner.order_inbox(Slot::of_member(member_id)).push(item);
+            inner.send_submission(order, passed, SubmitReply::one(reply));
             answer
         };
         answer.await.unwrap_or(Err(Reject::OutcomeUnknown))
@@ -449,7 +436,7 @@ impl Engine {
 
     /// A hash over everything that events have said so far about catalogue, stock, orders, limits, payments and tasks, at
     /// one position. Replaying the journal up to that position gives the same hash, whatever the number of order actors
-    /// (R7). Reservations of order numbers stay out of it: every opening makes one.
+    /// (R7). Reservations of order numbers stay out of it: every opening makes one. So does the operator log.
     ///
     /// Takes time in proportion to the number of orders, during which order actors do nothing else: a tool for
     /// audits, not for the hot path. Commands that come in between make it start anew.
@@ -649,39 +636,6 @@ impl Engine {
         query: impl FnOnce(Reply<T>) -> Query,
     ) -> Result<T, Reject> {
         self.ask(self.inner.order_inbox(slot), query).await
-    }
-
-    /// Sends a question. Unlike a command it is taken while the engine drains.
-    pub(super) async fn read<T>(&self, send: impl FnOnce(&Inner, Reply<T>)) -> Result<T, Reject> {
-        let answer = {
-            let inner = &*self.inner;
-            inner.check_readable()?;
-            inner.take_credits(1)?;
-            // A shutdown that didn't see this credit may have closed the engine meanwhile.
-            inner.check_readable().inspect_err(|_closed| inner.credits.give_back(1))?;
-            let (reply, answer) = oneshot::channel();
-            send(inner, reply);
-            answer
-        };
-        // A question changes nothing, so its outcome can't be unknown; what it would show is just not to be had.
-        answer.await.unwrap_or(Err(Reject::Unavailable))
-    }
-
-    /// Sends a command and waits for its answer.
-    pub(super) async fn call<T>(
-        &self,
-        send: impl FnOnce(&Inner, Reply<T>) -> Result<(), Reject>,
-    ) -> Result<T, Reject> {
-        let answer = {
-            let inner = &*self.inner;
-            inner.check_open()?;
-            inner.take_credits(1)?;
-            inner.check_still_open(1)?;
-            let (reply, answer) = oneshot::channel();
-            send(inner, reply)?;
-            answer
-        };
-        answer.await.unwrap_or(Err(Reject::OutcomeUnknown))
     }
 
     pub(super) async fn ask<T>(

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Weak};
 
 use ractor::{Actor, ActorCell, ActorRef};
-use tokio::sync::oneshot;
 
 use super::config::Config;
 use super::{Engine, Inner, OpenError};
@@ -568,18 +567,13 @@ impl DelayQueue {
         command: impl FnOnce(Reply<T>) -> DelayCommand,
     ) -> Result<T, Reject> {
         let topic = TopicName::new(topic)?;
-        let answer = {
-            let inner = &*self.inner;
-            inner.check_open()?;
-            inner.take_credits(credits)?;
-            inner.check_still_open(credits)?;
-            let (reply, answer) = oneshot::channel();
+        let send = |inner: &Inner, reply| {
             let request = DelayRequest { credits, topic, command: command(reply) };
             // A closed inbox gives the item back; dropping it answers.
             let _ = inner.delay.inbox.push(DelayItem::Request(Box::new(request)));
-            answer
+            Ok(())
         };
-        answer.await.unwrap_or(Err(Reject::OutcomeUnknown))
+        self.inner.call(credits, send).await
     }
 
     async fn question<T>(
@@ -617,12 +611,7 @@ impl Inner {
         credits: u64,
         item: impl FnOnce(Reply<T>) -> DelayItem,
     ) -> Result<T, Reject> {
-        self.check_readable()?;
-        self.take_credits(credits)?;
-        self.check_readable().inspect_err(|_closed| self.credits.give_back(credits))?;
-        let (reply, answer) = oneshot::channel();
-        let _ = self.delay.inbox.push(item(reply));
-        answer.await.unwrap_or(Err(Reject::Unavailable))
+        self.read(credits, |inner, reply| drop(inner.delay.inbox.push(item(reply)))).await
     }
 }
 

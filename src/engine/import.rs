@@ -271,7 +271,7 @@ impl Inner {
     }
 
     /// Whether a SKU is in the catalogue; what is appended next stands behind it (R5).
-    fn knows_sku(&self, sku: SkuId) -> bool {
+    pub(super) fn knows_sku(&self, sku: SkuId) -> bool {
         self.catalogue.current(sku, Position(u64::MAX)).is_some()
     }
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Inner;
 use super::store::{StoreBoard, StoreHandle};
 use crate::domain::ids::Position;
+use crate::journal::JournalFigures;
+use crate::runtime::histogram::Histogram;
 use crate::runtime::shutdown::GateState;
 
 /// Whether the engine takes commands.
@@ -45,6 +47,10 @@ pub struct Metrics {
     pub overloaded: u64,
     /// Orders closed by their timer.
     pub expired: u64,
+    /// How late the timers were that fired last, at most over the order actors, in ms.
+    pub expiry_lag_ms: u64,
+    /// Age of the oldest refund that somebody still has to do something about, in ms; 0 without one.
+    pub refund_oldest_ms: u64,
     /// Orders in memory.
     pub orders: u64,
     /// Orders that are neither completed nor cancelled.
@@ -55,6 +61,8 @@ pub struct Metrics {
     pub collecting: u64,
     /// Commands under way.
     pub in_flight: u64,
+    /// Asynchronous submits whose outcome is kept, those under way included.
+    pub promises: u64,
     /// Live tasks of the delay queue, dead letters included.
     pub tasks: u64,
     /// Topics that have tasks.
@@ -79,6 +87,15 @@ pub struct Metrics {
     pub events: u64,
     /// Bytes written to the journal, headers included.
     pub journal_bytes: u64,
+    /// Events of each commit.
+    pub commit_events: Histogram,
+    /// Bytes of each commit, headers included.
+    pub commit_bytes: Histogram,
+    /// How long each sync of the journal took, in µs.
+    pub sync_us: Histogram,
+    /// For each sync, how long the entry that had waited longest for it had waited since its append, in µs: what
+    /// durability adds to the slowest answer of a commit.
+    pub durable_us: Histogram,
     /// Bytes on their way to the journal.
     pub journal_queued_bytes: u64,
     /// Last position that the store has taken in; 0 without a store.
@@ -116,6 +133,7 @@ pub struct Metrics {
 impl Inner {
     pub(crate) fn metrics(&self) -> Metrics {
         let delay = self.delay.board.counts();
+        let mut refund_since_ms = u64::MAX;
         let mut sums = crate::actors::order::actor::OrderCounts::default();
         for board in &self.boards {
             let counts = board.counts();
@@ -129,8 +147,13 @@ impl Inner {
             sums.timers += counts.timers;
             sums.collecting += counts.collecting;
             sums.evicted += counts.evicted;
+            sums.expiry_lag_ms = sums.expiry_lag_ms.max(counts.expiry_lag_ms);
+            if counts.refund_since_ms > 0 {
+                refund_since_ms = refund_since_ms.min(counts.refund_since_ms);
+            }
         }
         let journal = self.journal.stats();
+        let JournalFigures { commit_events, commit_bytes, sync_us, durable_us } = self.journal.figures();
         let store = self.store.as_ref();
         let of_store = |counter: fn(&StoreBoard) -> &AtomicU64| {
             store.map_or(0, |store| counter(&store.board).load(Ordering::Relaxed))
@@ -153,11 +176,15 @@ impl Inner {
             invalid: self.door.invalid.load(Ordering::Relaxed),
             overloaded: self.door.overloaded.load(Ordering::Relaxed),
             expired: sums.expired,
+            expiry_lag_ms: sums.expiry_lag_ms,
+            // Without a refund this is in the future.
+            refund_oldest_ms: self.clock.now_ms().saturating_sub(refund_since_ms),
             orders: sums.orders,
             open_orders: sums.open,
             timers_pending: sums.timers,
             collecting: sums.collecting,
             in_flight: self.credits.in_use(),
+            promises: self.promises.len() as u64,
             tasks: delay.tasks,
             task_topics: delay.topics,
             task_bytes: delay.bytes,
@@ -170,6 +197,10 @@ impl Inner {
             syncs: journal.syncs,
             events: journal.events,
             journal_bytes: journal.bytes,
+            commit_events,
+            commit_bytes,
+            sync_us,
+            durable_us,
             journal_queued_bytes: self.journal.queued_bytes() as u64,
             stored: store.map_or(Position(0), StoreHandle::stored),
             store_lag_ms: self.store_lag_ms(),

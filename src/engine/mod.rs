@@ -7,6 +7,7 @@ mod admission;
 mod after_sale;
 mod api;
 mod backup;
+mod call;
 mod catalogue;
 mod closing;
 mod config;
@@ -16,9 +17,11 @@ mod error;
 mod import;
 mod metrics;
 mod open;
+mod operators;
 pub mod ops;
 mod payments;
 mod pricing;
+mod promise;
 pub(crate) mod recovery;
 mod sales;
 mod shipping;
@@ -43,6 +46,7 @@ use crate::actors::activity::shell::ActivityWorld;
 use crate::actors::order::OrderItem;
 use crate::actors::order::actor::OrderShared;
 use crate::actors::order::shell::{OrderBoard, OrderWorld, owner_of};
+use crate::actors::promise::Promises;
 use crate::actors::register::Register;
 use crate::actors::stock::registry::StockRegistry;
 use crate::actors::team::shell::TeamWorld;
@@ -62,7 +66,9 @@ pub use delay::{DEAD_LETTERS_PAGE_MAX, DelayQueue, TASK_BATCH_BYTES_MAX, TASK_WA
 pub use error::{OpenError, ShutdownError};
 pub use import::ImportReceipt;
 pub use metrics::{Health, Metrics};
+pub use operators::{ACTS_PAGE_LEN_MAX, ActFilter, ActPage, ActsPage, RecordedAct};
 pub use pricing::Preview;
+pub use promise::{Failure, Promise, SUBMISSION_WAIT_MS_MAX, Submission};
 pub use shipping::ShipPackage;
 pub use statement::{MOVEMENT_PAGE_LEN_MAX, MovementCursor, MovementPage, StatementError};
 pub use subscription::{EventStream, RecordedEvent, SubscribeError};
@@ -93,6 +99,7 @@ pub(crate) struct Settings {
     pub(crate) disk_free_min_bytes: u64,
     pub(crate) data_dir: Option<std::path::PathBuf>,
     pub(crate) tick_ms: u64,
+    pub(crate) waiters_max: u32,
 }
 
 /// What recovery found, for the metrics.
@@ -107,6 +114,7 @@ pub(crate) struct Inner {
     pub(crate) gate: Arc<Gate>,
     pub(crate) clock: Clock,
     pub(crate) credits: Arc<Credits>,
+    pub(crate) promises: Promises,
     pub(crate) catalogue: catalogue::Catalogue,
     pub(crate) register: Arc<Register>,
     pub(crate) activities: Arc<ActivityWorld>,
@@ -126,6 +134,7 @@ pub(crate) struct Inner {
     pub(crate) journal_disk_bytes: AtomicU64,
     /// The store, where there is one.
     pub(crate) store: Option<store::StoreHandle>,
+    pub(crate) scans: store::Scans,
     pub(crate) backup: Arc<backup::BackupSlot>,
     /// The socket that commands come through, where there is one.
     pub(crate) control: Mutex<Option<ops::ControlServer>>,

@@ -23,6 +23,7 @@ use crate::actors::order::cold::{Load, StoreView};
 use crate::actors::order::shell::{NO_DEADLINE, OrderBoard, OrderShell, OrderWorld, owner_of};
 use crate::actors::order::slots::KeyHasher;
 use crate::actors::order::{AppliedPayment, OrderItem};
+use crate::actors::promise::Promises;
 use crate::actors::stock::registry::StockRegistry;
 use crate::actors::stock::shell::StockWorld;
 use crate::actors::supervisor::Supervisor;
@@ -264,10 +265,12 @@ impl Engine {
                 disk_free_min_bytes: config.disk_free_min_bytes,
                 data_dir,
                 tick_ms: config.tick_ms,
+                waiters_max: config.waiters_max as u32,
             },
             gate,
             clock,
             credits,
+            promises: Promises::new(config.promises_max),
             catalogue,
             register,
             activities,
@@ -284,6 +287,7 @@ impl Engine {
             door: Default::default(),
             recovery,
             journal_disk_bytes: Default::default(),
+            scans: Default::default(),
             backup: Default::default(),
             control: Mutex::default(),
             tasks: Mutex::default(),
@@ -400,6 +404,8 @@ fn start_writer(
     let mut options =
         WriterOptions::new(config.durability, Box::new(move || monotonic.monotonic_ns() / 1_000_000));
     options.queue_bytes_max = config.journal_queue_bytes_max;
+    let measured = clock.clone();
+    options.monotonic_us = Some(Arc::new(move || measured.monotonic_ns() / 1_000));
     let gate = Arc::clone(gate);
     options.on_poison = Box::new(move |reason| {
         gate.poison(format!("journal: {reason}"));

@@ -60,7 +60,7 @@ impl Engine {
             let inner = &*self.inner;
             inner.check_open()?;
             let found = order.activity_id.and_then(|id| inner.register.activity(id));
-            let activity = found.as_deref().and_then(as_activity);
+            let activity = found.as_deref().and_then(Setting::as_activity);
             let now_ms = inner.clock.now_ms();
             let base = inner.price_lines(order, activity, now_ms)?;
             let keys: Vec<_> = base.lines.iter().map(|line| line.key).collect();
@@ -121,7 +121,7 @@ impl Engine {
     /// [`Reject::UnknownSku`], [`Reject::UnknownFreight`], or the engine's own state.
     pub async fn put_shipping(&self, shipping: SkuShipping, origin: Option<Origin>) -> Result<u32, Reject> {
         let inner = &self.inner;
-        if inner.catalogue.current(shipping.sku_id, Position(u64::MAX)).is_none() {
+        if !inner.knows_sku(shipping.sku_id) {
             return Err(Reject::UnknownSku { sku: shipping.sku_id });
         }
         if let Some(freight) = shipping.freight.filter(|freight| inner.register.freight(*freight).is_none()) {
@@ -131,7 +131,8 @@ impl Engine {
         self.put_setting(setting.key(), origin, |_| Ok(setting)).await
     }
 
-    fn durable_setting(&self, key: SettingKey) -> Option<Setting> {
+    /// A setting, unless it is not durable yet (R4).
+    pub(super) fn durable_setting(&self, key: SettingKey) -> Option<Setting> {
         let kept = self.inner.register.get(&key)?;
         (kept.position <= self.inner.journal.acknowledged()).then(|| Setting::clone(&kept.setting))
     }
@@ -256,13 +257,5 @@ impl Inner {
             ..OrderTerms::default()
         };
         priced.terms = Some(Box::new(terms));
-    }
-}
-
-/// The activity in a setting.
-pub(super) fn as_activity(setting: &Setting) -> Option<&Activity> {
-    match setting {
-        Setting::Activity(activity) => Some(activity),
-        _ => None,
     }
 }

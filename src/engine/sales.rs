@@ -69,8 +69,7 @@ impl Engine {
     ) -> Result<u32, Reject> {
         activity.ended_at_ms = None;
         activity.validate()?;
-        let known = |sku| self.inner.catalogue.current(sku, Position(u64::MAX)).is_some();
-        if let Some(item) = activity.items.iter().find(|item| !known(item.sku_id)) {
+        if let Some(item) = activity.items.iter().find(|item| !self.inner.knows_sku(item.sku_id)) {
             return Err(Reject::UnknownSku { sku: item.sku_id });
         }
         let (id, key) = (activity.id, SettingKey::activity(activity.id));
@@ -115,18 +114,17 @@ impl Engine {
 
     /// A session or campaign as it stands, once that is durable.
     pub fn activity(&self, id: impl Into<ActivityId>) -> Option<Activity> {
-        let kept = self.inner.register.get(&SettingKey::activity(id.into()))?;
-        match &*kept.setting {
-            Setting::Activity(activity) if kept.position <= self.inner.journal.acknowledged() => {
-                Some(activity.clone())
-            }
+        match self.durable_setting(SettingKey::activity(id.into()))? {
+            Setting::Activity(activity) => Some(activity),
             _ => None,
         }
     }
 
-    /// All sessions and campaigns, ascending by id.
+    /// All sessions and campaigns, ascending by id, but for those whose latest change is not durable yet.
     pub fn activities(&self) -> Vec<Activity> {
-        self.inner.register.activities()
+        let acknowledged = self.inner.journal.acknowledged();
+        let kept = self.inner.register.all().into_iter().filter(|kept| kept.position <= acknowledged);
+        kept.filter_map(|kept| kept.setting.as_activity().cloned()).collect()
     }
 
     /// Turns a switch on what may be sold, or off again. It holds at once for whatever is submitted from here on; payments,
@@ -195,7 +193,7 @@ impl Engine {
         if from.pool.max(to.pool) > Pool::GroupBuy {
             return invalid("only units of goods can be moved");
         }
-        if self.inner.catalogue.current(sku, Position(u64::MAX)).is_none() {
+        if !self.inner.knows_sku(sku) {
             return Err(Reject::UnknownSku { sku });
         }
         self.inner.check_destination(&to)?;
@@ -216,7 +214,7 @@ impl Engine {
         available: u64,
         as_of: Position,
     ) -> Result<StockCounters, Reject> {
-        if self.inner.catalogue.current(key.sku, Position(u64::MAX)).is_none() {
+        if !self.inner.knows_sku(key.sku) {
             return Err(Reject::UnknownSku { sku: key.sku });
         }
         let store = self.inner.store.as_ref().map(|store| store.reader.clone());
@@ -291,15 +289,13 @@ impl Inner {
             return Err(Reject::UnknownSku { sku: to.sku });
         }
         let setting = self.register.activity(to.activity).ok_or(not_found)?;
-        match &*setting {
-            Setting::Activity(activity) if activity.kind.pool() != to.pool => Err(not_found),
-            Setting::Activity(activity) if activity.item(to.sku).is_none() => {
-                Err(Reject::SkuNotInActivity { sku: to.sku, activity: to.activity })
-            }
-            Setting::Activity(Activity { ended_at_ms: Some(_), .. }) => {
-                Err(Reject::ActivityOver { activity: to.activity })
-            }
-            _ => Ok(()),
+        let activity = setting.as_activity().filter(|found| found.kind.pool() == to.pool).ok_or(not_found)?;
+        if activity.item(to.sku).is_none() {
+            return Err(Reject::SkuNotInActivity { sku: to.sku, activity: to.activity });
+        }
+        match activity.ended_at_ms {
+            Some(_) => Err(Reject::ActivityOver { activity: to.activity }),
+            None => Ok(()),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | [`json`] | bodies, queries, ids |
 //! | [`problem`] | refusals as RFC 9457 problem details |
 //! | [`member`] | what a shop's front end calls |
+//! | [`gateway`] | what a shop's application servers call |
 //! | [`callback`] | notifications of payment providers |
 //! | [`limits`] | how often members and addresses may ask, how much is under way |
 //! | [`server`] | the accept loop: connections, deadlines, the end |
@@ -20,6 +21,7 @@ pub mod callback;
 pub mod caller;
 pub mod config;
 pub mod context;
+pub mod gateway;
 pub mod json;
 pub mod language;
 pub mod limits;

@@ -122,20 +122,34 @@ impl Problem {
         self.status
     }
 
+    /// The field that is wrong, where it is one.
+    pub fn about(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// Whether the same request may succeed later, and after how many ms, where that is known.
+    pub const fn retry(&self) -> (bool, Option<u32>) {
+        (self.retryable, self.retry_after_ms)
+    }
+
+    /// What is wrong, in words.
+    pub fn detail(&self, language: Language) -> String {
+        match (&self.why, language) {
+            (Why::Reject(reject), Language::English) => reject.to_string(),
+            (Why::Reject(reject), Language::Chinese) => reject.message_zh(),
+            (Why::Own { english, .. }, Language::English) => english.to_string(),
+            (Why::Own { chinese, .. }, Language::Chinese) => chinese.to_string(),
+        }
+    }
+
     /// The problem as it is written out for a request.
     pub fn body(&self, language: Language, request_id: &str) -> ProblemBody {
         let code = self.code();
-        let detail = match (&self.why, language) {
-            (Why::Reject(reject), Language::English) => reject.to_string(),
-            (Why::Reject(reject), Language::Chinese) => reject.to_string(),
-            (Why::Own { english, .. }, Language::English) => english.to_string(),
-            (Why::Own { chinese, .. }, Language::Chinese) => chinese.to_string(),
-        };
         ProblemBody {
             kind: format!("urn:stockade:problem:{code}"),
             title: code.replace('_', " "),
             status: self.status.as_u16(),
-            detail,
+            detail: self.detail(language),
             instance: format!("urn:stockade:request:{request_id}"),
             code,
             field: self.field.as_deref().map(str::to_owned),
@@ -168,7 +182,13 @@ impl From<Reject> for Problem {
             Retry::After { wait_ms } => (true, Some(wait_ms)),
             Retry::AfterRestart => (true, Some(1_000)),
         };
-        Self { status: status_of(&reject), field: None, why: Why::Reject(reject), retry_after_ms, retryable }
+        Self {
+            status: status_of(&reject),
+            field: reject.field().map(Cow::Borrowed),
+            why: Why::Reject(reject),
+            retry_after_ms,
+            retryable,
+        }
     }
 }
 

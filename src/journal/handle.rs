@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::domain::ids::Position;
 
 use super::entry::{Cut, EntryBuffer};
+use super::figures::{Figures, JournalFigures};
 use super::writer::Writer;
 use super::{Journal, JournalError, JournalRead, Poisoned};
 
@@ -42,6 +43,9 @@ pub type Acknowledge = Box<dyn FnOnce() + Send>;
 /// Called once, on the writer thread, with the reason when the journal is poisoned.
 pub type OnPoison = Box<dyn Fn(&str) + Send>;
 
+/// A clock that never goes back, in µs from anywhere.
+pub type MonotonicUs = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 /// How the writer works.
 pub struct WriterOptions {
     /// When an answer may leave.
@@ -56,6 +60,9 @@ pub struct WriterOptions {
     pub settle_interval_ms: u64,
     /// A clock that never goes back, in ms from anywhere. It paces syncs and settling only.
     pub monotonic_ms: Box<dyn Fn() -> u64 + Send>,
+    /// The clock by which commits and syncs are timed; without one they aren't. It decides nothing. Read three times a
+    /// commit, once of them by an appender.
+    pub monotonic_us: Option<MonotonicUs>,
     /// Called when the journal is poisoned.
     pub on_poison: OnPoison,
 }
@@ -70,6 +77,7 @@ impl WriterOptions {
             queue_bytes_max: 64 << 20,
             settle_interval_ms: 100,
             monotonic_ms,
+            monotonic_us: None,
             on_poison: Box::new(|_| {}),
         }
     }
@@ -115,6 +123,8 @@ pub(super) struct Batch {
 /// What producers and the writer share under the lock.
 pub(super) struct Queue {
     pub(super) batches: VecDeque<Batch>,
+    /// When the first of `batches` was appended, in µs, where commits are timed.
+    pub(super) waiting_since_us: u64,
     /// Emptied buffers, to be handed to producers again.
     pub(super) spare: Vec<EntryBuffer>,
     pub(super) trim_to: Position,
@@ -146,9 +156,16 @@ pub(super) struct Shared {
     queued_bytes: AtomicUsize,
     poisoned: AtomicBool,
     pub(super) counters: Counters,
+    pub(super) figures: Figures,
+    pub(super) monotonic_us: Option<MonotonicUs>,
 }
 
 impl Shared {
+    /// The time for measuring, in µs; 0 where nothing is measured.
+    pub(super) fn now_us(&self) -> u64 {
+        self.monotonic_us.as_ref().map_or(0, |now_us| now_us())
+    }
+
     /// Nothing that runs under the lock can leave the queue half changed, so a panic elsewhere doesn't matter here.
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -252,6 +269,7 @@ impl JournalHandle {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue {
                 batches: VecDeque::new(),
+                waiting_since_us: 0,
                 spare: Vec::new(),
                 trim_to: Position(0),
                 writer_asleep: false,
@@ -267,6 +285,8 @@ impl JournalHandle {
             queued_bytes: AtomicUsize::new(0),
             poisoned: AtomicBool::new(false),
             counters: Counters::default(),
+            figures: Figures::default(),
+            monotonic_us: options.monotonic_us.clone(),
         });
         let (durability, queue_bytes_max) = (options.durability, options.queue_bytes_max);
         let writer = Writer::new(journal, Arc::clone(&shared), options, last);
@@ -311,6 +331,10 @@ impl JournalHandle {
         queue.appended.0 += u64::from(entries.event_count());
         self.shared.appended.store(queue.appended.0, Ordering::Release);
         self.shared.queued_bytes.fetch_add(entries.bytes_len(), Ordering::Relaxed);
+        if queue.batches.is_empty() {
+            // Only whoever finds the queue empty looks at the clock: once a commit, however many append to it.
+            queue.waiting_since_us = self.shared.now_us();
+        }
         queue.batches.push_back(Batch { first, entries, done: Cut::default(), acknowledge });
         let asleep = mem::take(&mut queue.writer_asleep);
         drop(queue);
@@ -377,6 +401,11 @@ impl JournalHandle {
             events: read(&counters.events),
             bytes: read(&counters.bytes),
         }
+    }
+
+    /// Sizes and times of the commits so far. Read beside a commit, they may lack it or have it in part.
+    pub fn figures(&self) -> JournalFigures {
+        self.shared.figures.read()
     }
 
     /// The reading side.

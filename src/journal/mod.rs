@@ -18,6 +18,7 @@ mod codec;
 mod data_dir;
 mod entry;
 mod error;
+mod figures;
 mod frame;
 mod handle;
 mod mark;
@@ -40,11 +41,14 @@ pub use data_dir::{DataDir, layout};
 pub(crate) use data_dir::{format_of, sync_dir, written_by};
 pub use entry::{ENTRY_BYTES_MAX, ENTRY_EVENTS_MAX, ENTRY_HEADER_BYTES, EntryBuffer, EntryView, Events};
 pub use error::{JournalError, Poisoned};
+pub use figures::JournalFigures;
 pub use frame::{
     EncodedFrame, Entries, FRAME_BYTES_MAX, FRAME_BYTES_TARGET, FRAME_FORMAT_VERSION, FRAME_HEADER_BYTES,
     Frame, FrameBytes,
 };
-pub use handle::{Acknowledge, Durability, JournalHandle, JournalStats, OnPoison, WriterOptions};
+pub use handle::{
+    Acknowledge, Durability, JournalHandle, JournalStats, MonotonicUs, OnPoison, WriterOptions,
+};
 pub use memory::{MemoryJournal, Operation};
 pub use pack::pack;
 pub use scan::{Scan, scan};

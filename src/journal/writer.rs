@@ -29,6 +29,10 @@ pub(super) struct Writer<J> {
     journal: J,
     shared: Arc<Shared>,
     options: WriterOptions,
+    /// When the first of `pending` was appended, in µs.
+    pending_since_us: u64,
+    /// When the oldest entry that is written and not synced was appended, in µs, if there is one.
+    unsynced_since_us: Option<u64>,
     /// Taken from the queue and not completely written.
     pending: VecDeque<Batch>,
     packer: Packer,
@@ -53,6 +57,8 @@ impl<J: Journal> Writer<J> {
             journal,
             shared,
             options,
+            pending_since_us: 0,
+            unsynced_since_us: None,
             pending: VecDeque::new(),
             packer: Packer::default(),
             acknowledgements: VecDeque::new(),
@@ -137,6 +143,7 @@ impl<J: Journal> Writer<J> {
         self.trim_more |= queue.trim_to > self.trim_to;
         self.trim_to = queue.trim_to;
         if self.pending.is_empty() {
+            self.pending_since_us = queue.waiting_since_us;
             mem::swap(&mut self.pending, &mut queue.batches);
         } else {
             self.pending.append(&mut queue.batches);
@@ -212,6 +219,10 @@ impl<J: Journal> Writer<J> {
         counters.frames.fetch_add(frames.len() as u64, Ordering::Relaxed);
         counters.events.fetch_add(events, Ordering::Relaxed);
         counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let figures = &self.shared.figures;
+        figures.commit_events.record(events);
+        figures.commit_bytes.record(bytes);
+        self.unsynced_since_us.get_or_insert(self.pending_since_us);
         self.written = last;
         self.unsynced_bytes += payload_bytes;
         Ok(())
@@ -223,8 +234,10 @@ impl<J: Journal> Writer<J> {
         if self.synced == self.written {
             return Ok(());
         }
+        let started_us = self.shared.now_us();
         self.journal.sync(self.written)?;
         self.shared.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        self.measure_sync(started_us);
         self.synced = self.written;
         self.unsynced_bytes = 0;
         if self.settle_due_ms.is_none() {
@@ -232,6 +245,16 @@ impl<J: Journal> Writer<J> {
             self.settle_due_ms = Some(now_ms.saturating_add(self.options.settle_interval_ms));
         }
         Ok(())
+    }
+
+    /// Notes how long a sync took that has just ended, and how long its oldest entry has waited for it.
+    fn measure_sync(&mut self, started_us: u64) {
+        let since_us = self.unsynced_since_us.take();
+        if self.shared.monotonic_us.is_some() {
+            let (figures, ended_us) = (&self.shared.figures, self.shared.now_us());
+            figures.sync_us.record(ended_us.saturating_sub(started_us));
+            figures.durable_us.record(ended_us.saturating_sub(since_us.unwrap_or(started_us)));
+        }
     }
 
     /// One bounded step of trimming, so that a long trim never holds up commits.

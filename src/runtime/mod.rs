@@ -7,6 +7,7 @@ pub mod clock;
 pub mod credits;
 pub mod doorbell;
 pub mod filter;
+pub mod histogram;
 pub mod inbox;
 pub mod recent;
 pub mod shutdown;

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "http")]
 
+mod gateway;
 mod server;
 mod submit;
 mod support;

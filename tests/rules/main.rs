@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod after_sale;
+mod async_submit;
 mod backup;
 mod backup_under_load;
 mod bad_input;
@@ -17,10 +18,12 @@ mod delay_queue_races;
 mod delay_queue_store;
 mod everything;
 mod export_command;
+mod figures;
 mod import;
 mod import_command;
 mod inspect_command;
 mod limits;
+mod operators;
 mod payments;
 mod prices;
 mod r10_late_money;

@@ -3,9 +3,22 @@
 use std::pin::pin;
 
 use stockade::journal::Operation;
-use stockade::{Caller, Config, Durability, OrderStatus, Page, Receipt, Reject, Shipment};
+use stockade::{
+    Activity, ActivityItem, Caller, Config, Durability, Money, OrderStatus, Page, Receipt, Reject,
+    SaleControl, Shipment,
+};
 
 use crate::support::*;
+
+fn session_of(sku: u64) -> Activity {
+    Activity {
+        title: "Tea".into(),
+        start_ms: START_MS + 10_000,
+        end_ms: START_MS + 20_000,
+        items: vec![ActivityItem { sku_id: sku.into(), price: Money::from_minor(99), limit_per_member: 1 }],
+        ..Activity::default()
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r4_an_order_is_not_acknowledged_before_its_sync() {
@@ -49,6 +62,31 @@ async fn r4_a_read_waits_until_what_it_shows_is_durable() {
     assert!(answered(stock).await.unwrap().balanced());
     assert_eq!(answered(retry).await, Ok(receipt));
     assert!(answered(cancel).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r4_a_setting_is_not_shown_before_it_is_durable() {
+    let (shop, gate) = Shop::open_gated(|config| config).await;
+    shop.stock_up(1, 5).await;
+    let activity = |id: u64| Activity { id: id.into(), ..session_of(1) };
+    shop.put_activity(activity(1)).await.unwrap();
+    gate.close();
+    let before = shop.journal.written();
+    let mut put = pin!(shop.put_activity(activity(2)));
+    let mut control = pin!(shop.control_sales(SaleControl::AllPaused { paused: true }, None));
+    assert!(poll_once(put.as_mut()).is_pending());
+    assert!(poll_once(control.as_mut()).is_pending());
+    until(|| shop.journal.written() > before).await;
+    let ids = || shop.activities().iter().map(|activity| activity.id.0).collect::<Vec<_>>();
+    assert!(shop.activity(2).is_none(), "a crash would take it back");
+    assert_eq!(ids(), [1]);
+    assert_eq!(shop.sale_controls(), []);
+    gate.open();
+    assert_eq!(answered(put).await, Ok(1));
+    assert_eq!(answered(control).await, Ok(1));
+    assert_eq!(shop.activity(2).map(|activity| activity.id.0), Some(2));
+    assert_eq!(ids(), [1, 2]);
+    assert_eq!(shop.sale_controls(), [SaleControl::AllPaused { paused: true }]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

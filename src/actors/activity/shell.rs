@@ -55,10 +55,7 @@ pub(crate) struct ActivityState {
 impl ActivityWorld {
     /// The activity as it stands.
     fn find(&self, id: ActivityId) -> Option<Activity> {
-        match self.register.activity(id).as_deref() {
-            Some(Setting::Activity(activity)) => Some(activity.clone()),
-            _ => None,
-        }
+        self.register.activity(id)?.as_activity().cloned()
     }
 
     /// Journals the end of an activity, unless it has been moved or made meanwhile.

@@ -7,6 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use super::DelayItem;
 use super::actor::{DelayActor, DelayAnswer, DelayEffects};
 use super::timer::DelayBoard;
+use crate::actors::answers::append;
 use crate::journal::JournalHandle;
 use crate::runtime::clock::Clock;
 use crate::runtime::credits::Credits;
@@ -54,18 +55,10 @@ impl DelayShell {
         if waiting > 0 {
             credits.give_back(waiting);
         }
-        if effects.entries.is_empty() && journal.acknowledged() >= journal.appended() {
-            // Everything that could be shown is acknowledgeable already.
-            effects.answers.append(&mut effects.durable_answers);
-        }
-        if !effects.entries.is_empty() || !effects.durable_answers.is_empty() {
-            let answers = std::mem::take(&mut effects.durable_answers);
-            let giver = Arc::clone(credits);
-            let acknowledge = Box::new(move || send_all(answers, &giver));
-            if journal.append(&mut effects.entries, Some(acknowledge)).is_err() {
-                let DelayEffects { answers, .. } = std::mem::take(effects);
-                return send_all(answers, credits);
-            }
+        let answers = (&mut effects.answers, &mut effects.durable_answers);
+        if append(journal, credits, &mut effects.entries, answers, send_all).is_err() {
+            let DelayEffects { answers, .. } = std::mem::take(effects);
+            return send_all(answers, credits);
         }
         for item in effects.again.drain(..) {
             // Its own inbox is closed only once the engine is.

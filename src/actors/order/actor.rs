@@ -21,7 +21,7 @@ use crate::actors::team::index::TeamIndex;
 use crate::domain::coupon::CouponChange;
 use crate::domain::event::Event;
 use crate::domain::ids::{CouponId, MemberId, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey};
-use crate::domain::order::{Order, OrderStatus};
+use crate::domain::order::{Decision, Order, OrderCommand, OrderStatus};
 use crate::domain::refund::UnmatchedRefund;
 use crate::domain::reject::Reject;
 use crate::journal::EntryBuffer;
@@ -144,6 +144,10 @@ pub(crate) struct OrderCounts {
     pub(crate) collecting: u64,
     /// Closed orders that left memory.
     pub(crate) evicted: u64,
+    /// How late the latest of the timers that fired were, at most, in ms.
+    pub(crate) expiry_lag_ms: u64,
+    /// Since when the oldest refund is on the work list, in ms since the Unix epoch; 0 without one.
+    pub(crate) refund_since_ms: u64,
 }
 
 /// The owner of a range of slots.
@@ -373,6 +377,7 @@ impl OrderActor {
             orders: self.records.len() as u64,
             timers: self.wheel.len() as u64,
             collecting: self.collects.len() as u64,
+            refund_since_ms: self.work.oldest_since_ms().unwrap_or(0),
             ..self.counts
         }
     }
@@ -402,6 +407,19 @@ impl OrderActor {
             self.list_refunds(index);
         }
         index
+    }
+
+    /// Decides a command that nobody waits for, and records what it comes to; refused, it changes nothing.
+    pub(super) fn decide_and_record(
+        &mut self,
+        index: u32,
+        command: &OrderCommand,
+        now_ms: u64,
+        effects: &mut OrderEffects,
+    ) {
+        if let Ok(Decision::Events(events)) = self.records.get(index).order.decide(command, now_ms) {
+            self.record(index, &events, effects);
+        }
     }
 
     /// Journals what an order's command came to, applies it, and notes what follows from it.

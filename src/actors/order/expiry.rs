@@ -24,6 +24,10 @@ impl OrderActor {
         // Whether more is due shows in the wheel's next deadline.
         let _progress = self.wheel.advance(now_ms, STEPS_PER_ADVANCE.min(EXPIRY_ROUND_MAX), &mut self.fired);
         let mut fired = std::mem::take(&mut self.fired);
+        let lags = fired.iter().map(|(deadline_ms, _index)| now_ms.saturating_sub(*deadline_ms));
+        if let Some(lag_ms) = lags.max() {
+            self.counts.expiry_lag_ms = lag_ms;
+        }
         for (_deadline_ms, index) in fired.drain(..) {
             let order = &self.records.get(index).order;
             let is_shipped = order.status == OrderStatus::Shipped;

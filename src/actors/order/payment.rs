@@ -13,7 +13,7 @@ use crate::actors::reply::Answer;
 use crate::domain::event::Event;
 use crate::domain::ids::{PaymentId, Position};
 use crate::domain::order::{Decision, ORDER_PAYMENTS_MAX, OrderCommand, RefundReason};
-use crate::domain::refund::{RefundState, UnmatchedRefund};
+use crate::domain::refund::UnmatchedRefund;
 use crate::domain::reject::Reject;
 use crate::domain::request::{EXTERNAL_NO_BYTES_MAX, OrderRef};
 
@@ -100,18 +100,9 @@ impl OrderActor {
     /// Records money for an order that there is not, and that it must go back.
     fn refund_unmatched(&mut self, received: Event, order: &OrderRef, effects: &mut OrderEffects) {
         let Event::PaymentReceived { at_ms, payment, order_no, amount, .. } = received else { return };
-        let (reason, state) = (RefundReason::UnknownOrder, RefundState::Required);
-        let order_ref = reference_of(order);
-        self.restore_unmatched(UnmatchedRefund {
-            payment,
-            order_no,
-            amount,
-            since_ms: at_ms,
-            order_ref: order_ref.clone(),
-            reason,
-            state,
-            note: None,
-        });
+        let (reason, order_ref) = (RefundReason::UnknownOrder, reference_of(order));
+        let refund = UnmatchedRefund::required(payment, order_no, amount, at_ms, order_ref.clone(), reason);
+        self.restore_unmatched(refund);
         let unmatched = Event::PaymentUnmatched { at_ms, payment, order_no, amount, order_ref, reason };
         effects.entries.push(&[received, unmatched]);
         let position = Position::provisional(effects.entries.event_count() - 1);
@@ -201,9 +192,7 @@ impl OrderActor {
     ) {
         let AppliedPayment { payment: id, amount, .. } = payment;
         let command = OrderCommand::Refund { payment: id, amount, reason };
-        if let Ok(Decision::Events(events)) = self.records.get(index).order.decide(&command, now_ms) {
-            self.record(index, &events, effects);
-        }
+        self.decide_and_record(index, &command, now_ms, effects);
         self.report_payment(index, payment, effects);
     }
 

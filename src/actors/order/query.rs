@@ -6,7 +6,7 @@ use super::records::NONE;
 use super::slots::limit_hash;
 use super::{OrderItem, Query};
 use crate::actors::reply::Answer;
-use crate::domain::hash::RecordHasher;
+use crate::domain::hash::{RecordHasher, kinds};
 use crate::domain::ids::{MemberId, OrderNo, Position, Slot};
 use crate::domain::order::Order;
 use crate::domain::refund::UnmatchedRefund;
@@ -115,7 +115,7 @@ impl OrderActor {
         for slot in self.slots.iter().flatten() {
             for ((member, key), limit) in &slot.limits {
                 if limit.elsewhere > 0 {
-                    let hash = key.fold_into(RecordHasher::new(6).word(member.0));
+                    let hash = key.fold_into(RecordHasher::new(kinds::LIMIT_ELSEWHERE).word(member.0));
                     sum = sum.wrapping_add(hash.word(u64::from(limit.elsewhere)).finish());
                 }
                 // One whose figure is still in the store counts among what has left memory.

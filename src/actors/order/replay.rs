@@ -10,29 +10,16 @@ use super::records::NONE;
 use super::slots::PaymentRecord;
 use super::{AppliedPayment, PaymentResult};
 use crate::domain::catalogue::Sku;
-use crate::domain::coupon::CouponEvent;
-use crate::domain::event::{Event, OrderCreated, StockUnits};
+use crate::domain::event::{Event, OrderCreated};
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, Position, Slot, StockKey};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, OrderStatus};
-use crate::domain::refund::{RefundState, UnmatchedRefund};
+use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
-use crate::domain::stock::StockCounters;
+use crate::domain::stock_delta::StockDelta;
 use crate::domain::task::TaskBook;
 use crate::domain::team::TeamEvent;
-
-/// What replayed events add to one stock key. Sums don't depend on the order of their parts, so every worker keeps
-/// its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StockDelta {
-    /// Units added to the total.
-    pub(crate) total: i64,
-    /// Units added to what is reserved.
-    pub(crate) reserved: i64,
-    /// Units added to what is sold.
-    pub(crate) sold: i64,
-}
 
 /// What one worker found for owners other than its order actor.
 #[derive(Debug, Default)]
@@ -66,37 +53,6 @@ pub(crate) type ReadClosed<'r> = dyn Fn(OrderNo) -> Result<Option<Order>, ColdEr
 
 /// Why the store could not be read.
 pub(crate) type ColdError = Box<dyn std::error::Error + Send + Sync>;
-
-impl StockDelta {
-    /// Adds what another worker found.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.total += other.total;
-        self.reserved += other.reserved;
-        self.sold += other.sold;
-    }
-
-    /// The counters that a key's whole history adds up to; `None` where one would be negative.
-    pub(crate) fn counters(self) -> Option<StockCounters> {
-        let units = |value: i64| u64::try_from(value).ok();
-        Some(StockCounters {
-            total: units(self.total)?,
-            available: units(self.total - self.reserved - self.sold)?,
-            held: 0,
-            reserved: units(self.reserved)?,
-            sold: units(self.sold)?,
-        })
-    }
-}
-
-impl Replayed {
-    fn reserve(&mut self, units: &[StockUnits], reserved: i64, sold: i64) {
-        for StockUnits { key, quantity } in units {
-            let delta = self.stock.entry(*key).or_default();
-            delta.reserved += reserved * i64::from(*quantity);
-            delta.sold += sold * i64::from(*quantity);
-        }
-    }
-}
 
 /// Why the journal can't be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -136,31 +92,25 @@ impl OrderActor {
     ) -> Result<(), ReplayError> {
         replayed.events += 1;
         replayed.latest_at_ms = replayed.latest_at_ms.max(event.at_ms());
+        event.stock_changes(|key, delta| replayed.stock.entry(key).or_default().add(delta));
         match &event {
             Event::NumbersReserved { until_ms, .. } => {
                 replayed.numbers_until_ms = replayed.numbers_until_ms.max(*until_ms);
             }
             Event::SkuPut { revision, sku, .. } => replayed.skus.push((*revision, Sku::clone(sku))),
-            Event::StockAdjusted { key, adjustment_id, change, delta, .. } => {
-                replayed.stock.entry(*key).or_default().total += delta;
+            Event::StockAdjusted { key, adjustment_id, change, .. } => {
                 replayed.adjustments.push((*key, *adjustment_id, *change));
-            }
-            Event::Order { what, .. } => {
-                self.replay_step(position, &event, closed, replayed)?;
-                replayed.reserve(what.restocked(), 0, -1);
             }
             Event::PaymentUnmatched { at_ms, payment, order_no, amount, order_ref, reason } => {
                 self.restore_outcome(*payment, PaymentResult::RefundRequired(*reason));
-                self.restore_unmatched(UnmatchedRefund {
-                    payment: *payment,
-                    order_no: *order_no,
-                    amount: *amount,
-                    since_ms: *at_ms,
-                    order_ref: order_ref.clone(),
-                    reason: *reason,
-                    state: RefundState::Required,
-                    note: None,
-                });
+                self.restore_unmatched(UnmatchedRefund::required(
+                    *payment,
+                    *order_no,
+                    *amount,
+                    *at_ms,
+                    order_ref.clone(),
+                    *reason,
+                ));
             }
             Event::UnmatchedRefund { payment, what, .. } => {
                 if !self.apply_unmatched(*payment, what) {
@@ -174,21 +124,17 @@ impl OrderActor {
                 let Event::OrderCreated(created) = event else { return Ok(()) };
                 return self.replay_created(position, *created, replayed);
             }
-            Event::PaymentStarted { .. } | Event::OrderShipped { .. } | Event::OrderReceived { .. } => {
+            Event::Order { .. }
+            | Event::PaymentStarted { .. }
+            | Event::OrderShipped { .. }
+            | Event::OrderReceived { .. }
+            | Event::OrderClosed { .. }
+            | Event::OrderRevived { .. } => {
                 self.replay_step(position, &event, closed, replayed)?;
             }
-            Event::OrderPaid { payment, units, .. } => {
+            Event::OrderPaid { payment, .. } => {
                 self.replay_step(position, &event, closed, replayed)?;
-                replayed.reserve(units, -1, 1);
                 replayed.outcomes.push((*payment, PaymentResult::Paid));
-            }
-            Event::OrderClosed { units, .. } => {
-                self.replay_step(position, &event, closed, replayed)?;
-                replayed.reserve(units, -1, 0);
-            }
-            Event::OrderRevived { units, .. } => {
-                self.replay_step(position, &event, closed, replayed)?;
-                replayed.reserve(units, 1, 0);
             }
             Event::RefundRequired { payment, reason, .. } => {
                 self.replay_step(position, &event, closed, replayed)?;
@@ -203,31 +149,20 @@ impl OrderActor {
                 replayed.settings.push((*revision, Setting::clone(setting)));
             }
             Event::StockTransferred { transfer_id, from, to, units, .. } => {
-                // Bounded by what a key may hold, so the conversion can't fail.
-                let delta = i64::try_from(*units).unwrap_or(i64::MAX);
-                replayed.stock.entry(*from).or_default().total -= delta;
-                replayed.stock.entry(*to).or_default().total += delta;
                 if *transfer_id != AdjustmentId(0) {
                     let change = StockChange::Transfer { to: *to, units: *units };
                     replayed.adjustments.push((*from, *transfer_id, change));
                 }
             }
-            Event::Team(event) => {
-                if let TeamEvent::Opened { team, activity, size, .. } = event {
-                    let seats = StockKey::seats(*activity, *team);
-                    replayed.stock.entry(seats).or_default().total += i64::from(*size);
-                }
-                replayed.teams.push(*event);
-            }
+            Event::Team(event) => replayed.teams.push(*event),
             Event::Task(event) => replayed.tasks.apply(event),
             Event::Coupon(coupon) => {
                 if !self.replay_coupon(position, coupon) {
                     return Err(ReplayError::Misplaced { position, event: event.name() });
                 }
-                if let CouponEvent::Issued { step } = **coupon {
-                    replayed.stock.entry(StockKey::coupons(step.coupon.terms())).or_default().sold += 1;
-                }
             }
+            // Nothing is decided from it, so nobody keeps it in memory.
+            Event::OperatorActed(_) => {}
         }
         Ok(())
     }
@@ -336,14 +271,11 @@ impl OrderActor {
         &mut self,
         position: Position,
         created: OrderCreated,
-        replayed: &mut Replayed,
+        replayed: &Replayed,
     ) -> Result<(), ReplayError> {
-        if created.order_no <= self.tables.last_number(created.order_no.slot()) {
-            // Numbers of a slot increase; one that doesn't was given twice.
+        if !self.tables.may_give(created.order_no) {
+            // Numbers of a slot increase, unless they were promised; one that doesn't was given twice.
             return Err(ReplayError::Misplaced { position, event: "OrderCreated" });
-        }
-        for line in created.lines.iter() {
-            replayed.stock.entry(line.key).or_default().reserved += i64::from(line.quantity);
         }
         let order = Order::create(created, position);
         if let Some(external_no) = order.external_no() {

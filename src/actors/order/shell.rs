@@ -13,8 +13,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use super::actor::{OrderActor, OrderCounts, OrderEffects, StockEffect};
 use super::cold::Load;
 use super::{HoldResult, OrderItem};
+use crate::actors::answers::send_all;
 use crate::actors::stock::registry::{StockCell, StockRegistry};
-use crate::actors::stock::shell::send_all;
 use crate::actors::stock::{Holder, Moves, StockItem};
 use crate::actors::team::TeamItem;
 use crate::domain::ids::{Position, Slot, StockKey};
@@ -35,7 +35,7 @@ pub(crate) const NO_DEADLINE: u64 = u64::MAX;
 pub(crate) struct OrderBoard {
     /// When its wheel wants to be looked at, or [`NO_DEADLINE`].
     pub(crate) next_deadline_ms: CachePadded<AtomicU64>,
-    counts: [CachePadded<AtomicU64>; 10],
+    counts: [CachePadded<AtomicU64>; 12],
 }
 
 impl OrderBoard {
@@ -57,9 +57,23 @@ impl OrderBoard {
             timers,
             collecting,
             evicted,
+            expiry_lag_ms,
+            refund_since_ms,
         } = counts;
-        let values =
-            [orders, open, accepted, sold_out, limited, duplicates, expired, timers, collecting, evicted];
+        let values = [
+            orders,
+            open,
+            accepted,
+            sold_out,
+            limited,
+            duplicates,
+            expired,
+            timers,
+            collecting,
+            evicted,
+            expiry_lag_ms,
+            refund_since_ms,
+        ];
         for (cell, value) in self.counts.iter().zip(values) {
             cell.store(value, Ordering::Relaxed);
         }
@@ -67,8 +81,20 @@ impl OrderBoard {
 
     /// The counters as last shown.
     pub(crate) fn counts(&self) -> OrderCounts {
-        let [orders, open, accepted, sold_out, limited, duplicates, expired, timers, collecting, evicted] =
-            std::array::from_fn(|index| self.counts[index].load(Ordering::Relaxed));
+        let [
+            orders,
+            open,
+            accepted,
+            sold_out,
+            limited,
+            duplicates,
+            expired,
+            timers,
+            collecting,
+            evicted,
+            expiry_lag_ms,
+            refund_since_ms,
+        ] = std::array::from_fn(|index| self.counts[index].load(Ordering::Relaxed));
         OrderCounts {
             orders,
             open,
@@ -80,6 +106,8 @@ impl OrderBoard {
             timers,
             collecting,
             evicted,
+            expiry_lag_ms,
+            refund_since_ms,
         }
     }
 }

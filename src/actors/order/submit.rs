@@ -12,10 +12,9 @@ use crate::actors::external::Claim;
 use crate::actors::reply::{Answer, Receipt, SubmitReply, SubmitResult};
 use crate::actors::team::TeamItem;
 use crate::domain::event::{Event, OrderCreated};
-use crate::domain::ids::{MemberId, Position, RequestId, Slot};
+use crate::domain::ids::{MemberId, OrderNo, Position, RequestId, Slot};
 use crate::domain::import;
-use crate::domain::order::Line;
-use crate::domain::order::{Order, OrderStatus, RefundReason};
+use crate::domain::order::{Line, Order, OrderStatus, RefundReason};
 use crate::domain::reject::Reject;
 use crate::domain::team::Membership;
 
@@ -26,8 +25,8 @@ const REFUSED_LINE_MAX: usize = (u8::MAX - REFUSED_SOLD_OUT) as usize;
 
 /// The code under which a refusal sticks; `None` for answers that may differ next time (R8). An import is repeated on
 /// purpose, once what it lacked is there.
-pub(crate) fn sticky_code(reject: &Reject, lines: &[crate::domain::order::Line]) -> Option<NonZeroU8> {
-    if lines.iter().any(crate::domain::order::Line::is_imported) {
+pub(crate) fn sticky_code(reject: &Reject, lines: &[Line]) -> Option<NonZeroU8> {
+    if lines.iter().any(Line::is_imported) {
         return None;
     }
     let code = match reject {
@@ -46,7 +45,7 @@ pub(crate) fn sticky_code(reject: &Reject, lines: &[crate::domain::order::Line])
 }
 
 /// The refusal that a sticky code stands for.
-pub(crate) fn sticky_reject(code: NonZeroU8, lines: &[crate::domain::order::Line]) -> Reject {
+pub(crate) fn sticky_reject(code: NonZeroU8, lines: &[Line]) -> Reject {
     let code = code.get();
     let first = &lines[0];
     if code == REFUSED_LIMIT {
@@ -184,27 +183,29 @@ impl OrderActor {
 
     /// All lines are held.
     fn complete(&mut self, index: u32, now_ms: u64, effects: &mut OrderEffects) {
-        match &self.collects.get_mut(index).purpose {
-            Purpose::Submit { admitted, .. } if admitted.extra.terms.is_none() => {}
-            purpose => {
-                let (revives, issues) =
-                    (matches!(purpose, Purpose::Revive { .. }), matches!(purpose, Purpose::Issue { .. }));
-                if let Err(reject) = self.check_coupons(index, now_ms) {
-                    return self.fail(index, reject, now_ms, effects);
-                }
-                if revives {
-                    return self.revive(index, now_ms, effects);
-                }
-                if issues {
-                    return self.complete_issue(index, now_ms, effects);
-                }
+        let purpose = &self.collects.get_mut(index).purpose;
+        let (has_terms, over) = match purpose {
+            Purpose::Submit { admitted, .. } => {
+                let over = (now_ms >= admitted.ends_at_ms).then(|| admitted.lines[0].key.activity);
+                (admitted.extra.terms.is_some(), over)
+            }
+            _ => (true, None),
+        };
+        if has_terms {
+            let (revives, issues) =
+                (matches!(purpose, Purpose::Revive { .. }), matches!(purpose, Purpose::Issue { .. }));
+            if let Err(reject) = self.check_coupons(index, now_ms) {
+                return self.fail(index, reject, now_ms, effects);
+            }
+            if revives {
+                return self.revive(index, now_ms, effects);
+            }
+            if issues {
+                return self.complete_issue(index, now_ms, effects);
             }
         }
-        if let Purpose::Submit { admitted, .. } = &self.collects.get_mut(index).purpose
-            && now_ms >= admitted.ends_at_ms
-        {
-            let reject = Reject::ActivityOver { activity: admitted.lines[0].key.activity };
-            return self.fail(index, reject, now_ms, effects);
+        if let Some(activity) = over {
+            return self.fail(index, Reject::ActivityOver { activity }, now_ms, effects);
         }
         let Some(number) = self.next_number(index, now_ms) else {
             let reject = Reject::Overloaded { bound: "order_numbers", retry_after_ms: 100 };
@@ -420,8 +421,12 @@ impl OrderActor {
         }
     }
 
-    fn next_number(&mut self, collect: u32, now_ms: u64) -> Option<crate::domain::ids::OrderNo> {
+    /// The number of the order that is about to be placed: the promised one, or the next.
+    fn next_number(&mut self, collect: u32, now_ms: u64) -> Option<OrderNo> {
         let Purpose::Submit { admitted, .. } = &self.collects.get_mut(collect).purpose else { return None };
+        if let Some(promised) = admitted.reply.promised() {
+            return Some(promised);
+        }
         let slot = Slot::of_member(admitted.member_id);
         let last = self.tables.last_number(slot);
         self.shared.lease.next(slot, last, now_ms)

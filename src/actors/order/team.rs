@@ -7,7 +7,7 @@ use super::{AppliedPayment, OrderItem, TeamWish};
 use crate::actors::team::TeamItem;
 use crate::domain::event::{Event, OrderCreated};
 use crate::domain::ids::{OrderNo, Position, TeamId};
-use crate::domain::order::{Decision, Line, Lines, Order, OrderCommand, OrderStatus, RefundReason};
+use crate::domain::order::{Line, Lines, Order, OrderCommand, OrderStatus, RefundReason};
 use crate::domain::team::{Membership, TeamEvent, TeamRecord, TeamState};
 
 impl OrderActor {
@@ -96,21 +96,14 @@ impl OrderActor {
         if may_begin {
             self.apply_payment(AppliedPayment { has_begun: true, ..payment }, now_ms, effects);
         } else {
-            self.fail_team(index, now_ms, effects);
+            // An order whose team can't form any more is closed.
+            self.decide_and_record(index, &OrderCommand::FailTeam, now_ms, effects);
             self.refund(index, payment, RefundReason::TeamFailed, now_ms, effects);
         }
         match self.records.get(index).reviving {
             NONE => self.end_revival(index, waiting, now_ms, effects),
             // Its units are being reserved again: the rest waits for that.
             reviving => self.collects.get_mut(reviving).purpose.wait(waiting),
-        }
-    }
-
-    /// An order whose team can't form any more is closed.
-    fn fail_team(&mut self, index: u32, now_ms: u64, effects: &mut OrderEffects) {
-        let decision = self.records.get(index).order.decide(&OrderCommand::FailTeam, now_ms);
-        if let Ok(Decision::Events(events)) = decision {
-            self.record(index, &events, effects);
         }
     }
 
@@ -139,9 +132,7 @@ impl OrderActor {
             TeamState::Formed => OrderCommand::JoinTeam,
             TeamState::Failed => OrderCommand::FailTeam,
         };
-        if let Ok(Decision::Events(events)) = self.records.get(index).order.decide(&command, now_ms) {
-            self.record(index, &events, effects);
-        }
+        self.decide_and_record(index, &command, now_ms, effects);
     }
 
     /// Orders with a seat and what became of them, as far as they are in memory: for recovery.

@@ -35,6 +35,11 @@ impl WorkList {
         }
     }
 
+    /// When the oldest refund on the list came about, in ms since the Unix epoch. Looks at one end of each list.
+    pub(super) fn oldest_since_ms(&self) -> Option<u64> {
+        self.by_state.iter().filter_map(|list| list.first()).map(|(since_ms, _)| *since_ms).min()
+    }
+
     /// The oldest refunds behind a cursor, over some states.
     fn page(
         &self,

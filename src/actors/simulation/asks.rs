@@ -7,10 +7,14 @@
 //! open at some instant since the submission. A retry may get the answer to an earlier request, so only requests that
 //! came first are checked. Limits are checked likewise, by the most units that the member had since the submission.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot::Receiver;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use super::facts::Facts;
 use crate::actors::order::{PaymentOutcome, PaymentResult};
+use crate::actors::promise::Pledge;
 use crate::actors::reply::{PaymentAttempt, Receipt, RefundReceipt, SubmitResult};
 use crate::domain::ids::{AdjustmentId, MemberId, OrderNo, PaymentId, RequestId, StockKey};
 use crate::domain::money::Money;
@@ -83,6 +87,25 @@ pub(super) struct SubmitAsk {
     pub(super) refusal: Option<Reject>,
 }
 
+/// Where the answer to a submission comes in.
+#[derive(Debug)]
+pub(super) enum SubmitWait {
+    /// At a caller who waits for it.
+    Receipt(Receiver<SubmitResult>),
+    /// At a promise.
+    Promise(Arc<Pledge>),
+}
+
+impl SubmitWait {
+    /// The answer, if it has come.
+    pub(super) fn try_recv(&mut self) -> Result<SubmitResult, TryRecvError> {
+        match self {
+            Self::Receipt(receiver) => receiver.try_recv(),
+            Self::Promise(pledge) => pledge.outcome().ok_or(TryRecvError::Empty),
+        }
+    }
+}
+
 /// What a page of a member's orders has to show.
 #[derive(Clone, Debug)]
 pub(super) struct PageAsk {
@@ -108,7 +131,7 @@ pub(super) enum Wish {
 /// What a caller waits for.
 #[derive(Debug)]
 pub(super) enum Ask {
-    Submit(Box<SubmitAsk>, Receiver<SubmitResult>),
+    Submit(Box<SubmitAsk>, SubmitWait),
     Command {
         order_no: OrderNo,
         caller: Caller,

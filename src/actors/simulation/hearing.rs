@@ -2,10 +2,11 @@
 
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::asks::{self, Ask, SubmitAsk};
+use super::asks::{self, Ask, SubmitAsk, SubmitWait};
 use super::seats::REFUSALS_KEPT;
 use super::world::World;
 use crate::actors::reply::Receipt;
+use crate::domain::ids::OrderNo;
 use crate::domain::reject::Reject;
 
 impl World {
@@ -30,6 +31,9 @@ impl World {
             Ask::Submit(submit, reply) => {
                 let answer = heard!(reply);
                 self.heard_submit(submit, answer);
+                if let SubmitWait::Promise(pledge) = reply {
+                    self.heard_promise(submit, pledge.order_no(), answer);
+                }
             }
             Ask::Command { order_no, caller, wish, visible, reply } => {
                 let answer = heard!(reply);
@@ -90,6 +94,22 @@ impl World {
                 self.note_refusal(hash);
             }
             Err(_) => {}
+        }
+    }
+
+    /// An order that was promised a number has it, and nobody else does.
+    fn heard_promise(&mut self, ask: &SubmitAsk, promised: OrderNo, answer: Result<Receipt, Reject>) {
+        let is_first = !ask.follows && ask.placed.is_none();
+        match answer {
+            Ok(receipt) if is_first => {
+                assert_eq!(receipt.order_no, promised, "R4: the promised number: {ask:?}");
+                self.tally.promised += 1;
+            }
+            Ok(receipt) if receipt.order_no == promised => self.tally.promised += 1,
+            _ => {
+                let taken = self.appended.orders.contains_key(&promised);
+                assert!(!taken, "R4: {promised} was promised to a request that did not place it: {ask:?}");
+            }
         }
     }
 

@@ -32,6 +32,8 @@ macro_rules! tally {
 tally! {
     /// Orders placed.
     placed,
+    /// Of these, under a number that was promised before.
+    promised,
     /// Retries that got the first answer of an order that was committed before.
     repeated,
     /// Refusals heard.

@@ -1,14 +1,17 @@
 //! What callers do: a few members after scarce units, with retries, late and doubled payments, and mistakes.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
-use super::asks::{self, Ask, PageAsk, SubmitAsk, Wish};
+use super::asks::{self, Ask, PageAsk, SubmitAsk, SubmitWait, Wish};
 use super::world::World;
 use crate::actors::numbers::NumberLease;
 use crate::actors::order::submit::{sticky_code, sticky_reject};
 use crate::actors::order::{
     Action, Admitted, CommandReply, CommandRequest, OrderItem, PayRequest, Query, Recall,
 };
+use crate::actors::promise::Promises;
 use crate::actors::reply::SubmitReply;
 use crate::actors::stock::{Adjust, StockItem};
 use crate::domain::catalogue::Sku;
@@ -183,7 +186,7 @@ impl Workload {
                 (other.alone, alone) = (false, false);
             }
         }
-        let (sender, receiver) = oneshot::channel();
+        let (reply, wait) = answer_to(world, member);
         let ask = SubmitAsk {
             member,
             request,
@@ -196,8 +199,7 @@ impl Workload {
             placed: world.committed.requests.get(&(member, request)).copied(),
             refusal,
         };
-        world.asks.push(Ask::Submit(Box::new(ask), receiver));
-        let reply = SubmitReply::one(sender);
+        world.asks.push(Ask::Submit(Box::new(ask), wait));
         let priced = match priced {
             Ok(priced) => priced,
             // A SKU that went off sale, or whose revision a crash took back.
@@ -401,4 +403,15 @@ impl Workload {
         world.asks.push(Ask::Order { order_no, caller, seen, reply: receiver });
         world.push_order(order_no.slot(), OrderItem::Query(Query::Order { order_no, caller, reply }));
     }
+}
+
+/// Where the answer to a submission goes and comes in: some are asynchronous, and are promised a number.
+fn answer_to(world: &mut World, member: MemberId) -> (SubmitReply, SubmitWait) {
+    if world.random.percent(25)
+        && let Ok(pledge) = Promises::new(1).make(member, &world.shared().lease, world.now_ms)
+    {
+        return (SubmitReply::promise(Arc::clone(&pledge)), SubmitWait::Promise(pledge));
+    }
+    let (sender, receiver) = oneshot::channel();
+    (SubmitReply::one(sender), SubmitWait::Receipt(receiver))
 }

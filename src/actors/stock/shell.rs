@@ -7,8 +7,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use super::StockItem;
 use super::actor::{StockActor, StockEffects};
 use super::registry::{StockCell, StockRegistry};
+use crate::actors::answers::{append, send_all};
 use crate::actors::order::{HoldResult, OrderItem};
-use crate::actors::reply::Answer;
 use crate::journal::JournalHandle;
 use crate::runtime::clock::Clock;
 use crate::runtime::credits::Credits;
@@ -79,19 +79,11 @@ impl StockShell {
     fn perform(&self, state: &mut StockState) {
         let StockState { effects, held, .. } = state;
         let transfers = self.announce_transfers(effects);
-        if effects.entries.is_empty() && self.world.journal.acknowledged() >= self.world.journal.appended() {
-            // Everything that could be shown is acknowledgeable already.
-            effects.answers.append(&mut effects.durable_answers);
-        }
-        if !effects.entries.is_empty() || !effects.durable_answers.is_empty() {
-            let answers = std::mem::take(&mut effects.durable_answers);
-            let credits = Arc::clone(&self.world.credits);
-            let acknowledge = Box::new(move || send_all(answers, &credits));
-            // A poisoned journal drops the answers, which tells the callers; nothing that depends on them follows.
-            if self.world.journal.append(&mut effects.entries, Some(acknowledge)).is_err() {
-                let StockEffects { answers, .. } = std::mem::take(effects);
-                return send_all(answers, &self.world.credits);
-            }
+        let StockWorld { journal, credits, .. } = &*self.world;
+        let answers = (&mut effects.answers, &mut effects.durable_answers);
+        if append(journal, credits, &mut effects.entries, answers, send_all).is_err() {
+            let StockEffects { answers, .. } = std::mem::take(effects);
+            return send_all(answers, credits);
         }
         for (cell, units) in transfers {
             if let Some(registry) = self.registry() {
@@ -107,21 +99,8 @@ impl StockShell {
                 let _ = inbox.push(OrderItem::Held(std::mem::take(results)));
             }
         }
-        send_all(effects.answers.drain(..), &self.world.credits);
+        send_all(effects.answers.drain(..), credits);
     }
-}
-
-/// Gives the answers' credits back and sends them. In this order: who has heard an answer finds its credit free, so
-/// that as many callers as there are credits are never refused.
-pub(crate) fn send_all(
-    answers: impl IntoIterator<Item = Answer, IntoIter: ExactSizeIterator>,
-    credits: &Credits,
-) {
-    let answers = answers.into_iter();
-    if answers.len() > 0 {
-        credits.give_back(answers.len() as u64);
-    }
-    answers.for_each(Answer::send);
 }
 
 impl Actor for StockShell {

@@ -7,9 +7,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::TeamItem;
 use super::actor::{TeamActor, TeamEffects};
+use crate::actors::answers::{append, send_all};
 use crate::actors::order::OrderItem;
 use crate::actors::order::shell::{NO_DEADLINE, owner_of};
-use crate::actors::stock::shell::send_all;
 use crate::journal::JournalHandle;
 use crate::runtime::clock::Clock;
 use crate::runtime::credits::Credits;
@@ -55,18 +55,10 @@ impl TeamShell {
     /// Appends, then performs (R5).
     fn perform(&self, effects: &mut TeamEffects) {
         let world = &self.world;
-        if effects.entries.is_empty() && world.journal.acknowledged() >= world.journal.appended() {
-            effects.answers.append(&mut effects.durable_answers);
-        }
-        if !effects.entries.is_empty() || !effects.durable_answers.is_empty() {
-            let answers = std::mem::take(&mut effects.durable_answers);
-            let credits = Arc::clone(&world.credits);
-            let acknowledge = Box::new(move || send_all(answers, &credits));
-            // A poisoned journal drops the answers, which tells the callers; nothing that depends on them follows.
-            if world.journal.append(&mut effects.entries, Some(acknowledge)).is_err() {
-                let TeamEffects { answers, .. } = std::mem::take(effects);
-                return send_all(answers, &world.credits);
-            }
+        let answers = (&mut effects.answers, &mut effects.durable_answers);
+        if append(&world.journal, &world.credits, &mut effects.entries, answers, send_all).is_err() {
+            let TeamEffects { answers, .. } = std::mem::take(effects);
+            return send_all(answers, &world.credits);
         }
         for (slot, item) in effects.routed.drain(..) {
             // An order actor's inbox is never closed while the engine runs.

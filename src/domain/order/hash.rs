@@ -1,13 +1,13 @@
 //! An order's part of the state hash (R7).
 
 use super::Order;
-use crate::domain::hash::RecordHasher;
+use crate::domain::hash::{RecordHasher, kinds};
 
 impl Order {
     /// This order's part of the state hash: everything that events say, personal data excepted (R7).
     pub fn record_hash(&self) -> u64 {
         let [request_high, request_low] = self.request_id.words();
-        let mut hash = RecordHasher::new(3)
+        let mut hash = RecordHasher::new(kinds::ORDER)
             .word(self.order_no.get())
             .word(self.member_id.0)
             .word(request_high)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::topic::{Record, Topic};
-use super::{Bytes, DeadCause, PushedTask, TaskBody, TaskEvent, TaskId, TaskRef, TopicName};
+use super::{BodyParts, Bytes, DeadCause, PushedTask, TaskBody, TaskEvent, TaskId, TaskRef, TopicName};
 
 /// Where a live task stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub struct TaskBook {
     tasks: u64,
     bytes: u64,
     /// Parts of a body whose task has not come yet. Of no account unless the next event takes them.
-    unfinished: Vec<u8>,
+    unfinished: BodyParts,
     pub(super) seed: u64,
 }
 
@@ -153,11 +153,7 @@ impl TaskBook {
         let topic = event.topic();
         match event {
             TaskEvent::BodyPart { index, bytes, .. } => {
-                if *index == 0 {
-                    self.unfinished.clear();
-                }
-                self.unfinished.extend_from_slice(&bytes.0);
-                return;
+                return self.unfinished.take(*index, bytes);
             }
             TaskEvent::Pushed { tasks, .. } => self.enter(topic, tasks),
             TaskEvent::Popped { tasks, .. } | TaskEvent::Expired { tasks, .. } => {
@@ -196,10 +192,7 @@ impl TaskBook {
 
     /// Forgets parts of a body whose task did not make it into the journal.
     pub fn drop_unfinished(&mut self) {
-        // A body's worth of memory would otherwise stay for good.
-        if self.unfinished.capacity() > 0 {
-            self.unfinished = Vec::new();
-        }
+        self.unfinished.forget();
     }
 
     /// Enters a task that the store has.
@@ -216,7 +209,7 @@ impl TaskBook {
     /// behind the checkpoint.
     pub(crate) fn restore_rest(&mut self, last_seq: u64, unfinished: Vec<u8>) {
         self.last_seq = self.last_seq.max(last_seq);
-        self.unfinished = unfinished;
+        self.unfinished = unfinished.into();
     }
 
     /// Takes in a book of other topics, made with the same seed.
@@ -238,7 +231,7 @@ impl TaskBook {
         for task in pushed {
             let body = match &task.body {
                 TaskBody::Inline(body) => &body.0[..],
-                TaskBody::Parts(_len) => &self.unfinished[..],
+                TaskBody::Parts(_len) => self.unfinished.as_slice(),
             };
             self.last_seq = self.last_seq.max(task.task.seq);
             self.tasks += u64::from(topic.insert_new(seed, task, body));

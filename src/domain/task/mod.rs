@@ -24,6 +24,7 @@ mod decide;
 mod event;
 mod order;
 mod outcome;
+mod parts;
 mod slab;
 mod topic;
 
@@ -45,6 +46,7 @@ pub use outcome::{
     ParseReservationError, PopOutcome, PushOutcome, RemoveOutcome, RequeueOutcome, RescheduleOutcome,
     ReservationId, ReserveOutcome, Reserved, Task,
 };
+pub(crate) use parts::BodyParts;
 
 /// Longest topic name, in bytes.
 pub const TOPIC_BYTES_MAX: usize = 64;

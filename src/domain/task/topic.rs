@@ -8,10 +8,7 @@ use hashbrown::HashTable;
 use super::order::{Order, Place};
 use super::slab::Slab;
 use super::{Bytes, DeadCause, PushedTask, Task, TaskId, TaskState, TaskView, TopicName};
-use crate::domain::hash::RecordHasher;
-
-/// The kind of a task's record hash.
-const TASK_RECORD: u64 = 20;
+use crate::domain::hash::{RecordHasher, kinds};
 
 /// Where a task stands, as it lies in its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +139,7 @@ impl Record {
     }
 
     fn hash(&self, topic: &TopicName) -> u64 {
-        RecordHasher::new(TASK_RECORD)
+        RecordHasher::new(kinds::TASK)
             .bytes(topic.as_str().as_bytes())
             .word(self.seq)
             .bytes(self.id_bytes())

@@ -199,7 +199,7 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/gateway/delay/{topic}/ack", Access::Service),
     ("POST", "/gateway/delay/{topic}/nack", Access::Service),
     ("POST", "/gateway/delay/{topic}/extend", Access::Service),
-    ("POST", "/gateway/delay/{topic}/stats", Access::Service),
+    ("GET", "/gateway/delay/{topic}/stats", Access::Service),
     // The back office: orders.
     ("GET", "/admin/order", ORDERS),
     ("GET", "/admin/order/{order_no}", ORDERS),

@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
@@ -15,16 +16,16 @@ pub const BODY_BYTES_MAX: usize = 256 << 10;
 /// Longest explanation of what is wrong with a field, in characters.
 const EXPLANATION_CHARS_MAX: usize = 300;
 
-/// A JSON body.
+/// A JSON body of at most `BYTES_MAX` bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Body<T>(pub T);
+pub struct Body<T, const BYTES_MAX: usize = BODY_BYTES_MAX>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned, S: Send + Sync, const BYTES_MAX: usize> FromRequest<S> for Body<T, BYTES_MAX> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         check_type(request.headers())?;
-        let bytes = read(request).await?;
+        let bytes = read(request, BYTES_MAX).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -45,16 +46,16 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Reads a whole body, within its bound.
-async fn read(request: Request) -> Result<Bytes, Problem> {
+async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
-            format!("the body has more than {BODY_BYTES_MAX} bytes"),
-            format!("请求体超过 {BODY_BYTES_MAX} 字节"),
+            format!("the body has more than {bytes_max} bytes"),
+            format!("请求体超过 {bytes_max} 字节"),
         )
     };
-    match Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await {
+    match Limited::new(request.into_body(), bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
         Err(_broken) => Err(Problem::new(
@@ -71,12 +72,12 @@ async fn read(request: Request) -> Result<Bytes, Problem> {
 /// # Errors
 /// `invalid_json` (400) where the text is none, `invalid_body` (422) with the field where it says something else than
 /// expected.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     // Where the field stands is found out only for those who got it wrong.
     serde_json::from_slice(bytes).map_err(|error| explain::<T>(bytes, &error))
 }
 
-fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Problem {
+fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -> Problem {
     match error.classify() {
         Category::Data => {
             let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -116,8 +117,6 @@ fn invalid_json(error: &serde_json::Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
     use crate::http::language::Language;
 

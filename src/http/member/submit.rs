@@ -92,6 +92,15 @@ pub struct ReceiptBody {
     pub pay_before_ms: u64,
 }
 
+impl From<TeamBody> for TeamChoice {
+    fn from(team: TeamBody) -> Self {
+        match team {
+            TeamBody::Open => Self::Open,
+            TeamBody::Join(team) => Self::Join(team.into()),
+        }
+    }
+}
+
 impl From<Receipt> for ReceiptBody {
     fn from(receipt: Receipt) -> Self {
         Self {
@@ -125,11 +134,7 @@ impl SubmitBody {
             external_no: self.external_no.map(Into::into),
             ext: self.ext.as_ref().map(ext_bytes),
             coupons: self.coupons.iter().map(|text| coupon_id(text)).collect::<Result<_, _>>()?,
-            team: match self.team {
-                None => TeamChoice::None,
-                Some(TeamBody::Open) => TeamChoice::Open,
-                Some(TeamBody::Join(team)) => TeamChoice::Join(team.into()),
-            },
+            team: self.team.map_or(TeamChoice::None, Into::into),
             expected_pay_amount: self.expected_pay_amount.map(Money::from_minor),
             prices: None,
         })
@@ -137,7 +142,8 @@ impl SubmitBody {
 }
 
 impl LineBody {
-    fn into_line(self) -> OrderLine {
+    /// The engine's line.
+    pub fn into_line(self) -> OrderLine {
         let ext = self.ext.as_ref().map(ext_bytes);
         OrderLine { sku_id: self.sku_id.into(), quantity: self.quantity, ext }
     }

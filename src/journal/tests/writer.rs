@@ -255,6 +255,36 @@ fn buffered_is_acknowledged_when_written_and_synced_by_the_clock() {
 }
 
 #[test]
+fn every_commit_and_every_sync_is_in_the_figures() {
+    let now_us = Arc::new(AtomicU64::new(0));
+    let timed = |durability| {
+        let clock = Arc::clone(&now_us);
+        let monotonic_us: MonotonicUs = Arc::new(move || clock.load(Ordering::SeqCst));
+        WriterOptions { monotonic_us: Some(monotonic_us), ..options(durability) }
+    };
+    let (_, handle) = start(timed(Durability::Synced));
+    for number in 0..20 {
+        append_and_wait(&handle, number).unwrap();
+    }
+    let (stats, figures) = (handle.stats(), handle.figures());
+    assert_eq!((stats.commits, stats.syncs), (20, 20));
+    let JournalFigures { commit_events, commit_bytes, sync_us, durable_us } = figures;
+    assert_eq!((commit_events.count, commit_events.sum, commit_events.counts[0]), (20, 20, 20));
+    assert_eq!((commit_bytes.count, commit_bytes.sum), (20, stats.bytes));
+    assert_eq!((sync_us.count, sync_us.sum, durable_us.count, durable_us.sum), (20, 0, 20, 0));
+
+    // Synced at the end only: one sync for two commits, and the older of them has waited for it since its append.
+    let (_, handle) = start(timed(Durability::Buffered { interval_ms: 10_000 }));
+    append_and_wait(&handle, 1).unwrap();
+    now_us.store(500, Ordering::SeqCst);
+    append_and_wait(&handle, 2).unwrap();
+    now_us.store(700, Ordering::SeqCst);
+    handle.close().unwrap();
+    let JournalFigures { commit_events, durable_us, .. } = handle.figures();
+    assert_eq!((commit_events.count, durable_us.count, durable_us.sum), (2, 1, 700));
+}
+
+#[test]
 fn buffered_never_leaves_more_than_the_bound_unsynced() {
     let bytes_max = 128 * 1024;
     let (journal, handle) = start(WriterOptions {

@@ -10,16 +10,16 @@ use super::ledger::LedgerWriter;
 use super::reader::{StockEntry, StoreReader};
 use super::tables;
 use super::tasks::TaskWriter;
-use crate::domain::coupon::CouponEvent;
-use crate::domain::event::{Event, StockUnits};
+use crate::domain::event::Event;
 use crate::domain::hash::hash128;
 use crate::domain::ids::{
     AdjustmentId, MemberId, ORDER_NO_EPOCH_MS, OrderNo, PaymentId, Position, SLOTS, Slot, StockKey, TeamId,
 };
 use crate::domain::money::Money;
 use crate::domain::order::{Order, PaymentResult, SettledPayment, payment_hash};
-use crate::domain::refund::{RefundState, UnmatchedRefund};
+use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
+use crate::domain::stock_delta::StockDelta;
 use crate::domain::team::{TeamEvent, TeamRecord, TeamState};
 use crate::journal::{Frame, decode_record, encode_record};
 use crate::projection::levels::{
@@ -143,7 +143,7 @@ impl Checkpointer {
                         taken.touched.push(order_no);
                     }
                     self.ledger.take(position, &event, &mut self.levels)?;
-                    self.take_event(&event)?;
+                    self.take_event(position, &event)?;
                 }
             }
         }
@@ -288,8 +288,9 @@ impl Checkpointer {
         Ok(Archived { orders: found.len() as u64, more })
     }
 
-    fn take_event(&mut self, event: &Event) -> Result<(), StoreError> {
+    fn take_event(&mut self, position: Position, event: &Event) -> Result<(), StoreError> {
         self.head.latest_at_ms = self.head.latest_at_ms.max(event.at_ms());
+        event.stock_changes(|key, delta| self.add_stock(key, delta));
         match event {
             Event::NumbersReserved { until_ms, .. } => {
                 self.head.numbers_until_ms = self.head.numbers_until_ms.max(*until_ms);
@@ -299,8 +300,7 @@ impl Checkpointer {
                 encode_record(sku.as_ref(), &mut self.value);
                 self.levels.put(tables::SKUS, &tables::sku_key(sku.id, *revision), &self.value);
             }
-            Event::StockAdjusted { key, adjustment_id, change, delta, .. } => {
-                self.stock_of(key).total += delta;
+            Event::StockAdjusted { key, adjustment_id, change, .. } => {
                 self.value.clear();
                 encode_record(change, &mut self.value);
                 let key = tables::adjustment_key(key, *adjustment_id);
@@ -315,23 +315,17 @@ impl Checkpointer {
                     let key = hash128(external_no.as_bytes()).to_be_bytes();
                     self.levels.put(tables::EXTERNAL, &key, &created.order_no.get().to_be_bytes());
                 }
-                for line in created.lines.iter() {
-                    self.stock_of(&line.key).reserved += i64::from(line.quantity);
-                }
             }
-            Event::Order { what, .. } => self.reserve(what.restocked(), 0, -1),
             Event::PaymentUnmatched { at_ms, payment, order_no, amount, order_ref, reason } => {
                 self.settle(*payment, PaymentResult::RefundRequired(*reason), *at_ms)?;
-                self.put_unmatched(UnmatchedRefund {
-                    payment: *payment,
-                    order_no: *order_no,
-                    amount: *amount,
-                    since_ms: *at_ms,
-                    order_ref: order_ref.clone(),
-                    reason: *reason,
-                    state: RefundState::Required,
-                    note: None,
-                });
+                self.put_unmatched(UnmatchedRefund::required(
+                    *payment,
+                    *order_no,
+                    *amount,
+                    *at_ms,
+                    order_ref.clone(),
+                    *reason,
+                ));
             }
             Event::UnmatchedRefund { payment, what, .. } => {
                 let known = match self.changed_unmatched.remove(payment) {
@@ -347,15 +341,12 @@ impl Checkpointer {
             Event::PaymentReceived { payment, order_no, amount, .. } => {
                 self.pending.insert(*payment, (*order_no, *amount));
             }
-            Event::OrderPaid { step, payment, units } => {
-                self.reserve(units, -1, 1);
+            Event::OrderPaid { step, payment, .. } => {
                 // An order that costs nothing is paid without money.
                 if *payment != PaymentId::of_nothing(step.order_no) {
                     self.settle(*payment, PaymentResult::Paid, step.at_ms)?;
                 }
             }
-            Event::OrderClosed { units, .. } => self.reserve(units, -1, 0),
-            Event::OrderRevived { units, .. } => self.reserve(units, 1, 0),
             Event::RefundRequired { step, payment, reason, .. } if reason.is_outcome() => {
                 self.settle(*payment, PaymentResult::RefundRequired(*reason), step.at_ms)?;
             }
@@ -376,9 +367,6 @@ impl Checkpointer {
                 self.levels.put(tables::SETTINGS, &setting.key().to_bytes(), &self.value);
             }
             Event::StockTransferred { transfer_id, from, to, units, .. } => {
-                let delta = i64::try_from(*units).unwrap_or(i64::MAX);
-                self.stock_of(from).total -= delta;
-                self.stock_of(to).total += delta;
                 if *transfer_id != AdjustmentId(0) {
                     self.value.clear();
                     encode_record(&StockChange::Transfer { to: *to, units: *units }, &mut self.value);
@@ -393,15 +381,20 @@ impl Checkpointer {
                 self.value.clear();
                 encode_record(&event.coupon(), &mut self.value);
                 self.levels.put(tables::COUPONS, &tables::coupon_key(step.member, step.coupon), &self.value);
-                if matches!(**event, CouponEvent::Issued { .. }) {
-                    self.stock_of(&StockKey::coupons(step.coupon.terms())).sold += 1;
-                }
             }
             Event::Team(event) => self.take_team(event),
+            Event::OperatorActed(act) => {
+                self.value.clear();
+                encode_record(act.as_ref(), &mut self.value);
+                self.levels.put(tables::ACTS, &tables::act_key(position), &self.value);
+            }
             Event::RefundRequired { .. }
             | Event::PaymentStarted { .. }
             | Event::OrderShipped { .. }
-            | Event::OrderReceived { .. } => {}
+            | Event::OrderReceived { .. }
+            | Event::OrderClosed { .. }
+            | Event::OrderRevived { .. }
+            | Event::Order { .. } => {}
         }
         Ok(())
     }
@@ -415,9 +408,6 @@ impl Checkpointer {
 
     fn take_team(&mut self, event: &TeamEvent) {
         let team = event.team();
-        if let TeamEvent::Opened { activity, size, .. } = event {
-            self.stock_of(&StockKey::seats(*activity, team)).total += i64::from(*size);
-        }
         // An event that doesn't follow is the auditor's to find.
         if let Some(record) = TeamRecord::after(self.teams.get(&team).copied(), event) {
             self.value.clear();
@@ -431,17 +421,12 @@ impl Checkpointer {
         }
     }
 
-    fn stock_of(&mut self, key: &StockKey) -> &mut StockEntry {
-        self.changed_stock.insert(*key);
-        self.stock.entry(*key).or_default()
-    }
-
-    fn reserve(&mut self, units: &[StockUnits], reserved: i64, sold: i64) {
-        for StockUnits { key, quantity } in units {
-            let entry = self.stock_of(key);
-            entry.reserved += reserved * i64::from(*quantity);
-            entry.sold += sold * i64::from(*quantity);
-        }
+    fn add_stock(&mut self, key: StockKey, delta: StockDelta) {
+        self.changed_stock.insert(key);
+        let StockEntry { total, reserved, sold } = self.stock.entry(key).or_default();
+        *total += delta.total;
+        *reserved += delta.reserved;
+        *sold += delta.sold;
     }
 
     /// A payment's outcome is known.

@@ -12,7 +12,7 @@ use super::reader::StoreReader;
 use super::tables;
 use crate::domain::ids::Slot;
 use crate::domain::task::{
-    Bytes, PushedTask, TaskBody, TaskEvent, TaskId, TaskRef, TaskState, TaskView, TopicName,
+    BodyParts, Bytes, PushedTask, TaskBody, TaskEvent, TaskId, TaskRef, TaskState, TaskView, TopicName,
 };
 use crate::journal::{decode_record, encode_record};
 use crate::projection::levels::{Levels, StoreError};
@@ -76,7 +76,7 @@ pub(super) struct TaskWriter {
     stands: HashMap<u64, TaskStand>,
     last_seq: u64,
     live: u64,
-    unfinished: Vec<u8>,
+    unfinished: BodyParts,
     /// Whether the record of the rest is not what is stored.
     rest_changed: bool,
     value: Vec<u8>,
@@ -93,7 +93,7 @@ impl TaskWriter {
         reader.scan_stands(|seq, stand| {
             stands.insert(seq, stand);
         })?;
-        Ok(Self { stands, last_seq, live, unfinished: unfinished.0.into(), ..Self::default() })
+        Ok(Self { stands, last_seq, live, unfinished: Vec::from(unfinished.0).into(), ..Self::default() })
     }
 
     /// Stages what an event changes.
@@ -101,10 +101,7 @@ impl TaskWriter {
         let topic = event.topic();
         match event {
             TaskEvent::BodyPart { index, bytes, .. } => {
-                if *index == 0 {
-                    self.unfinished.clear();
-                }
-                self.unfinished.extend_from_slice(&bytes.0);
+                self.unfinished.take(*index, bytes);
                 self.rest_changed = true;
                 return;
             }
@@ -148,10 +145,7 @@ impl TaskWriter {
                 self.stand(topic, task, levels, |_dead| requeued);
             }
         }
-        if !self.unfinished.is_empty() {
-            self.unfinished = Vec::new();
-            self.rest_changed = true;
-        }
+        self.rest_changed |= self.unfinished.forget();
     }
 
     /// Stages the record of the rest, if it has changed.

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use stockade::{
-    AdjustmentId, Caller, Engine, Money, OrderType, Payment, PriceChange, Receipt, RefundFilter,
-    RefundRequest, RefundState, RefundStep, Reject, SaleControl, ShipPackage, Shipment, Sku, SubmitOrder,
-    TeamChoice, TeamId,
+    AdjustmentId, Caller, Engine, Failure, Money, OrderType, Payment, PriceChange, Receipt, RefundFilter,
+    RefundRequest, RefundState, RefundStep, Reject, SUBMISSION_WAIT_MS_MAX, SaleControl, ShipPackage,
+    Shipment, Sku, Submission, SubmitOrder, TeamChoice, TeamId,
 };
 
 use super::{Book, CAMPAIGNS, KINDS, MEMBERS, Op, SESSION, SKUS, World, pools};
@@ -36,6 +36,17 @@ impl Pen {
 /// Nobody may be told of these while the engine runs.
 fn broken(reject: &Reject) -> bool {
     matches!(reject, Reject::OutcomeUnknown)
+}
+
+/// Submits for a promise, and asks for what becomes of it.
+async fn submit_async(engine: &Engine, order: SubmitOrder) -> Result<Receipt, Reject> {
+    let caller = Caller::Member(order.member_id);
+    let promise = engine.submit_async(order)?;
+    match engine.submission(caller, promise.order_no, SUBMISSION_WAIT_MS_MAX).await? {
+        Submission::Created(receipt) if receipt.order_no == promise.order_no => Ok(receipt),
+        Submission::Failed(Failure::Rejected(reject)) => Err(reject),
+        other => panic!("{promise:?} of a new request comes to {other:?}"),
+    }
 }
 
 impl World {
@@ -104,8 +115,13 @@ impl World {
 
     fn submit(&mut self, engine: Engine, pen: Pen, id: u64) -> Op {
         let order = self.order(id);
+        let is_async = self.dice.roll(3) == 0;
         Box::pin(async move {
-            let answer = engine.submit(order.clone()).await;
+            let answer = if is_async {
+                submit_async(&engine, order.clone()).await
+            } else {
+                engine.submit(order.clone()).await
+            };
             match answer {
                 Ok(receipt) => pen.write(|book| {
                     book.orders.push((order.member_id.0, receipt));

@@ -87,6 +87,7 @@ engine_settings! {
     in_flight_max: usize = 262_144,
     expiry_in_flight_max: usize = 2_048,
     waiters_max: usize = 64,
+    promises_max: usize = 262_144,
     payment_grace_ms: u64 = 300_000,
     auto_confirm_ms: u64 = 10 * DAY_MS,
     after_sale_window_ms: u64 = 7 * DAY_MS,

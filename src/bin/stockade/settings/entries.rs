@@ -39,6 +39,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::int("engine.in_flight_max", "commands", (1, 1 << 24), "Most commands and questions under way in the engine; beyond it they are refused as overloaded."),
     Entry::int("engine.expiry_in_flight_max", "closes", (1, 1 << 24), "Most closes by timer, per order actor, that are not durable yet."),
     Entry::int("engine.waiters_max", "callers", (1, 65_536), "Most callers waiting for one request id, one order, one payment or one member's limit."),
+    Entry::int("engine.promises_max", "submits", (1, 1 << 24), "Most asynchronous submits whose outcome is kept, some 200 bytes each."),
     Entry::int("engine.auto_close_normal_ms", "ms", (1, u32::MAX as i64), "How long an everyday order may stay unpaid."),
     Entry::int("engine.auto_close_seckill_ms", "ms", (1, u32::MAX as i64), "How long a seckill order may stay unpaid."),
     Entry::int("engine.auto_close_group_buy_ms", "ms", (1, u32::MAX as i64), "How long a group-buy order may stay unpaid."),

@@ -1,0 +1,29 @@
+//! What a shop's application servers call, with the role `service`: many orders on behalf of members over one
+//! connection, and the delay queue.
+
+pub mod delay;
+mod lines;
+pub mod orders;
+mod pump;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::state::App;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(orders::orders))
+        .routes(routes!(delay::push))
+        .routes(routes!(delay::push_batch))
+        .routes(routes!(delay::pop))
+        .routes(routes!(delay::bpop))
+        .routes(routes!(delay::reserve))
+        .routes(routes!(delay::ack))
+        .routes(routes!(delay::nack))
+        .routes(routes!(delay::extend))
+        .routes(routes!(delay::remove))
+        .routes(routes!(delay::reschedule))
+        .routes(routes!(delay::stats))
+}
