@@ -291,7 +291,7 @@ async fn numbers_are_unique_over_both_ways_and_over_restarts() {
             let (engine, member) = (shop.engine.clone(), members[nth as usize % members.len()]);
             let order = one(member, u128::from(life * 1_000 + nth), 1);
             async move {
-                if nth % 3 == 0 {
+                if nth.is_multiple_of(3) {
                     return (None, engine.submit(order).await.unwrap().order_no);
                 }
                 let (promise, receipt) = placed(&engine, order).await;
