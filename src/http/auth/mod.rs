@@ -14,10 +14,12 @@ pub mod mint;
 pub mod principal;
 #[cfg(test)]
 mod tests;
+pub mod ticket;
 pub mod tokens;
 
 pub use access::{Access, Denied};
 pub use authenticator::Authenticator;
 pub use config::{AuthConfig, AuthConfigError};
 pub use principal::{Principal, Scope, Scopes};
+pub use ticket::{Admission, TicketConfig, TicketError, TicketOffice};
 pub use tokens::{AuthError, Role};
