@@ -91,7 +91,7 @@ pub enum Failure {
     /// It could not be trusted or read.
     #[error(transparent)]
     Refused(#[from] CallbackError),
-    /// The engine took it not.
+    /// The engine refused it.
     #[error(transparent)]
     Rejected(#[from] Reject),
 }

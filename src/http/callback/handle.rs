@@ -23,8 +23,7 @@ pub async fn handle(
     provider.acknowledge(&take(engine, provider, headers, body, now_ms).await)
 }
 
-/// Takes a notification, without answering it in the provider's form: for those who count or log what came of it. The
-/// order and what is to be paid for it are in no failure.
+/// Takes a notification, without answering it in the provider's form: for those who count or log what came of it.
 ///
 /// # Errors
 /// [`Failure`]; nothing was recorded, except that of `outcome_unknown` nobody knows.
