@@ -20,7 +20,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     Entry::int("server.request_timeout_ms", "ms", (1, HOUR_MS), "How long a request's body may take to arrive, and its answer to be read; streams are exempt.").live(),
     Entry::int("server.idle_timeout_ms", "ms", (1, HOUR_MS), "How long a client may do nothing, between requests or in the middle of one, streams included.").live(),
     Entry::int("server.head_bytes_max", "bytes", (8_192, 1 << 20), "Most bytes of a request's head.").live(),
-    Entry::int("server.body_bytes_max", "bytes", (1_024, 16 << 20), "Most bytes of a JSON body. Streams have a bound of 64 KiB for each line instead.").live(),
+    Entry::int("server.body_bytes_max", "bytes", (1_024, 256 << 10), "Most bytes of a JSON body; batches and streams have bounds of their own.").live(),
     Entry::int("server.drain_ms_max", "ms", (0, 600_000), "How long the end waits for requests in flight.").live(),
     Entry::int("server.in_flight_max", "requests", (1, 1_000_000), "Most requests in flight; one more is answered 503.").live(),
     Entry::int("server.in_flight_reserve", "requests", (1, 1_000_000), "Requests in flight beyond that for callbacks, health and administration.").live(),
