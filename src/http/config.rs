@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::auth::{AuthConfig, TicketConfig};
+use super::callback::CallbackSettings;
 use super::limits::{JSON_BYTES_MAX, RateConfig, TrustedProxies};
 use super::server::ServerLimits;
 
@@ -127,13 +129,20 @@ impl LimitsConfig {
 }
 
 /// The adapter's configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
     /// The socket.
     pub server: ServerConfig,
     /// Rates.
     pub limits: LimitsConfig,
+    /// How tokens are verified.
+    pub auth: AuthConfig,
+    /// Sale tickets.
+    pub tickets: TicketConfig,
+    /// Payment providers that notify.
+    #[serde(skip_serializing)]
+    pub callback: CallbackSettings,
 }
 
 impl HttpConfig {

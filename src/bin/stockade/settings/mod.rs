@@ -45,7 +45,7 @@ pub(crate) enum LogFormat {
 }
 
 /// Everything that is configured.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) http: HttpConfig,
     pub(crate) engine: EngineSettings,
