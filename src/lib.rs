@@ -64,7 +64,7 @@
 //! | the root | what an embedding program needs: [`Engine`], [`Config`], requests, answers, [`Reject`] |
 //! | [`domain`] | pure: ids, money, catalogue, stock counters and hold protocol, order state machine, events, rejects |
 //! | [`timer`] | pure: the hierarchical timing wheel |
-//! | [`runtime`] | batched inbox and doorbell, credits, clock, request filter, gate; knows no orders |
+//! | [`runtime`] | batched inbox and doorbell, credits, clock, request filter, gate, histograms; knows no orders |
 //! | [`journal`] | the write-ahead log: entries, frames, writer thread, sled and memory backends |
 //! | [`audit`] | the independent auditor behind `stockade verify` |
 //! | `http` | the HTTP adapter, with the feature of that name |

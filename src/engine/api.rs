@@ -371,7 +371,7 @@ impl Engine {
         self.order(caller, external_no).await
     }
 
-    /// A page of a member's orders, newest first.
+    /// A page of a member's orders, newest first, that is by descending number.
     ///
     /// # Errors
     /// The engine's own state. A page length outside 1 to 100 is brought inside.

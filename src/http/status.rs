@@ -12,6 +12,7 @@ pub fn status_of(reject: &Reject) -> StatusCode {
     match reject {
         Reject::OrderNotFound | Reject::RefundNotFound | Reject::TeamNotFound { .. } => StatusCode::NOT_FOUND,
         Reject::MemberBlocked { .. } => StatusCode::FORBIDDEN,
+        Reject::NoStore => StatusCode::NOT_IMPLEMENTED,
         Reject::Overloaded { .. } | Reject::DiskReserve | Reject::Unavailable | Reject::OutcomeUnknown => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -259,6 +259,40 @@ async fn r12_promises_are_bounded_and_finished_ones_make_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r12_no_more_than_waiters_max_wait_for_one_promise() {
+    let (shop, gate) = Shop::open_gated(|config| config.waiters_max(1)).await;
+    shop.stock_up(1, 5).await;
+    gate.close();
+    let promise = shop.submit_async(one(7, 1, 1)).unwrap();
+    let caller = Caller::Member(7.into());
+    let wait = || shop.submission(caller, promise.order_no, SUBMISSION_WAIT_MS_MAX);
+    let mut waiting = Box::pin(wait());
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    assert!(matches!(answered(wait()).await, Ok(Submission::Processing { .. })), "one waits already");
+    // Whoever gives up makes room.
+    drop(waiting);
+    let mut waiting = Box::pin(wait());
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    gate.open();
+    assert!(matches!(answered(waiting).await, Ok(Submission::Created(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_finishes_what_was_promised() {
+    let shop = Shop::open().await;
+    shop.stock_up(1, 500).await;
+    let submit = |member| (member, shop.submit_async(one(member, 1, 1)).unwrap().order_no);
+    let promised: Vec<_> = (0..200).map(submit).collect();
+    answered(shop.shutdown()).await.unwrap();
+    assert_eq!(shop.submit_async(one(7, 2, 1)), Err(Reject::Unavailable));
+    let next = shop.after_power_cut().await;
+    for (member, order_no) in promised {
+        let found = outcome(&next, member, order_no).await;
+        assert!(matches!(found, Submission::Created(receipt) if receipt.order_no == order_no), "{found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r13_a_promise_of_a_failed_engine_has_an_unknown_outcome() {
     for at_sync in [true, false] {
         let shop = Shop::open().await;
@@ -291,7 +325,7 @@ async fn numbers_are_unique_over_both_ways_and_over_restarts() {
             let (engine, member) = (shop.engine.clone(), members[nth as usize % members.len()]);
             let order = one(member, u128::from(life * 1_000 + nth), 1);
             async move {
-                if nth % 3 == 0 {
+                if nth.is_multiple_of(3) {
                     return (None, engine.submit(order).await.unwrap().order_no);
                 }
                 let (promise, receipt) = placed(&engine, order).await;

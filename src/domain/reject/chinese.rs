@@ -59,6 +59,7 @@ impl fmt::Display for InChinese<'_> {
             Reject::Overloaded { bound, retry_after_ms } => write!(f, "系统繁忙（{bound}），请在 {retry_after_ms} 毫秒后重试"),
             Reject::DiskReserve => f.write_str("磁盘空间不足，暂停下单"),
             Reject::Unavailable => f.write_str("服务暂不可用"),
+            Reject::NoStore => f.write_str("此引擎未启用存储，无法查询"),
             Reject::OutcomeUnknown => f.write_str("结果未知，请在服务恢复后用同一请求编号重试"),
             Reject::UnknownOrderType => f.write_str("订单类型不存在，可用 normal、seckill、group_buy"),
             Reject::ActivityRequired { order_type } => write!(f, "{}必须指定活动", type_zh(order_type)),

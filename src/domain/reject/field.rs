@@ -75,6 +75,7 @@ impl Reject {
             | Self::Overloaded { .. }
             | Self::DiskReserve
             | Self::Unavailable
+            | Self::NoStore
             | Self::OutcomeUnknown
             | Self::ActivityInvalid { .. }
             | Self::SalesPaused
