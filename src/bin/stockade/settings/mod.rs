@@ -18,7 +18,7 @@ use toml::Table;
 
 pub(crate) use engine::EngineSettings;
 pub(crate) use print::{changed, print};
-pub(crate) use sources::Sources;
+pub(crate) use sources::{Flag, Sources};
 
 /// `[log]`: what is logged, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
