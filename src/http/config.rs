@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::auth::{AuthConfig, TicketConfig};
+use super::callback::CallbackSettings;
 use super::limits::{JSON_BYTES_MAX, RateConfig, TrustedProxies};
 use super::server::ServerLimits;
 
@@ -28,7 +30,7 @@ pub struct ServerConfig {
     pub idle_timeout_ms: u64,
     /// Most bytes of a request's head, 8,192 to 1,048,576. Default: 16,384.
     pub head_bytes_max: usize,
-    /// Most bytes of a JSON body, 1,024 to 16,777,216; streams have a bound for each line. Default: 65,536.
+    /// Most bytes of a JSON body, 1,024 to 262,144; batches and streams have bounds of their own. Default: 65,536.
     pub body_bytes_max: usize,
     /// How long the end waits for requests in flight, in ms, 0 to 600,000. Default: 10,000.
     pub drain_ms_max: u64,
@@ -127,13 +129,20 @@ impl LimitsConfig {
 }
 
 /// The adapter's configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
     /// The socket.
     pub server: ServerConfig,
     /// Rates.
     pub limits: LimitsConfig,
+    /// How tokens are verified.
+    pub auth: AuthConfig,
+    /// Sale tickets.
+    pub tickets: TicketConfig,
+    /// Payment providers that notify.
+    #[serde(skip_serializing)]
+    pub callback: CallbackSettings,
 }
 
 impl HttpConfig {

@@ -13,6 +13,7 @@ use axum::response::Response;
 use super::auth::access::{self, Denied};
 use super::auth::principal::Principal;
 use super::language::Language;
+use super::limits::{Guard, Permit};
 use super::problem::Problem;
 use super::state::App;
 
@@ -63,8 +64,8 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
     let request_id = app.request_ids().of(request.headers());
     let language = Language::of(request.headers());
     let context = Context { request_id: Arc::clone(&request_id), language, principal: None };
-    let mut response = match admit(&app, &request, context) {
-        Ok(context) => {
+    let mut response = match admit(&app, &mut request, context) {
+        Ok((context, _permit)) => {
             request.extensions_mut().insert(context);
             next.run(request).await
         }
@@ -83,8 +84,12 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
     response
 }
 
-/// Lets a request in, or says why not.
-fn admit(app: &App, request: &Request, context: Context) -> Result<Context, Problem> {
+/// Lets a request in, or says why not. It is under way as long as its permit lives; without a [`Guard`] there are no
+/// limits.
+fn admit(app: &App, request: &mut Request, context: Context) -> Result<(Context, Option<Permit>), Problem> {
+    let guard = request.extensions().get::<Guard>().cloned();
+    // Before the token costs anything.
+    let permit = guard.as_ref().map(|guard| guard.enter(request)).transpose()?;
     let path = request.extensions().get::<MatchedPath>().ok_or_else(no_route)?;
     // A route that answers GET answers HEAD.
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
@@ -94,7 +99,12 @@ fn admit(app: &App, request: &Request, context: Context) -> Result<Context, Prob
     let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
     let principal = app.authenticate(authorization)?;
     match access.allows(principal.as_ref()) {
-        Ok(()) => Ok(Context { principal, ..context }),
+        Ok(()) => {
+            if let (Some(guard), Some(Principal::Member(member))) = (&guard, &principal) {
+                guard.check_member(*member)?;
+            }
+            Ok((Context { principal, ..context }, permit))
+        }
         Err(Denied::Unauthenticated) => Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "token_missing",

@@ -13,6 +13,7 @@
 //! | [`gateway`] | what a shop's application servers call |
 //! | [`callback`] | notifications of payment providers |
 //! | [`limits`] | how often members and addresses may ask, how much is under way |
+//! | [`live`] | what is in force of the configuration, and can be replaced |
 //! | [`server`] | the accept loop: connections, deadlines, the end |
 //! | [`router`] | all routes, and their OpenAPI description |
 
@@ -25,6 +26,7 @@ pub mod gateway;
 pub mod json;
 pub mod language;
 pub mod limits;
+pub mod live;
 pub mod member;
 pub mod openapi;
 pub mod personal;
@@ -35,5 +37,6 @@ pub mod server;
 pub mod state;
 pub mod status;
 
+pub use live::Live;
 pub use router::{router, routes};
 pub use state::App;

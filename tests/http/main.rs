@@ -3,6 +3,7 @@
 #![cfg(feature = "http")]
 
 mod gateway;
+mod limits;
 mod server;
 mod submit;
 mod support;

@@ -48,7 +48,7 @@ impl Running {
         let server = Server::bind(([127, 0, 0, 1], 0).into(), limits).unwrap();
         let (addr, counters, limits) = (server.local_addr().unwrap(), server.counters(), server.limits());
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(server.serve(router, async { stopped.await.unwrap() }));
+        let serving = tokio::spawn(server.serve(router, async { stopped.await.unwrap() }).unwrap());
         Self { addr, counters, limits, stop, serving }
     }
 

@@ -10,6 +10,8 @@ mod inspect;
 mod output;
 mod reconcile;
 #[cfg(feature = "http")]
+mod serve;
+#[cfg(feature = "http")]
 mod settings;
 mod statement;
 mod verify;
@@ -21,7 +23,7 @@ use clap::{Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Tools for the data of Stockade, an order core for flash sales.
+/// Stockade, an order core for flash sales: the server, and tools for its data.
 #[derive(Debug, Parser)]
 #[command(name = "stockade", version, arg_required_else_help = true)]
 struct Cli {
@@ -39,6 +41,8 @@ enum Command {
     Statement(statement::Args),
     Reconcile(reconcile::Args),
     #[cfg(feature = "http")]
+    Serve(serve::Args),
+    #[cfg(feature = "http")]
     Config(config::Args),
 }
 
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Statement(args) => statement::run(&args),
         Command::Reconcile(args) => reconcile::run(&args),
+        #[cfg(feature = "http")]
+        Command::Serve(args) => serve::run(&args),
         #[cfg(feature = "http")]
         Command::Config(args) => config::run(&args),
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use crate::http::limits::guard::BodyBytesMax;
 use crate::http::problem::Problem;
 
 /// Largest body of a JSON request, in bytes; a limit below it may be configured.
@@ -25,7 +26,10 @@ impl<T: DeserializeOwned, S: Send + Sync, const BYTES_MAX: usize> FromRequest<S>
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         check_type(request.headers())?;
-        let bytes = read(request, BYTES_MAX).await?;
+        // What is configured is about ordinary bodies; a route with a bound of its own keeps it.
+        let configured = request.extensions().get::<BodyBytesMax>().filter(|_| BYTES_MAX == BODY_BYTES_MAX);
+        let bytes_max = configured.map_or(BYTES_MAX, |BodyBytesMax(bytes_max)| BYTES_MAX.min(*bytes_max));
+        let bytes = read(request, bytes_max).await?;
         parse(&bytes).map(Self)
     }
 }

@@ -5,16 +5,17 @@
 //! that refusing stays cheap. The engine bounds itself once more behind them; its bounds are about memory, these about
 //! fairness.
 
+pub mod guard;
 pub mod in_flight;
 pub mod peer;
 pub mod rate;
 mod table;
 
+pub use guard::Guard;
 pub use in_flight::{Class, Full, InFlight, Permit};
 pub use peer::{AddressKey, ClientAddress, TrustedProxies};
 pub use rate::{RateConfig, RateLimits, Refused, Subject};
 
-/// Most bytes of a JSON request's body.
+/// Most bytes of a JSON request's body, unless configured otherwise. Batches and the lines of streams have bounds of their
+/// own, beside their routes.
 pub const JSON_BYTES_MAX: usize = 64 << 10;
-/// Most bytes of one line of a streamed request; the stream itself has no end.
-pub const STREAM_LINE_BYTES_MAX: usize = 64 << 10;

@@ -134,17 +134,17 @@ pub struct ServeReport {
     pub aborted: u64,
 }
 
-/// A bound socket, ready to serve.
+/// A bound socket, ready to serve. Nobody can connect before it does.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    socket: TcpSocket,
     limits: ServerLimitsHandle,
     counters: Arc<ServerCounters>,
     clock: Clock,
 }
 
 impl Server {
-    /// Listens at this address; with port 0 at any free port. Must be called within a tokio runtime with I/O and time.
+    /// Takes this address; with port 0 any free port. Must be called within a tokio runtime with I/O and time.
     ///
     /// # Errors
     /// That of the machine: the port is taken (`AddrInUse`), not allowed (`PermissionDenied`), not an address of this
@@ -155,7 +155,7 @@ impl Server {
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
         Ok(Self {
-            listener: socket.listen(BACKLOG)?,
+            socket,
             limits: ServerLimitsHandle { limits: Arc::new(RwLock::new(limits)) },
             counters: Arc::default(),
             clock: Clock::system(STEP_MAX_MS_DEFAULT),
@@ -167,7 +167,7 @@ impl Server {
     /// # Errors
     /// That of the machine.
     pub fn local_addr(&self) -> std_io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.socket.local_addr()
     }
 
     /// For replacing the limits later.
@@ -186,56 +186,78 @@ impl Server {
     /// A connection beyond `connections_max` is accepted, answered 503 with `Retry-After` and closed, rather than left
     /// waiting in the kernel: the client, or the proxy before it, knows at once that it should go elsewhere. At most
     /// 256 such answers are under way; beyond that connections are closed unanswered.
-    pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) -> ServeReport {
-        let Self { listener, limits, counters, clock } = self;
-        let (stop, stopping) = watch::channel(false);
-        let shared = connection::Shared { router, counters, clock, stopping };
-        let mut connections = JoinSet::new();
-        let mut refusals = JoinSet::new();
-        let mut finished = 0;
-        let mut pause_ms = BACK_OFF_MS.0;
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                Some(_) = connections.join_next(), if !connections.is_empty() => {
-                    finished += 1;
-                    continue;
-                }
-                Some(_) = refusals.join_next(), if !refusals.is_empty() => continue,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, addr)) => {
-                    pause_ms = BACK_OFF_MS.0;
-                    let limits = limits.get();
-                    if connections.len() < limits.connections_max {
-                        shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
-                        connections.spawn(connection::serve(stream, addr, limits, shared.clone()));
-                    } else {
-                        refuse_one(stream, &shared.counters, &mut refusals);
-                    }
-                }
-                // A client that has gone again says nothing about the next one.
-                Err(error) if is_about_one_client(&error) => {}
-                Err(error) => {
-                    shared.counters.accept_errors.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(%error, pause_ms, "can't accept connections; trying again");
-                    tokio::select! {
-                        () = &mut shutdown => break,
-                        () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
-                    }
-                    pause_ms = (pause_ms * 2).min(BACK_OFF_MS.1);
+    ///
+    /// Listens at once; the future serves.
+    ///
+    /// # Errors
+    /// The machine doesn't let it listen.
+    pub fn serve<S: Future<Output = ()>>(
+        self,
+        router: Router,
+        shutdown: S,
+    ) -> std_io::Result<impl Future<Output = ServeReport> + use<S>> {
+        let Self { socket, limits, counters, clock } = self;
+        let listener = socket.listen(BACKLOG)?;
+        Ok(accept(listener, limits, counters, clock, router, shutdown))
+    }
+}
+
+/// The accept loop, and its end.
+async fn accept(
+    listener: TcpListener,
+    limits: ServerLimitsHandle,
+    counters: Arc<ServerCounters>,
+    clock: Clock,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) -> ServeReport {
+    let (stop, stopping) = watch::channel(false);
+    let shared = connection::Shared { router, counters, clock, stopping };
+    let mut connections = JoinSet::new();
+    let mut refusals = JoinSet::new();
+    let mut finished = 0;
+    let mut pause_ms = BACK_OFF_MS.0;
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {
+                finished += 1;
+                continue;
+            }
+            Some(_) = refusals.join_next(), if !refusals.is_empty() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, addr)) => {
+                pause_ms = BACK_OFF_MS.0;
+                let limits = limits.get();
+                if connections.len() < limits.connections_max {
+                    shared.counters.accepted.fetch_add(1, Ordering::Relaxed);
+                    connections.spawn(connection::serve(stream, addr, limits, shared.clone()));
+                } else {
+                    refuse_one(stream, &shared.counters, &mut refusals);
                 }
             }
+            // A client that has gone again says nothing about the next one.
+            Err(error) if is_about_one_client(&error) => {}
+            Err(error) => {
+                shared.counters.accept_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, pause_ms, "can't accept connections; trying again");
+                tokio::select! {
+                    () = &mut shutdown => break,
+                    () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
+                }
+                pause_ms = (pause_ms * 2).min(BACK_OFF_MS.1);
+            }
         }
-        // The socket goes first, so that nobody is greeted who can't be served.
-        drop(listener);
-        drop(refusals);
-        stop.send_replace(true);
-        drain(connections, finished, limits.get().drain_ms_max).await
     }
+    // The socket goes first, so that nobody is greeted who can't be served.
+    drop(listener);
+    drop(refusals);
+    stop.send_replace(true);
+    drain(connections, finished, limits.get().drain_ms_max).await
 }
 
 /// Answers a connection that there is no room for, or closes it where too many are being answered.

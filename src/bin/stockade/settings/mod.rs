@@ -18,7 +18,7 @@ use toml::Table;
 
 pub(crate) use engine::EngineSettings;
 pub(crate) use print::{changed, print};
-pub(crate) use sources::Sources;
+pub(crate) use sources::{Flag, Sources};
 
 /// `[log]`: what is logged, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ pub(crate) enum LogFormat {
 }
 
 /// Everything that is configured.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) http: HttpConfig,
     pub(crate) engine: EngineSettings,

@@ -91,12 +91,13 @@ pub(crate) fn has_section(section: &str) -> bool {
 /// The key that somebody may have meant.
 pub(crate) fn suggest(path: &str) -> Option<&'static str> {
     /// How alike two paths must be, of 1.
-    const LIKENESS_MIN: f64 = 0.75;
-    let (_, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let likeness = |entry: &Entry| {
+    const LIKENESS_MIN: f64 = 0.8;
+    let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let likeness = |entry: &Entry| match (entry.section() == section, entry.name() == name) {
+        (true, _) => strsim::jaro_winkler(name, entry.name()),
         // The right name in a wrong section is a likely slip, too.
-        let by_name = if entry.name() == name { 0.9 } else { 0.0 };
-        strsim::jaro_winkler(path, entry.path).max(by_name)
+        (false, true) => 0.9,
+        (false, false) => strsim::jaro_winkler(path, entry.path) - 0.1,
     };
     let best = ENTRIES.iter().map(|entry| (likeness(entry), entry.path));
     let (likeness, path) = best.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
