@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::auth::access::{self, Denied};
+use super::auth::AuthError;
+use super::auth::access::{self, Access, Denied};
 use super::auth::principal::Principal;
 use super::language::Language;
-use super::limits::{Guard, Permit};
+use super::limits::Permit;
 use super::problem::Problem;
 use super::state::App;
 
@@ -84,39 +85,56 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
     response
 }
 
-/// Lets a request in, or says why not. It is under way as long as its permit lives; without a [`Guard`] there are no
-/// limits.
-fn admit(app: &App, request: &mut Request, context: Context) -> Result<(Context, Option<Permit>), Problem> {
-    let guard = request.extensions().get::<Guard>().cloned();
+/// Lets a request in, or says why not. It is under way as long as its permit lives.
+fn admit(app: &App, request: &mut Request, context: Context) -> Result<(Context, Permit), Problem> {
+    let guard = app.live().guard();
     // Before the token costs anything.
-    let permit = guard.as_ref().map(|guard| guard.enter(request)).transpose()?;
+    let permit = guard.enter(request)?;
     let path = request.extensions().get::<MatchedPath>().ok_or_else(no_route)?;
     // A route that answers GET answers HEAD.
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let access = access::of(method.as_str(), path.as_str())
         .ok_or_else(|| if access::knows(path.as_str()) { method_not_allowed() } else { no_route() })?;
-    let authorization = request.headers().get(header::AUTHORIZATION);
-    let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
-    let principal = app.authenticate(authorization)?;
+    if matches!(access, Access::Public | Access::Signed) {
+        // Nobody is asked for; a token that has expired is no reason to refuse.
+        return Ok((context, permit));
+    }
+    let principal = authenticate(app, request.headers());
+    if matches!(access, Access::Service) && !matches!(principal, Ok(Some(Principal::Service { .. }))) {
+        // Services are free of limits by address; who only pretends to be one is not.
+        guard.check_address(request)?;
+    }
+    let principal = principal?;
     match access.allows(principal.as_ref()) {
         Ok(()) => {
-            if let (Some(guard), Some(Principal::Member(member))) = (&guard, &principal) {
+            if let Some(Principal::Member(member)) = &principal {
                 guard.check_member(*member)?;
             }
             Ok((Context { principal, ..context }, permit))
         }
-        Err(Denied::Unauthenticated) => Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "token_missing",
-            "send a token: authorization: Bearer …",
-            "缺少访问令牌：请发送 authorization: Bearer …",
-        )),
-        Err(Denied::Forbidden { .. }) => Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "the token's role or scopes don't allow this",
-            "令牌的角色或权限不足",
-        )),
+        Err(denied) => Err(denied.into()),
+    }
+}
+
+/// Who asks, by the token.
+fn authenticate(app: &App, headers: &HeaderMap) -> Result<Option<Principal>, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let authorization = values.next().map(|value| value.to_str().unwrap_or_default());
+    if values.next().is_some() {
+        return Err(AuthError::Malformed.into());
+    }
+    Ok(app.live().now().authenticator.authenticate(authorization, app.engine().now_ms())?)
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let (status, chinese) = match denied {
+            Denied::Unauthenticated => {
+                (StatusCode::UNAUTHORIZED, "缺少访问令牌：请发送 authorization: Bearer …")
+            }
+            Denied::Forbidden { .. } => (StatusCode::FORBIDDEN, "令牌的角色或权限不足"),
+        };
+        Self::new(status, denied.code(), denied.to_string(), chinese)
     }
 }
 

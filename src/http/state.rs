@@ -2,32 +2,28 @@
 
 use std::sync::Arc;
 
-use super::auth::principal::Principal;
 use super::context::RequestIds;
-use super::problem::Problem;
+use super::live::Live;
 use crate::Engine;
 
-/// Finds out who a request comes from, by its `Authorization` header and the engine's time: nobody, somebody, or a token
-/// that is wrong.
-pub type Authenticate = dyn Fn(Option<&str>, u64) -> Result<Option<Principal>, Problem> + Send + Sync;
-
 /// The adapter: a cheap-to-clone handle.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct App {
     shared: Arc<Shared>,
 }
 
+#[derive(Debug)]
 struct Shared {
     engine: Engine,
     request_ids: RequestIds,
-    authenticate: Box<Authenticate>,
+    live: Live,
 }
 
 impl App {
-    /// An adapter for an engine.
-    pub fn new(engine: Engine, authenticate: Box<Authenticate>) -> Self {
+    /// An adapter for an engine, under keys and limits that may be replaced.
+    pub fn new(engine: Engine, live: Live) -> Self {
         let request_ids = RequestIds::new(engine.now_ms());
-        Self { shared: Arc::new(Shared { engine, request_ids, authenticate }) }
+        Self { shared: Arc::new(Shared { engine, request_ids, live }) }
     }
 
     /// The engine.
@@ -40,11 +36,8 @@ impl App {
         &self.shared.request_ids
     }
 
-    /// Who a request comes from.
-    ///
-    /// # Errors
-    /// What is wrong with its token.
-    pub fn authenticate(&self, authorization: Option<&str>) -> Result<Option<Principal>, Problem> {
-        (self.shared.authenticate)(authorization, self.shared.engine.now_ms())
+    /// Keys, providers and limits.
+    pub fn live(&self) -> &Live {
+        &self.shared.live
     }
 }

@@ -11,9 +11,10 @@ use stockade::http::config::HttpConfig;
 use stockade::http::limits::Guard;
 use stockade::http::server::Peer;
 use stockade::runtime::clock::{Clock, ManualTime};
+use stockade::{Config, Durability};
 use tower::ServiceExt;
 
-use crate::support::{Shop, request};
+use crate::support::{Shop, live, request};
 
 struct Limited {
     shop: Shop,
@@ -27,8 +28,11 @@ impl Limited {
         let mut config = HttpConfig::default();
         change(&mut config);
         let (clock, time) = Clock::manual(0);
-        let (shop, guard) = (Shop::with_tea(100).await, Guard::new(&config, clock));
-        let router = guard.clone().around(shop.router());
+        let live = live(&config).by_clock(&config, clock);
+        let guard = live.guard().clone();
+        let shop = Shop::under(Config::new("").durability(Durability::Memory), live).await;
+        stockade::examples::stock_tea(&shop.engine, 100).await.expect("tea is on sale");
+        let router = shop.router();
         Self { shop, router, guard, time }
     }
 

@@ -5,8 +5,13 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use stockade::http::App;
-use stockade::http::auth::principal::{Principal, Scopes};
+use stockade::http::auth::keys::{Key, Keys};
+use stockade::http::auth::mint::mint_hs256;
+use stockade::http::auth::principal::Scopes;
+use stockade::http::auth::tokens::Role;
+use stockade::http::config::HttpConfig;
+use stockade::http::secret::Secret;
+use stockade::http::{App, Live};
 use stockade::{Config, Durability, Engine};
 use tower::ServiceExt;
 
@@ -62,11 +67,17 @@ impl Shop {
         shop
     }
 
-    /// One with an engine of one's own.
+    /// One with an engine of one's own, and no limits of rates.
     pub(crate) async fn with(config: Config) -> Self {
+        let mut http = HttpConfig::default();
+        (http.limits.per_member_per_s, http.limits.per_address_per_s) = (0, 0);
+        Self::under(config, live(&http)).await
+    }
+
+    /// One with an engine and limits of one's own.
+    pub(crate) async fn under(config: Config, live: Live) -> Self {
         let engine = Engine::open(config).await.expect("the engine opens");
-        let app = App::new(engine.clone(), Box::new(|token, _now_ms| Ok(token.and_then(principal))));
-        let (router, _) = stockade::http::router(app);
+        let (router, _) = stockade::http::router(App::new(engine.clone(), live));
         Self { engine, router }
     }
 
@@ -101,22 +112,32 @@ impl Shop {
     }
 }
 
-/// A request as somebody: `member 7`, `service`, `admin support warehouse`, or nobody.
-pub(crate) fn request(method: Method, who: &str, path: &str) -> axum::http::request::Builder {
-    let request = Request::builder().method(method).uri(path);
-    if who.is_empty() { request } else { request.header(header::AUTHORIZATION, who) }
+/// Signs the tests' tokens.
+const SECRET: &[u8] = b"a secret of thirty-two bytes, at least";
+
+/// A configuration under which the tests' tokens are good.
+pub(crate) fn live(config: &HttpConfig) -> Live {
+    let key = Key::hs256("a", &Secret::new(SECRET).expect("a secret")).expect("a key");
+    Live::with_keys(config, Keys::new(vec![key]).expect("keys")).expect("the configuration is good")
 }
 
-fn principal(who: &str) -> Option<Principal> {
+/// A request as somebody: `member 7`, `service`, `admin support warehouse`, or nobody; or with another header.
+pub(crate) fn request(method: Method, who: &str, path: &str) -> axum::http::request::Builder {
+    let request = Request::builder().method(method).uri(path);
+    if who.is_empty() { request } else { request.header(header::AUTHORIZATION, token(who)) }
+}
+
+/// The value of the header for somebody.
+pub(crate) fn token(who: &str) -> String {
     let mut words = who.split(' ');
-    match words.next()? {
-        "member" => Some(Principal::Member(words.next()?.parse::<u64>().ok()?.into())),
-        "service" => Some(Principal::Service { name: "app-1".into() }),
-        "admin" => {
-            let names: Vec<_> = words.map(|word| format!("\"{word}\"")).collect();
-            let scopes: Scopes = serde_json::from_str(&format!("[{}]", names.join(","))).ok()?;
-            Some(Principal::Admin { operator: "anna".into(), scopes })
-        }
-        _ => None,
-    }
+    let (role, name) = match words.next().unwrap_or_default() {
+        "member" => (Role::Member, words.next().unwrap_or_default()),
+        "service" => (Role::Service, "app-1"),
+        "admin" => (Role::Admin, "anna"),
+        _ => return who.to_owned(),
+    };
+    let names: Vec<_> = words.map(|word| format!("\"{word}\"")).collect();
+    let scopes: Scopes = serde_json::from_str(&format!("[{}]", names.join(","))).expect("scopes");
+    // Until the year 2100.
+    format!("Bearer {}", mint_hs256(SECRET, "a", name, role, scopes, 4_102_444_800_000))
 }

@@ -1,14 +1,13 @@
 //! All limits of a request together, in the order in which they are asked.
 //!
-//! [`context`](crate::http::context) asks them, where it finds a guard among a request's extensions: first, before the
+//! [`context`](crate::http::context) asks them: first, before the
 //! token costs a signature check, whether there is room and whether the address may; then, once it knows the member,
 //! whether the member may.
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use axum::Router;
-use axum::extract::{Extension, Request};
+use axum::extract::Request;
 use axum::http::StatusCode;
 
 use super::in_flight::{Class, Full, InFlight, Permit};
@@ -49,11 +48,6 @@ impl Guard {
         *self.networks.write().unwrap_or_else(PoisonError::into_inner) = networks(config);
     }
 
-    /// The router with these limits.
-    pub fn around(self, router: Router) -> Router {
-        router.layer(Extension(self))
-    }
-
     /// Requests under way, ordinary and in the reserve.
     pub fn in_flight(&self) -> (usize, usize) {
         self.in_flight.now()
@@ -85,6 +79,16 @@ impl Guard {
         Ok(permit)
     }
 
+    /// Takes a token of the address of a request that has begun, unless it is exempt.
+    ///
+    /// # Errors
+    /// `rate_limited` (429).
+    pub fn check_address(&self, request: &Request) -> Result<(), Problem> {
+        let Some(client) = request.extensions().get::<ClientAddress>() else { return Ok(()) };
+        let networks = self.networks.read().unwrap_or_else(PoisonError::into_inner);
+        if networks.0.is_exempt(*client) { Ok(()) } else { Ok(self.rates.check_address(client.key())?) }
+    }
+
     /// Takes a token of this member.
     ///
     /// # Errors
@@ -98,13 +102,17 @@ fn networks(config: &HttpConfig) -> (TrustedProxies, BodyBytesMax) {
     (config.trusted_proxies(), BodyBytesMax(config.server.body_bytes_max))
 }
 
-/// Whether no limit by address holds for a path.
+/// Whether no limit by address holds for a path, or none before the caller is known.
 fn is_free(path: &str) -> bool {
+    is_vital(path) || path.starts_with("/gateway/")
+}
+
+fn is_vital(path: &str) -> bool {
     path.starts_with("/callback/") || matches!(path, "/healthz" | "/readyz" | "/metrics")
 }
 
 fn class_of(path: &str) -> Class {
-    if is_free(path) || path.starts_with("/admin/") { Class::Vital } else { Class::Ordinary }
+    if is_vital(path) || path.starts_with("/admin/") { Class::Vital } else { Class::Ordinary }
 }
 
 impl From<Full> for Problem {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use stockade::Engine;
-use stockade::http::Live;
+use stockade::http::{App, Live, router};
 use stockade::http::server::{Server, ServerLimitsHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -49,7 +49,7 @@ async fn serve(args: &Args, settings: Settings, level: LogLevel) -> Result<(), F
     let server =
         Server::bind(listen, settings.http.server.limits()).map_err(|error| in_use(listen, &error))?;
     let demo = args.demo.then(Demo::new).transpose()?;
-    let keys = |error| Failure::configuration(format!("[auth]: {}", with_causes(&error)));
+    let keys = |error| Failure::configuration(with_causes(&error));
     let live = match &demo {
         Some(demo) => Live::with_keys(&settings.http, demo.keys()?).map_err(keys)?,
         None => Live::load(&settings.http).map_err(keys)?,
@@ -70,7 +70,7 @@ async fn serve(args: &Args, settings: Settings, level: LogLevel) -> Result<(), F
         // An error says that there is nobody left who could say so.
         let _ = stopped.await;
     };
-    let serving = server.serve(live.router(engine.clone()), shutdown);
+    let serving = server.serve(router(App::new(engine.clone(), live.clone())).0, shutdown);
     let serving = serving.map_err(|error| in_use(listen, &error))?;
     let mut serving = tokio::spawn(serving);
     tracing::info!(%addr, data = %data_dir.display(), "serving");
