@@ -21,8 +21,11 @@ use crate::projection::store::{OrderWalk, StoreReader, WalkOrder};
 pub const DESK_PAGE_LEN_MAX: usize = 200;
 /// Orders that one page looks at.
 const DESK_SCAN_MAX: u64 = 20_000;
-/// The time in an order's number may be this far away from the time at which it was placed, in ms.
-const NUMBER_SLACK_MS: u64 = 60_000;
+/// The time in an order's number may be this far behind the time at which it was placed, in ms: after a jump of the clock,
+/// until the next range of numbers is reserved.
+const NUMBER_BEHIND_MS: u64 = 60_000;
+/// And this far ahead, in ms: every opening begins behind the last range, so that 30 in a row may move it by ten minutes.
+const NUMBER_AHEAD_MS: u64 = 600_000;
 
 /// Which orders; an empty filter lets all of them pass. What is given must all be so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +47,8 @@ pub struct OrderFilter {
     /// Only placed at or after this instant, in ms since the Unix epoch. An order's number tells when it was placed; one
     /// from right after a jump of the clock by more than a minute may be missed.
     pub created_from_ms: Option<u64>,
-    /// Only placed before this instant, in ms since the Unix epoch; as `created_from_ms`.
+    /// Only placed before this instant, in ms since the Unix epoch. One from right after dozens of restarts in a row may be
+    /// missed.
     pub created_until_ms: Option<u64>,
     /// Only paid at or after this instant, in ms since the Unix epoch.
     pub paid_from_ms: Option<u64>,
@@ -62,7 +66,7 @@ pub struct OrderFilter {
 /// whatever arrives or changes meanwhile, as long as its state lets it pass when its page is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeskSequence {
-    /// By number, and so by time: the newest first. New orders come before the first page and are not seen further on.
+    /// By number, and so by the millisecond: the newest first. New orders come before the first page and are not seen further on.
     #[default]
     NewestFirst,
     /// By number: the oldest first. New orders come at the end.
@@ -108,6 +112,9 @@ impl Engine {
     /// A page looks at 20,000 orders at most. Where few of them pass it is short, with [`DeskAnswer::next`] set. Orders
     /// in cold files are not found, those of [`Config::archive_after_ms`](crate::Config::archive_after_ms) ago.
     ///
+    /// Orders come with everything, personal data included, as [`Engine::order`] shows them to an operator: what of it may
+    /// be shown is the caller's to decide.
+    ///
     /// # Errors
     /// [`Reject::NoStore`] in an engine without a store, [`Reject::Overloaded`] where many such questions are asked at
     /// once, or the engine's own state. A page length outside 1 to 200 is brought inside.
@@ -124,8 +131,6 @@ impl Engine {
     /// }
     /// let unpaid = OrderFilter { statuses: vec![OrderStatus::Pending], ..OrderFilter::default() };
     /// let first = engine.find_orders(&unpaid, DeskPage { len_max: 2, ..DeskPage::default() }).await?;
-    /// assert_eq!(first.orders[0].member_id, 3.into(), "the newest first");
-    ///
     /// let rest = engine.find_orders(&unpaid, DeskPage { after: first.next, ..DeskPage::default() }).await?;
     /// assert_eq!((first.orders.len(), rest.orders.len(), rest.next), (2, 1, None));
     /// # engine.shutdown().await?;
@@ -207,8 +212,8 @@ impl Wanted {
     /// The least and the greatest number that an order may have which passes.
     fn numbers(&self) -> (OrderNo, OrderNo) {
         let time = |at_ms: u64| at_ms.saturating_sub(ORDER_NO_EPOCH_MS).min(TIME_MS_MAX);
-        let from_ms = self.filter.created_from_ms.unwrap_or(0).saturating_sub(NUMBER_SLACK_MS);
-        let until_ms = self.filter.created_until_ms.unwrap_or(u64::MAX).saturating_add(NUMBER_SLACK_MS);
+        let from_ms = self.filter.created_from_ms.unwrap_or(0).saturating_sub(NUMBER_BEHIND_MS);
+        let until_ms = self.filter.created_until_ms.unwrap_or(u64::MAX).saturating_add(NUMBER_AHEAD_MS);
         (
             OrderNo::compose(time(from_ms), Slot::default(), 0),
             OrderNo::compose(time(until_ms), Slot::from_index(SLOTS - 1).unwrap_or_default(), u64::MAX),

@@ -124,7 +124,8 @@ impl Default for Page {
     }
 }
 
-/// A hash over everything that events have said, reservations of order numbers excepted, at one position (R7).
+/// A hash over everything that events have said, reservations of order numbers and the operator log excepted, at one
+/// position (R7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateHash {
     /// The position it was taken at.

@@ -403,6 +403,29 @@ async fn what_was_acknowledged_is_in_the_list() {
     assert_eq!(closed.err(), Some(Reject::Unavailable));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_whose_number_runs_ahead_of_the_clock_is_found_by_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut shop = DiskShop::open(dir.path()).await;
+    shop.stock_up(1, 10, 0).await;
+    // Each opening reserves numbers behind those of the one before, and time stands still.
+    for _ in 0..6 {
+        shop = shop.reopen(dir.path(), false, |config| config).await;
+    }
+    let receipt = shop.place(one(1, 1, 1)).await;
+    let created_ms = shop.order(Caller::Operator, receipt.order_no).await.unwrap().created_at_ms;
+    let number_ms = receipt.order_no.time_ms() + stockade::domain::ids::ORDER_NO_EPOCH_MS;
+    assert!(number_ms > created_ms + 60_000, "the number is ahead by {} ms", number_ms - created_ms);
+    let filter = OrderFilter {
+        created_from_ms: Some(created_ms),
+        created_until_ms: Some(created_ms + 1),
+        ..OrderFilter::default()
+    };
+    for sequence in SEQUENCES {
+        assert_eq!(all(&shop, &filter, sequence, 10).await.len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn without_a_store_the_desk_says_so_and_members_lists_work() {
     let shop = Shop::open().await;
