@@ -41,7 +41,11 @@ pub struct InForce {
 }
 
 impl InForce {
-    fn load(config: &HttpConfig, keys: Option<Keys>, tickets: Option<&TicketOffice>) -> Result<Self, LiveError> {
+    fn load(
+        config: &HttpConfig,
+        keys: Option<Keys>,
+        tickets: Option<&TicketOffice>,
+    ) -> Result<Self, LiveError> {
         Ok(Self {
             authenticator: match keys {
                 Some(keys) => Authenticator::new(keys, &config.auth)?,

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use stockade::Engine;
-use stockade::http::{App, Live, router};
 use stockade::http::server::{Server, ServerLimitsHandle};
+use stockade::http::{App, Live, router};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
