@@ -516,7 +516,15 @@ impl OrderActor {
         let Some((member, keys, waiting)) = self.loading_limits.remove(&ticket) else { return };
         match (self.note_limits(member, &keys, limits), waiting) {
             (Ok(()), WaitsForLimits::Order(order)) => {
-                self.order_is_back(*order, now_ms, acknowledged, effects);
+                // Those that were in memory when it asked may have left meanwhile.
+                let all = limited_keys(&order.lines);
+                match self.wait_for_limits(member, all, WaitsForLimits::Order(order), effects) {
+                    Some(WaitsForLimits::Order(order)) => {
+                        self.order_is_back(*order, now_ms, acknowledged, effects);
+                    }
+                    // What was loaded now stays for when the others come.
+                    _ => return,
+                }
             }
             (Ok(()), WaitsForLimits::Import(request)) => self.import_limit(*request, now_ms, effects),
             (Err(reject), WaitsForLimits::Order(order)) => {
