@@ -2,8 +2,10 @@
 
 #![cfg(feature = "http")]
 
+mod config_command;
 mod gateway;
 mod limits;
+mod serve_command;
 mod server;
 mod submit;
 mod support;
