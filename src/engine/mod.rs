@@ -12,10 +12,13 @@ mod closing;
 mod config;
 mod coupons;
 mod delay;
+mod desk;
 mod error;
 mod import;
+mod member_orders;
 mod metrics;
 mod open;
+mod operators;
 pub mod ops;
 mod payments;
 mod pricing;
@@ -61,9 +64,12 @@ pub use backup::{BackupError, BackupReport};
 pub use config::{Config, ConfigError, ORDER_ACTORS_MAX};
 pub use coupons::{CouponView, IssueReceipt};
 pub use delay::{DEAD_LETTERS_PAGE_MAX, DelayQueue, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX};
+pub use desk::{DESK_PAGE_LEN_MAX, DeskAnswer, DeskPage, DeskSequence, OrderFilter};
 pub use error::{OpenError, ShutdownError};
 pub use import::ImportReceipt;
+pub use member_orders::{MemberFilter, OrderCounts};
 pub use metrics::{Health, Metrics};
+pub use operators::{ACTS_PAGE_LEN_MAX, ActFilter, ActPage, ActsPage, RecordedAct};
 pub use pricing::Preview;
 pub use promise::{Failure, Promise, SUBMISSION_WAIT_MS_MAX, Submission};
 pub use shipping::ShipPackage;
@@ -131,6 +137,7 @@ pub(crate) struct Inner {
     pub(crate) journal_disk_bytes: AtomicU64,
     /// The store, where there is one.
     pub(crate) store: Option<store::StoreHandle>,
+    pub(crate) scans: store::Scans,
     pub(crate) backup: Arc<backup::BackupSlot>,
     /// The socket that commands come through, where there is one.
     pub(crate) control: Mutex<Option<ops::ControlServer>>,

@@ -10,6 +10,7 @@
 
 pub mod activities;
 pub mod coupons;
+pub mod list;
 pub mod order;
 pub mod preview;
 pub mod refund;
@@ -31,6 +32,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(submit::submit))
         .routes(routes!(preview::preview))
         .routes(routes!(result::result))
+        .routes(routes!(list::list))
         .routes(routes!(order::show))
         .routes(routes!(order::pay))
         .routes(routes!(order::cancel))

@@ -14,9 +14,11 @@
 //!
 //! Closed orders of long ago move to cold files beside the database, where they are still found by number.
 
+mod acts;
 mod archive;
 mod checkpoint;
 mod contents;
+mod desk;
 mod head;
 mod ledger;
 mod movements;
@@ -34,6 +36,7 @@ mod tests;
 pub(crate) use archive::Archive;
 pub(crate) use checkpoint::{Checkpointer, Taken};
 pub(crate) use contents::{Contents, Record, Shelf};
+pub(crate) use desk::{OrderWalk, WalkOrder};
 pub(crate) use head::Head;
 pub(crate) use reader::{StockEntry, StoreReader, scan_open};
 #[cfg(test)]
