@@ -1,4 +1,10 @@
 //! The HTTP adapter, route by route and over real sockets.
 
+mod member_bad_input;
+mod member_orders;
+mod member_own_only;
+mod member_refunds;
+mod placing;
+mod sales;
 mod submit;
 mod support;
