@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn page_numbers_reach_a_thousand_orders_deep() {
-        let start = |pairs, len_max| params(pairs).unwrap().start(len_max);
+        let start = |pairs: &[(&str, &str)], len_max| params(pairs).unwrap().start(len_max);
         assert_eq!(start(&[], 20).unwrap(), Start::Before(None));
         assert_eq!(start(&[("page", "50")], 20).unwrap(), Start::Behind(980));
         for deep in ["51", "0", "18446744073709551615"] {
