@@ -1,6 +1,7 @@
 //! The HTTP adapter, route by route and over real sockets.
 
 mod member_bad_input;
+mod member_openapi;
 mod member_orders;
 mod member_own_only;
 mod member_refunds;

@@ -153,7 +153,9 @@ impl ActivityItemBody {
     }
 }
 
-/// The sessions and campaigns that run or are to come, with the server's time.
+/// The sessions and campaigns that run or are to come.
+///
+/// By their start, with prices, windows and the server's time. What is left of them is asked for by stock.
 #[utoipa::path(get, path = "/api/activities", tag = "public", params(ActivitiesParams),
     responses((status = 200, description = "A page of them.", body = ActivitiesBody)))]
 pub async fn list(

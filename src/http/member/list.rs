@@ -221,6 +221,9 @@ fn order_no_at(cursor: &str) -> Result<OrderNo, Problem> {
 }
 
 /// A page of the member's own orders, newest first.
+///
+/// Paged by `cursor`, to any depth, or by `page` and `size`, at most 1,000 orders deep. Receivers are masked. Orders to
+/// which nothing has happened for long move to cold storage and leave the list; by number they are still found.
 #[utoipa::path(get, path = "/api/order/list", tag = "member", params(ListParams),
     responses((status = 200, description = "A page of them.", body = ListBody)))]
 pub async fn list(
