@@ -101,6 +101,7 @@ pub use domain::ids::{
 };
 pub use domain::import::{ImportedLimit, ImportedLine, ImportedOrder};
 pub use domain::money::Money;
+pub use domain::operator::{NewAct, OperatorAct};
 pub use domain::order::{
     Attempt, CloseReason, OrderEvent, OrderStatus, OrderTerms, PayNo, RefundReason, SpentCoupon,
     TimelineEntry,
@@ -131,11 +132,11 @@ pub use domain::task::{
 pub use domain::team::{TeamEvent, TeamState};
 pub use engine::ops;
 pub use engine::{
-    BackupError, BackupReport, Config, ConfigError, CouponView, DEAD_LETTERS_PAGE_MAX, DelayQueue, Engine,
-    EventStream, Health, ImportReceipt, IssueReceipt, LineView, MOVEMENT_PAGE_LEN_MAX, Metrics,
-    MovementCursor, MovementPage, ORDER_ACTORS_MAX, OpenError, OrderPage, OrderView, PAGE_LEN_MAX,
-    PackageView, Page, Preview, REFUNDS_PAGE_LEN_MAX, RecordedEvent, RefundFilter, RefundPage, RefundRequest,
-    ShipPackage, ShutdownError, StateHash, StatementError, SubscribeError, TASK_BATCH_BYTES_MAX,
-    TASK_WAIT_MS_MAX, TeamView,
+    ACTS_PAGE_LEN_MAX, ActFilter, ActPage, ActsPage, BackupError, BackupReport, Config, ConfigError,
+    CouponView, DEAD_LETTERS_PAGE_MAX, DelayQueue, Engine, EventStream, Health, ImportReceipt, IssueReceipt,
+    LineView, MOVEMENT_PAGE_LEN_MAX, Metrics, MovementCursor, MovementPage, ORDER_ACTORS_MAX, OpenError,
+    OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, Preview, REFUNDS_PAGE_LEN_MAX, RecordedAct,
+    RecordedEvent, RefundFilter, RefundPage, RefundRequest, ShipPackage, ShutdownError, StateHash,
+    StatementError, SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
 };
 pub use journal::Durability;

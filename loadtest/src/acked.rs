@@ -87,6 +87,7 @@ impl Fact {
             | Event::PaymentUnmatched { .. }
             | Event::UnmatchedRefund { .. }
             | Event::Coupon(_)
+            | Event::OperatorActed(_)
             | Event::PaymentReceived { .. } => None,
         }
     }

@@ -16,6 +16,7 @@
 //!
 //! Memory: about 160 bytes an order with one line; twice that while a store is compared with a replay. Time: well below a microsecond an event.
 
+mod acts;
 mod catalogue;
 mod coupons;
 mod later;
@@ -51,6 +52,7 @@ use crate::domain::order_type::OrderType;
 use crate::domain::refund::{RefundState, RefundStep};
 use crate::domain::team::TeamEvent;
 
+use acts::ActBook;
 use catalogue::CatalogueBook;
 use coupons::CouponBook;
 use limits::LimitBook;
@@ -89,6 +91,7 @@ pub struct Auditor {
     payments: PaymentBook,
     tasks: TaskLedger,
     coupons: CouponBook,
+    acts: ActBook,
     first_position: Position,
     last_position: Position,
     entries: u64,
@@ -129,6 +132,7 @@ impl Auditor {
             payments: PaymentBook::default(),
             tasks: TaskLedger::default(),
             coupons: CouponBook::default(),
+            acts: ActBook::default(),
             first_position: Position(0),
             last_position: Position(0),
             entries: 0,
@@ -184,10 +188,10 @@ impl Auditor {
             let at = Position(first.0.saturating_add(offset));
             self.findings.at(at);
             if is_stored {
-                self.look_for(event);
+                self.look_for(at, event);
                 continue;
             }
-            self.event(event, shape);
+            self.event(at, event, shape);
             if let Some((order_no, _)) = event.order_version() {
                 self.ahead.after(at, order_no, &self.orders, &mut self.findings);
             }
@@ -235,7 +239,7 @@ impl Auditor {
     }
 
     /// An event that the store has taken in is known to it.
-    fn look_for(&mut self, event: &Event) {
+    fn look_for(&mut self, at: Position, event: &Event) {
         let Self { findings, orders, payments, stock, start, .. } = self;
         let is_known = match event {
             Event::NumbersReserved { until_ms, .. } => *until_ms <= orders.numbers_until_ms(),
@@ -257,6 +261,7 @@ impl Auditor {
                 let step = coupon.step();
                 self.coupons.get(step.member, step.coupon).is_some()
             }
+            Event::OperatorActed(act) => self.acts.has(at, act),
             _ => event.order_version().is_none_or(|(order_no, version)| {
                 orders.get(order_no).is_some_and(|order| order.version >= version)
             }),
@@ -287,7 +292,7 @@ impl Auditor {
         self.last_position = Position(first.0.saturating_add(len).saturating_sub(1));
     }
 
-    fn event(&mut self, event: &Event, shape: Shape) {
+    fn event(&mut self, at: Position, event: &Event, shape: Shape) {
         let findings = &mut self.findings;
         match event {
             Event::NumbersReserved { until_ms, .. } => self.orders.reserve_numbers(*until_ms),
@@ -393,6 +398,7 @@ impl Auditor {
                 self.refunds_required += 1;
             }
             Event::UnmatchedRefund { payment, what, .. } => self.unmatched_step(*payment, what),
+            Event::OperatorActed(act) => self.acts.take(at, act, findings),
             Event::Coupon(coupon) => {
                 if let CouponEvent::Issued { step } = **coupon {
                     let is_known = self.settings.has_coupon(step.coupon.terms());

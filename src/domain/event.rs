@@ -10,6 +10,7 @@ use super::catalogue::Sku;
 use super::coupon::CouponEvent;
 use super::ids::{AdjustmentId, ImportId, MemberId, OrderNo, PaymentId, RequestId, Slot, StockKey};
 use super::money::Money;
+use super::operator::OperatorAct;
 use super::order::{CloseReason, Lines, OrderEvent, OrderExtra, RefundReason};
 use super::order_type::OrderType;
 use super::refund::RefundStep;
@@ -244,12 +245,14 @@ pub enum Event {
     Team(TeamEvent),
     /// A coupon was issued, or moved along with its order.
     Coupon(Box<CouponEvent>),
+    /// An operator asked for something; written before it is done.
+    OperatorActed(Box<OperatorAct>),
 }
 
 /// The stable names of all events, in the order of [`Event`]'s variants, which is persisted. Events of tasks and coupons
 /// have names of their own ([`TaskEvent::name`], [`CouponEvent::name`]) and stand in no order's timeline, so one place is
 /// kept for all of each.
-pub const EVENT_NAMES: [&str; 21] = [
+pub const EVENT_NAMES: [&str; 22] = [
     "NumbersReserved",
     "SkuPut",
     "StockAdjusted",
@@ -273,6 +276,7 @@ pub const EVENT_NAMES: [&str; 21] = [
     // Stands for the variant only.
     "Team",
     "Coupon",
+    "OperatorActed",
 ];
 
 impl Event {
@@ -300,6 +304,7 @@ impl Event {
             Self::PaymentUnmatched { .. } => "PaymentUnmatched",
             Self::UnmatchedRefund { .. } => "UnmatchedRefund",
             Self::Coupon(event) => event.name(),
+            Self::OperatorActed(_) => "OperatorActed",
         }
     }
 
@@ -319,6 +324,7 @@ impl Event {
             Self::Team(event) => event.at_ms(),
             Self::OrderCreated(created) => created.at_ms,
             Self::Coupon(event) => event.step().at_ms,
+            Self::OperatorActed(act) => act.at_ms,
             Self::PaymentStarted { step, .. }
             | Self::OrderPaid { step, .. }
             | Self::OrderShipped { step, .. }
@@ -353,7 +359,8 @@ impl Event {
             | Self::Team(_)
             | Self::PaymentUnmatched { .. }
             | Self::UnmatchedRefund { .. }
-            | Self::Coupon(_) => None,
+            | Self::Coupon(_)
+            | Self::OperatorActed(_) => None,
         }
     }
 
@@ -391,7 +398,10 @@ impl Event {
     /// The slot of the owner that decided it; replay spreads entries by it.
     pub fn slot(&self) -> Slot {
         match self {
-            Self::NumbersReserved { .. } | Self::SkuPut { .. } | Self::SettingPut { .. } => Slot::default(),
+            Self::NumbersReserved { .. }
+            | Self::SkuPut { .. }
+            | Self::SettingPut { .. }
+            | Self::OperatorActed(_) => Slot::default(),
             Self::StockTransferred { from, .. } => from.slot(),
             Self::StockAdjusted { key, .. } => key.slot(),
             Self::PaymentReceived { payment, .. }

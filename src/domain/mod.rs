@@ -13,6 +13,7 @@ pub mod ids;
 pub mod import;
 pub mod instant;
 pub mod money;
+pub mod operator;
 pub mod order;
 pub mod order_type;
 pub mod payment;

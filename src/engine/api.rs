@@ -449,7 +449,7 @@ impl Engine {
 
     /// A hash over everything that events have said so far about catalogue, stock, orders, limits, payments and tasks, at
     /// one position. Replaying the journal up to that position gives the same hash, whatever the number of order actors
-    /// (R7). Reservations of order numbers stay out of it: every opening makes one.
+    /// (R7). Reservations of order numbers stay out of it: every opening makes one. So does the operator log.
     ///
     /// Takes time in proportion to the number of orders, during which order actors do nothing else: a tool for
     /// audits, not for the hot path. Commands that come in between make it start anew.

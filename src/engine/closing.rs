@@ -37,6 +37,7 @@ impl Engine {
     /// A stopped actor's task, and a backup that is given up, hold on to the journal, and so to the data directory, for
     /// a moment longer.
     pub(super) async fn wait_for_holders(&self) {
+        self.inner.scans.close().await;
         for _ in 0..SHELL_LOOKS_MAX {
             let inner = &self.inner;
             if inner.order_world.strong_count() == 0

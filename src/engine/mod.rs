@@ -16,6 +16,7 @@ mod error;
 mod import;
 mod metrics;
 mod open;
+mod operators;
 pub mod ops;
 mod payments;
 mod pricing;
@@ -62,6 +63,7 @@ pub use delay::{DEAD_LETTERS_PAGE_MAX, DelayQueue, TASK_BATCH_BYTES_MAX, TASK_WA
 pub use error::{OpenError, ShutdownError};
 pub use import::ImportReceipt;
 pub use metrics::{Health, Metrics};
+pub use operators::{ACTS_PAGE_LEN_MAX, ActFilter, ActPage, ActsPage, RecordedAct};
 pub use pricing::Preview;
 pub use shipping::ShipPackage;
 pub use statement::{MOVEMENT_PAGE_LEN_MAX, MovementCursor, MovementPage, StatementError};
@@ -126,6 +128,7 @@ pub(crate) struct Inner {
     pub(crate) journal_disk_bytes: AtomicU64,
     /// The store, where there is one.
     pub(crate) store: Option<store::StoreHandle>,
+    pub(crate) scans: store::Scans,
     pub(crate) backup: Arc<backup::BackupSlot>,
     /// The socket that commands come through, where there is one.
     pub(crate) control: Mutex<Option<ops::ControlServer>>,

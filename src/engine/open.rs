@@ -284,6 +284,7 @@ impl Engine {
             door: Default::default(),
             recovery,
             journal_disk_bytes: Default::default(),
+            scans: Default::default(),
             backup: Default::default(),
             control: Mutex::default(),
             tasks: Mutex::default(),

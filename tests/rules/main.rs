@@ -21,6 +21,7 @@ mod import;
 mod import_command;
 mod inspect_command;
 mod limits;
+mod operators;
 mod payments;
 mod prices;
 mod r10_late_money;

@@ -228,6 +228,8 @@ impl OrderActor {
                     replayed.stock.entry(StockKey::coupons(step.coupon.terms())).or_default().sold += 1;
                 }
             }
+            // Nothing is decided from it, so nobody keeps it in memory.
+            Event::OperatorActed(_) => {}
         }
         Ok(())
     }

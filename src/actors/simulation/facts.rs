@@ -132,7 +132,10 @@ impl Facts {
             Event::SkuPut { revision, sku, .. } => {
                 self.catalogue_hash = self.catalogue_hash.wrapping_add(sku.record_hash(*revision));
             }
-            Event::SettingPut { .. } | Event::StockTransferred { .. } | Event::Coupon(_) => {}
+            Event::SettingPut { .. }
+            | Event::StockTransferred { .. }
+            | Event::Coupon(_)
+            | Event::OperatorActed(_) => {}
             Event::StockAdjusted { key, adjustment_id, change, delta, .. } => {
                 self.stock.entry(*key).or_default().total += delta;
                 self.adjustments.insert((*key, *adjustment_id), *change);

@@ -9,7 +9,7 @@ use crate::domain::ids::Position;
 
 /// Compares a replay up to `at` with the state that the store comes to. What is wrong is added to the replay's findings.
 pub(in crate::audit) fn compare(replayed: &mut Auditor, stored: &Auditor, at: Position) {
-    let Auditor { findings, catalogue, stock, orders, limits, payments, tasks, coupons, .. } = replayed;
+    let Auditor { findings, catalogue, stock, orders, limits, payments, tasks, coupons, acts, .. } = replayed;
     findings.at(at);
     let mut differs = |what: &dyn std::fmt::Display| {
         findings.add(Rule::Store, || format!("the store and a replay up to position {at} differ in {what}"));
@@ -68,6 +68,9 @@ pub(in crate::audit) fn compare(replayed: &mut Auditor, stored: &Auditor, at: Po
     for (member, id, _) in coupons.iter().filter(|(member, id, _)| stored.coupons.get(*member, *id).is_none())
     {
         differs(&format_args!("coupon {id} of member {member}, which is not stored"));
+    }
+    for position in acts.differing(&stored.acts) {
+        differs(&format_args!("the act of an operator at position {position}"));
     }
     if *catalogue != stored.catalogue {
         differs(&"the catalogue");

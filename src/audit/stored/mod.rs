@@ -20,6 +20,7 @@ use super::verify::Progress;
 use super::{Auditor, check_lines};
 use crate::domain::hash::hash128;
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Pool, Position, RequestId, Slot, StockKey};
+use crate::domain::operator::OperatorAct;
 use crate::domain::order::{Order, OrderStatus, PaymentResult, SettledPayment, payment_hash};
 use crate::domain::refund::{RefundState, UnmatchedRefund};
 use crate::domain::request::StockChange;
@@ -206,6 +207,7 @@ impl StoreAudit {
                 });
             }
             Record::TaskRest(rest) => self.task_rest = rest,
+            Record::Act { position, act } => self.act(position, &act),
         }
     }
 
@@ -289,6 +291,16 @@ impl StoreAudit {
                 format!("order {order_no} has the external number of another order, {external_no}")
             });
         }
+    }
+
+    fn act(&mut self, position: Position, act: &OperatorAct) {
+        let stored = self.head.position;
+        let Auditor { findings, acts, .. } = &mut self.auditor;
+        findings.check(position <= stored, Rule::Store, || {
+            format!("the act of an operator at position {position} stands behind the checkpoint at {stored}")
+        });
+        acts.take(position, act, findings);
+        self.latest_at_ms = self.latest_at_ms.max(act.at_ms);
     }
 
     fn check_slot(&mut self, stored: u16, slot: Slot, what: &dyn std::fmt::Display) {

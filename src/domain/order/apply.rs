@@ -51,7 +51,8 @@ impl Order {
             | Event::Team(_)
             | Event::PaymentUnmatched { .. }
             | Event::UnmatchedRefund { .. }
-            | Event::Coupon(_) => return,
+            | Event::Coupon(_)
+            | Event::OperatorActed(_) => return,
         }
         self.version += 1;
         self.last_position = position;

@@ -176,7 +176,8 @@ impl Ledger {
             | Event::StockTransferred { .. }
             | Event::Task(_)
             | Event::Team(_)
-            | Event::Coupon(_) => Ok(Booking::default()),
+            | Event::Coupon(_)
+            | Event::OperatorActed(_) => Ok(Booking::default()),
         }
     }
 

@@ -11,12 +11,14 @@ mod board;
 mod gathering;
 mod projector;
 mod readers;
+mod scans;
 #[cfg(test)]
 mod tests;
 mod warm;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ractor::ActorRef;
 use tokio::sync::oneshot;
@@ -30,7 +32,11 @@ pub(super) use board::StoreBoard;
 pub(crate) use gathering::{Sums, by_owner};
 pub(super) use projector::{Call, Projector, ProjectorWorld};
 pub(super) use readers::{Readers, ReadersWorld};
+pub(crate) use scans::Scans;
 pub(super) use warm::warm;
+
+/// How long a list waits for the store to take in what is durable.
+pub(super) const FRESH_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The store as the engine holds it.
 pub(crate) struct StoreHandle {

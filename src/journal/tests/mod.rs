@@ -19,6 +19,7 @@ use crate::domain::ids::{
     Pool, Position, ProductId, RequestId, SkuId, Slot, StockKey, TeamId,
 };
 use crate::domain::money::Money;
+use crate::domain::operator::OperatorAct;
 use crate::domain::order::{CloseReason, Line, Lines, OrderTerms, OrderText, RefundReason, SpentCoupon};
 use crate::domain::order_type::OrderType;
 use crate::domain::request::{Personal, Shipment, StockChange};
@@ -216,6 +217,14 @@ fn one_of_each() -> Vec<Event> {
     .into_iter()
     .chain(task_events().into_iter().map(|event| Event::Task(Box::new(event))))
     .chain(coupon_events().map(|event| Event::Coupon(Box::new(event))))
+    .chain([Event::OperatorActed(Box::new(OperatorAct {
+        at_ms: AT_MS,
+        operator: "li".into(),
+        reason: "茶".into(),
+        action: "order.ship".into(),
+        target: "300".into(),
+        request: "r".into(),
+    }))])
     .collect()
 }
 

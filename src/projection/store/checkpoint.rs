@@ -143,7 +143,7 @@ impl Checkpointer {
                         taken.touched.push(order_no);
                     }
                     self.ledger.take(position, &event, &mut self.levels)?;
-                    self.take_event(&event)?;
+                    self.take_event(position, &event)?;
                 }
             }
         }
@@ -288,7 +288,7 @@ impl Checkpointer {
         Ok(Archived { orders: found.len() as u64, more })
     }
 
-    fn take_event(&mut self, event: &Event) -> Result<(), StoreError> {
+    fn take_event(&mut self, position: Position, event: &Event) -> Result<(), StoreError> {
         self.head.latest_at_ms = self.head.latest_at_ms.max(event.at_ms());
         match event {
             Event::NumbersReserved { until_ms, .. } => {
@@ -398,6 +398,11 @@ impl Checkpointer {
                 }
             }
             Event::Team(event) => self.take_team(event),
+            Event::OperatorActed(act) => {
+                self.value.clear();
+                encode_record(act.as_ref(), &mut self.value);
+                self.levels.put(tables::ACTS, &tables::act_key(position), &self.value);
+            }
             Event::RefundRequired { .. }
             | Event::PaymentStarted { .. }
             | Event::OrderShipped { .. }

@@ -20,6 +20,7 @@ use crate::domain::coupon::Coupon;
 use crate::domain::ids::{
     AdjustmentId, CouponId, MemberId, OrderNo, PaymentId, Position, RequestId, SkuId, StockKey, TeamId,
 };
+use crate::domain::operator::OperatorAct;
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::refund::UnmatchedRefund;
 use crate::domain::request::StockChange;
@@ -169,12 +170,19 @@ pub(crate) enum Record {
         /// Where.
         stand: TaskStand,
     },
+    /// What an operator asked for.
+    Act {
+        /// Where it stands in the journal.
+        position: Position,
+        /// The act.
+        act: Box<OperatorAct>,
+    },
     /// What the delay queue has beside its tasks.
     TaskRest(TaskRest),
 }
 
 /// In which order the tables are read: what others refer to comes first.
-const ORDER: [TableId; 15] = [
+const ORDER: [TableId; 16] = [
     tables::SETTINGS,
     tables::TEAMS,
     tables::SKUS,
@@ -190,6 +198,7 @@ const ORDER: [TableId; 15] = [
     tables::TASK_STANDS,
     tables::TASKS,
     tables::COUPONS,
+    tables::ACTS,
 ];
 
 /// One checkpoint, as a whole.
@@ -231,7 +240,7 @@ impl Contents {
 
     /// Calls `each` with every record, table by table: settings, catalogue, stock, adjustments, open orders, closed orders, those
     /// in cold files, entries by member, entries by external number, payments, limits, where tasks stand, tasks; each table by ascending key. Reads and checks
-    /// in cold files, entries by member, entries by external number, payments, limits, coupons; each table by ascending key. Reads and checks
+    /// in cold files, entries by member, entries by external number, payments, limits, coupons, acts of operators; each table by ascending key. Reads and checks
     /// every page of every table.
     ///
     /// # Errors
@@ -336,6 +345,10 @@ fn record(table: TableId, key: &[u8], value: &[u8]) -> Result<Record, StoreError
             hash: tables::topic_of_task_key(key).ok_or_else(malformed)?,
             seq: tables::seq_of_task_key(key).ok_or_else(malformed)?,
             task: Box::new(decode(name, value)?),
+        },
+        tables::ACTS => Record::Act {
+            position: tables::position_of_act_key(key).ok_or_else(malformed)?,
+            act: Box::new(decode(name, value)?),
         },
         tables::COUPONS => {
             let (member, id) = tables::coupon_of_key(key).ok_or_else(malformed)?;

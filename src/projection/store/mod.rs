@@ -14,6 +14,7 @@
 //!
 //! Closed orders of long ago move to cold files beside the database, where they are still found by number.
 
+mod acts;
 mod archive;
 mod checkpoint;
 mod contents;

@@ -52,6 +52,9 @@ pub(crate) const ACCOUNTS: TableId = TableId(34);
 /// Members' coupons, by slot, member and coupon.
 pub(crate) const COUPONS: TableId = TableId(22);
 
+/// What operators asked for, by position; kept for good.
+pub(crate) const ACTS: TableId = TableId(23);
+
 const STOCK_KEY_BYTES: usize = 21;
 const TASK_KEY_BYTES: usize = 26;
 
@@ -83,6 +86,7 @@ pub(crate) const TABLES: &[TableSpec] = &[
     TableSpec { id: TASK_STANDS, name: "where tasks stand", key_len: TASK_KEY_BYTES },
     TableSpec { id: UNMATCHED, name: "refunds of unmatched payments", key_len: 16 },
     TableSpec { id: COUPONS, name: "coupons", key_len: COUPON_KEY_BYTES },
+    TableSpec { id: ACTS, name: "acts of operators", key_len: 8 },
 ];
 
 /// The first bytes of all keys of a slot.
@@ -272,6 +276,16 @@ pub(crate) fn seq_of_task_key(key: &[u8]) -> Option<u64> {
 /// The topic's hash in a key of [`TASKS`] or [`TASK_STANDS`].
 pub(crate) fn topic_of_task_key(key: &[u8]) -> Option<u128> {
     Some(u128::from_be_bytes(key.get(2..18)?.try_into().ok()?))
+}
+
+/// The key of what an operator asked for.
+pub(crate) fn act_key(position: Position) -> [u8; 8] {
+    position.0.to_be_bytes()
+}
+
+/// The position of a key of [`ACTS`].
+pub(crate) fn position_of_act_key(key: &[u8]) -> Option<Position> {
+    Some(Position(u64::from_be_bytes(key.try_into().ok()?)))
 }
 
 /// The key of a member's coupon.
