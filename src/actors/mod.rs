@@ -12,6 +12,7 @@ pub(crate) mod delay;
 pub(crate) mod external;
 pub(crate) mod numbers;
 pub(crate) mod order;
+pub(crate) mod promise;
 pub(crate) mod register;
 pub(crate) mod reply;
 pub(crate) mod stock;

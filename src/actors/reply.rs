@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Notify, oneshot};
 
+use super::promise::Pledge;
 use crate::domain::ids::OrderNo;
 use crate::domain::money::Money;
 use crate::domain::order::{Order, OrderStatus, PayNo};
@@ -140,6 +141,7 @@ pub(crate) struct SubmitReply(Option<Destination>);
 enum Destination {
     One(oneshot::Sender<SubmitResult>),
     Batch { batch: Arc<BatchReply>, index: u32 },
+    Promise(Arc<Pledge>),
 }
 
 impl SubmitReply {
@@ -151,6 +153,19 @@ impl SubmitReply {
     /// A reply into a batch, at an index.
     pub(crate) fn batch(batch: Arc<BatchReply>, index: u32) -> Self {
         Self(Some(Destination::Batch { batch, index }))
+    }
+
+    /// A reply to a submission whose caller was promised a number.
+    pub(crate) fn promise(pledge: Arc<Pledge>) -> Self {
+        Self(Some(Destination::Promise(pledge)))
+    }
+
+    /// The number that the order gets when it is placed, where one was promised.
+    pub(crate) fn promised(&self) -> Option<OrderNo> {
+        match &self.0 {
+            Some(Destination::Promise(pledge)) => Some(pledge.order_no()),
+            _ => None,
+        }
     }
 
     /// Answers. A caller who has gone away is no concern of ours: the order stands.
@@ -169,6 +184,7 @@ impl SubmitReply {
         match self.0.take() {
             Some(Destination::One(sender)) => drop(sender.send(result)),
             Some(Destination::Batch { batch, index }) => batch.fill(index, result),
+            Some(Destination::Promise(pledge)) => pledge.finish(result),
             None => {}
         }
     }

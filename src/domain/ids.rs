@@ -261,9 +261,14 @@ pub const ORDER_NO_EPOCH_MS: u64 = 1_704_067_200_000;
 /// Orders that one slot can number within one millisecond.
 pub const ORDER_NO_SEQUENCE_LEN: u64 = 1 << 12;
 
+/// Sequences from here on belong to numbers that are promised before their order is accepted: a quarter of all.
+pub const ORDER_NO_PROMISED_FROM: u64 = ORDER_NO_SEQUENCE_LEN / 4 * 3;
+
 /// An order number: `41 bits ms since 2024-01-01 | 10 bits slot | 12 bits sequence`, 63 bits in all.
 ///
-/// Numbers increase within a slot. The slot is the member's, so a number alone finds its order actor.
+/// Numbers are unique for good. Those of one slot increase within each of two sources: those given when an order is
+/// placed, in the order of placing, and those promised beforehand (sequences from [`ORDER_NO_PROMISED_FROM`] on), in the
+/// order of the promises. The slot is the member's, so a number alone finds its order actor.
 /// JSON shows it as a decimal string, because 63 bits don't fit a double.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OrderNo(u64);
@@ -302,6 +307,12 @@ impl OrderNo {
     /// The sequence within slot and millisecond.
     pub const fn sequence(self) -> u64 {
         self.0 & (ORDER_NO_SEQUENCE_LEN - 1)
+    }
+
+    /// Whether it comes from the source of promised numbers. Numbers that were given before there were promises may
+    /// look as if they did.
+    pub(crate) const fn is_promised(self) -> bool {
+        self.sequence() >= ORDER_NO_PROMISED_FROM
     }
 }
 

@@ -159,22 +159,9 @@ impl Engine {
     pub async fn submit(&self, order: SubmitOrder) -> Result<Receipt, Reject> {
         let answer = {
             let inner = &*self.inner;
-            inner.check_open()?;
-            let passed = inner.check_submission(&order)?;
-            inner.take_credits(1)?;
-            inner.check_still_open(1)?;
+            let passed = inner.let_in(&order)?;
             let (reply, answer) = oneshot::channel();
-            let reply = SubmitReply::one(reply);
-            let (member_id, item) = match passed {
-                Passed::Place(checked) => {
-                    inner.enter(&checked);
-                    let admitted = checked.admit(order, reply);
-                    (admitted.member_id, OrderItem::Submit(admitted))
-                }
-                Passed::Recall(recall) => (recall.member_id, OrderItem::Recall(Box::new(recall), reply)),
-            };
-            // A closed inbox gives the item back; dropping it answers.
-            let _ = inner.order_inbox(Slot::of_member(member_id)).push(item);
+            inner.send_submission(order, passed, SubmitReply::one(reply));
             answer
         };
         answer.await.unwrap_or(Err(Reject::OutcomeUnknown))

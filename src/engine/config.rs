@@ -21,6 +21,7 @@ pub struct Config {
     pub(crate) in_flight_max: usize,
     pub(crate) expiry_in_flight_max: usize,
     pub(crate) waiters_max: usize,
+    pub(crate) promises_max: usize,
     pub(crate) auto_close_ms: [u32; 3],
     pub(crate) payment_grace_ms: u64,
     pub(crate) auto_confirm_ms: u64,
@@ -99,6 +100,7 @@ impl Config {
             in_flight_max: 262_144,
             expiry_in_flight_max: 2_048,
             waiters_max: 64,
+            promises_max: 262_144,
             auto_close_ms: [30 * 60_000; 3],
             payment_grace_ms: 5 * 60_000,
             auto_confirm_ms: 10 * DAY_MS,
@@ -146,8 +148,12 @@ impl Config {
         /// Most closes by timer, per order actor, that are appended and not durable yet: what bounds how
         /// long new orders wait behind a wave of expiries. Default: 2,048.
         expiry_in_flight_max: usize,
-        /// Most callers waiting for one request id, one order, one payment or one member's limit. Default: 64.
+        /// Most callers waiting for one request id, one order, one payment, one member's limit or one promise. Default: 64.
         waiters_max: usize,
+        /// Most asynchronous submits whose outcome is kept, some 200 bytes each: those under way, and the latest that are
+        /// finished. When all of them are under way, a further one is refused as `overloaded`. 1 to 16,777,216. Default:
+        /// 262,144.
+        promises_max: usize,
         /// How far a started payment moves its order's deadline, once, in ms. Default: 5 minutes.
         payment_grace_ms: u64,
         /// How long after its last package an order counts as received, unless a refund of it is open, in ms. Default: 10
@@ -266,6 +272,7 @@ impl Config {
         between("in_flight_max", self.in_flight_max, 1, 1 << 24, "1 to 16,777,216")?;
         between("expiry_in_flight_max", self.expiry_in_flight_max, 1, 1 << 24, "1 to 16,777,216")?;
         between("waiters_max", self.waiters_max, 1, 1 << 16, "1 to 65,536")?;
+        between("promises_max", self.promises_max, 1, 1 << 24, "1 to 16,777,216")?;
         let power = |name, value: usize, min: usize| {
             let holds = value.is_power_of_two() && (min..=1 << 36).contains(&value);
             check(name, value as u64, holds, "a power of two, at least 2,048 and at most 2^36")
@@ -327,6 +334,7 @@ mod tests {
         let name = |config: Config| config.validate().unwrap_err().name;
         assert_eq!(name(config().order_actors(0)), "order_actors");
         assert_eq!(name(config().in_flight_max(0)), "in_flight_max");
+        assert_eq!(name(config().promises_max(0)), "promises_max");
         assert_eq!(name(config().request_filter_bits(1000)), "request_filter_bits");
         assert_eq!(name(config().refusals_kept(0)), "refusals_kept");
         assert_eq!(name(config().tick_ms(0)), "tick_ms");

@@ -55,6 +55,8 @@ pub struct Metrics {
     pub collecting: u64,
     /// Commands under way.
     pub in_flight: u64,
+    /// Asynchronous submits whose outcome is kept, those under way included.
+    pub promises: u64,
     /// Live tasks of the delay queue, dead letters included.
     pub tasks: u64,
     /// Topics that have tasks.
@@ -158,6 +160,7 @@ impl Inner {
             timers_pending: sums.timers,
             collecting: sums.collecting,
             in_flight: self.credits.in_use(),
+            promises: self.promises.len() as u64,
             tasks: delay.tasks,
             task_topics: delay.topics,
             task_bytes: delay.bytes,

@@ -20,6 +20,7 @@ mod operators;
 pub mod ops;
 mod payments;
 mod pricing;
+mod promise;
 pub(crate) mod recovery;
 mod sales;
 mod shipping;
@@ -44,6 +45,7 @@ use crate::actors::activity::shell::ActivityWorld;
 use crate::actors::order::OrderItem;
 use crate::actors::order::actor::OrderShared;
 use crate::actors::order::shell::{OrderBoard, OrderWorld, owner_of};
+use crate::actors::promise::Promises;
 use crate::actors::register::Register;
 use crate::actors::stock::registry::StockRegistry;
 use crate::actors::team::shell::TeamWorld;
@@ -65,6 +67,7 @@ pub use import::ImportReceipt;
 pub use metrics::{Health, Metrics};
 pub use operators::{ACTS_PAGE_LEN_MAX, ActFilter, ActPage, ActsPage, RecordedAct};
 pub use pricing::Preview;
+pub use promise::{Failure, Promise, SUBMISSION_WAIT_MS_MAX, Submission};
 pub use shipping::ShipPackage;
 pub use statement::{MOVEMENT_PAGE_LEN_MAX, MovementCursor, MovementPage, StatementError};
 pub use subscription::{EventStream, RecordedEvent, SubscribeError};
@@ -95,6 +98,7 @@ pub(crate) struct Settings {
     pub(crate) disk_free_min_bytes: u64,
     pub(crate) data_dir: Option<std::path::PathBuf>,
     pub(crate) tick_ms: u64,
+    pub(crate) waiters_max: u32,
 }
 
 /// What recovery found, for the metrics.
@@ -109,6 +113,7 @@ pub(crate) struct Inner {
     pub(crate) gate: Arc<Gate>,
     pub(crate) clock: Clock,
     pub(crate) credits: Arc<Credits>,
+    pub(crate) promises: Promises,
     pub(crate) catalogue: catalogue::Catalogue,
     pub(crate) register: Arc<Register>,
     pub(crate) activities: Arc<ActivityWorld>,

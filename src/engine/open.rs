@@ -23,6 +23,7 @@ use crate::actors::order::cold::{Load, StoreView};
 use crate::actors::order::shell::{NO_DEADLINE, OrderBoard, OrderShell, OrderWorld, owner_of};
 use crate::actors::order::slots::KeyHasher;
 use crate::actors::order::{AppliedPayment, OrderItem};
+use crate::actors::promise::Promises;
 use crate::actors::stock::registry::StockRegistry;
 use crate::actors::stock::shell::StockWorld;
 use crate::actors::supervisor::Supervisor;
@@ -264,10 +265,12 @@ impl Engine {
                 disk_free_min_bytes: config.disk_free_min_bytes,
                 data_dir,
                 tick_ms: config.tick_ms,
+                waiters_max: config.waiters_max as u32,
             },
             gate,
             clock,
             credits,
+            promises: Promises::new(config.promises_max),
             catalogue,
             register,
             activities,

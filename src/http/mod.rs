@@ -11,6 +11,7 @@
 //! | [`json`] | bodies, queries, ids |
 //! | [`problem`] | refusals as RFC 9457 problem details |
 //! | [`member`] | what a shop's front end calls |
+//! | [`view`] | orders and refunds as JSON |
 //! | [`callback`] | notifications of payment providers |
 //! | [`router`] | all routes, and their OpenAPI description |
 
@@ -28,6 +29,7 @@ pub mod router;
 pub mod secret;
 pub mod state;
 pub mod status;
+pub mod view;
 
 pub use router::{router, routes};
 pub use state::App;

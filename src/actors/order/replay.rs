@@ -340,8 +340,8 @@ impl OrderActor {
         created: OrderCreated,
         replayed: &mut Replayed,
     ) -> Result<(), ReplayError> {
-        if created.order_no <= self.tables.last_number(created.order_no.slot()) {
-            // Numbers of a slot increase; one that doesn't was given twice.
+        if !self.tables.may_give(created.order_no) {
+            // Numbers of a slot increase, unless they were promised; one that doesn't was given twice.
             return Err(ReplayError::Misplaced { position, event: "OrderCreated" });
         }
         for line in created.lines.iter() {

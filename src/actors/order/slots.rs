@@ -141,16 +141,18 @@ pub(crate) struct SlotNumbers {
     /// An order that has left memory stays here with the index [`NONE`] until there are many.
     entries: Vec<(OrderNo, u32)>,
     left: usize,
+    /// The last number that was not promised.
     last: OrderNo,
 }
 
 impl SlotNumbers {
-    /// The last number given to an order of this slot.
+    /// The last number that was given to an order of this slot when it was placed. Promised numbers come from another
+    /// source and don't count.
     pub(crate) fn last(&self) -> OrderNo {
         self.last
     }
 
-    /// The order with this number. A binary search: numbers of a slot increase.
+    /// The order with this number. A binary search.
     pub(crate) fn find(&self, number: OrderNo) -> Option<u32> {
         let place = self.entries.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         Some(self.entries[place].1).filter(|index| *index != NONE)
@@ -159,16 +161,27 @@ impl SlotNumbers {
     /// Enters a new order.
     ///
     /// # Panics
-    /// If its number is not above all others of the slot.
+    /// If its number was given before, or, not promised, is not above all others of its source.
     pub(crate) fn push(&mut self, number: OrderNo, index: u32) {
-        assert!(number > self.last || self.last == OrderNo::default(), "numbers of a slot increase");
-        self.last = number;
-        self.entries.push((number, index));
+        if !number.is_promised() {
+            let increases = number > self.last || self.last == OrderNo::default();
+            assert!(increases, "numbers of a slot that are not promised increase");
+            self.last = number;
+        }
+        if self.entries.last().is_none_or(|(highest, _)| *highest < number) {
+            return self.entries.push((number, index));
+        }
+        // Promised earlier than the latest orders were numbered, and placed later: its place is close to the end.
+        let place = self.entries.partition_point(|(other, _)| *other < number);
+        assert!(self.entries[place].0 != number, "{number} was given to another order");
+        self.entries.insert(place, (number, index));
     }
 
     /// Enters an order that comes back.
     pub(crate) fn insert(&mut self, number: OrderNo, index: u32) {
-        self.last = self.last.max(number);
+        if !number.is_promised() {
+            self.last = self.last.max(number);
+        }
         match self.entries.binary_search_by_key(&number, |(number, _)| *number) {
             Ok(place) => {
                 debug_assert_eq!(self.entries[place].1, NONE, "an order comes back only after it left");
@@ -284,7 +297,14 @@ impl Tables {
         self.by_request.insert(hash, Known::Placed(index).pack());
     }
 
-    /// The last number given to an order of a slot.
+    /// Whether an order may get this number: it is above all others of its slot that were not promised, or was promised
+    /// and is not in use.
+    pub(crate) fn may_give(&self, number: OrderNo) -> bool {
+        let numbers = &self.numbers[number.slot().index()];
+        if number.is_promised() { numbers.find(number).is_none() } else { number > numbers.last() }
+    }
+
+    /// The last number that was given to an order of a slot when it was placed.
     pub(crate) fn last_number(&self, slot: Slot) -> OrderNo {
         self.numbers[slot.index()].last()
     }

@@ -12,7 +12,7 @@ use crate::actors::external::Claim;
 use crate::actors::reply::{Answer, Receipt, SubmitReply, SubmitResult};
 use crate::actors::team::TeamItem;
 use crate::domain::event::{Event, OrderCreated};
-use crate::domain::ids::{MemberId, Position, RequestId, Slot};
+use crate::domain::ids::{MemberId, OrderNo, Position, RequestId, Slot};
 use crate::domain::import;
 use crate::domain::order::Line;
 use crate::domain::order::{Order, OrderStatus, RefundReason};
@@ -420,8 +420,12 @@ impl OrderActor {
         }
     }
 
-    fn next_number(&mut self, collect: u32, now_ms: u64) -> Option<crate::domain::ids::OrderNo> {
+    /// The number of the order that is about to be placed: the promised one, or the next.
+    fn next_number(&mut self, collect: u32, now_ms: u64) -> Option<OrderNo> {
         let Purpose::Submit { admitted, .. } = &self.collects.get_mut(collect).purpose else { return None };
+        if let Some(promised) = admitted.reply.promised() {
+            return Some(promised);
+        }
         let slot = Slot::of_member(admitted.member_id);
         let last = self.tables.last_number(slot);
         self.shared.lease.next(slot, last, now_ms)

@@ -44,8 +44,7 @@ impl PartialSchema for Moment {
         let text = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::String))
             .examples(["2026-11-11T12:00:00.000Z"]);
-        let integer =
-            ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(0));
+        let integer = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(0));
         let description = "An instant: RFC 3339, a date (its midnight in UTC), or ms since the Unix epoch.";
         OneOfBuilder::new().item(text).item(integer).description(Some(description)).into()
     }
