@@ -135,9 +135,9 @@ pub use engine::{
     ACTS_PAGE_LEN_MAX, ActFilter, ActPage, ActsPage, BackupError, BackupReport, Config, ConfigError,
     CouponView, DEAD_LETTERS_PAGE_MAX, DelayQueue, Engine, EventStream, Failure, Health, ImportReceipt,
     IssueReceipt, LineView, MOVEMENT_PAGE_LEN_MAX, Metrics, MovementCursor, MovementPage, ORDER_ACTORS_MAX,
-    OpenError, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, Preview, Promise, REFUNDS_PAGE_LEN_MAX,
-    RecordedAct, RecordedEvent, RefundFilter, RefundPage, RefundRequest, SUBMISSION_WAIT_MS_MAX, ShipPackage,
-    ShutdownError, StateHash, StatementError, Submission, SubscribeError, TASK_BATCH_BYTES_MAX,
-    TASK_WAIT_MS_MAX, TeamView,
+    OpenError, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, ParseMovementCursorError, Preview,
+    Promise, REFUNDS_PAGE_LEN_MAX, RecordedAct, RecordedEvent, RefundFilter, RefundPage, RefundRequest,
+    SUBMISSION_WAIT_MS_MAX, ShipPackage, ShutdownError, StateHash, StatementError, Submission,
+    SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
 };
 pub use journal::Durability;

@@ -2,7 +2,6 @@
 //!
 //! It parses, authenticates, limits, calls one method of [`Engine`](crate::Engine) and shows the answer; it decides nothing
 //! about orders. The only place that knows axum and JSON bodies.
-
 //!
 //! | module | what it does |
 //! |---|---|
@@ -10,11 +9,13 @@
 //! | [`auth`] | tokens, roles and scopes, sale tickets |
 //! | [`json`] | bodies, queries, ids |
 //! | [`problem`] | refusals as RFC 9457 problem details |
+//! | [`admin`] | the back office |
 //! | [`member`] | what a shop's front end calls |
 //! | [`view`] | orders and refunds as JSON |
 //! | [`callback`] | notifications of payment providers |
 //! | [`router`] | all routes, and their OpenAPI description |
 
+pub mod admin;
 pub mod auth;
 pub mod callback;
 pub mod caller;

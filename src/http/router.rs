@@ -7,11 +7,11 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::context::{around, method_not_allowed, no_route};
 use super::state::App;
-use super::{member, openapi};
+use super::{admin, member, openapi};
 
 /// All routes with their descriptions, before anything goes around them.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(openapi::base()).merge(member::routes())
+    OpenApiRouter::with_openapi(openapi::base()).merge(member::routes()).merge(admin::routes())
 }
 
 /// The router that a server serves, and what `/openapi.json` says of it.

@@ -165,5 +165,9 @@ pub fn page_len(limit: Option<usize>, default: usize, len_max: usize) -> Result<
 
 /// The answer to a cursor that no page has given.
 pub fn wrong_cursor(field: &'static str) -> Problem {
-    Problem::invalid(field, "this is no cursor: send back what a page answered as next", "游标不正确：请原样传回上一页的 next")
+    Problem::invalid(
+        field,
+        "this is no cursor: send back what a page answered as next",
+        "游标不正确：请原样传回上一页的 next",
+    )
 }

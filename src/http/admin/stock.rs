@@ -219,7 +219,7 @@ pub async fn transfer(
     let (engine, sku) = (desk.engine(), SkuId::from(body.sku_id));
     let from = stock_key(engine, sku, body.from_activity_id)?;
     let to = stock_key(engine, sku, body.to_activity_id)?;
-    desk.acted("stock.transfer", format_args!("{from} to {to}"), reason).await?;
+    desk.acted("stock.transfer", format!("{from} to {to}"), reason).await?;
     let counters = engine.transfer_stock(AdjustmentId(id.get()), from, to, body.units).await?;
     Ok(Json(counters.into()))
 }
