@@ -574,6 +574,9 @@ pub enum Reject {
         /// The bound, of this kind or of all kinds together.
         coupons_max: u32,
     },
+    /// A question that only the store can answer, to an engine that keeps none.
+    #[error("this engine keeps no store to look through")]
+    NoStore,
 }
 
 impl Reject {
@@ -667,6 +670,7 @@ impl Reject {
             Self::CouponUsed { .. } => "coupon_used",
             Self::CouponTermsOver { .. } => "coupon_terms_over",
             Self::CouponMaximum { .. } => "coupon_maximum",
+            Self::NoStore => "no_store",
         }
     }
 

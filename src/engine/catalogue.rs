@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
-use hashbrown::DefaultHashBuilder;
+use hashbrown::{DefaultHashBuilder, HashSet};
 
 use crate::domain::catalogue::Sku;
 use crate::domain::event::Event;
-use crate::domain::ids::{Position, SkuId};
+use crate::domain::ids::{Position, ProductId, SkuId};
 use crate::domain::order::Line;
 use crate::domain::reject::Reject;
 use crate::journal::EntryBuffer;
@@ -83,6 +83,16 @@ impl Catalogue {
         let revisions = self.skus.get(&sku)?;
         let shown = revisions.0.iter().rev().find(|(_, position)| *position <= up_to);
         shown.map(|(sku, _)| Arc::clone(sku))
+    }
+
+    /// The SKUs that belong to a product by their latest revision that stands at or before a position. Takes time in
+    /// proportion to the number of SKUs.
+    pub(crate) fn skus_of(&self, product: ProductId, up_to: Position) -> HashSet<SkuId> {
+        let is_of = |revisions: &Revisions| {
+            let shown = revisions.0.iter().rev().find(|(_, position)| *position <= up_to);
+            shown.is_some_and(|(sku, _)| sku.product_id == product)
+        };
+        self.skus.iter().filter(|entry| is_of(entry.value())).map(|entry| *entry.key()).collect()
     }
 
     /// The catalogue's part of the state hash.

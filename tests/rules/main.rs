@@ -15,6 +15,7 @@ mod data_dir;
 mod delay_queue;
 mod delay_queue_races;
 mod delay_queue_store;
+mod desk;
 mod everything;
 mod export_command;
 mod import;

@@ -250,6 +250,11 @@ impl Order {
         self.history.as_ref().and_then(|history| history.later.as_deref())
     }
 
+    /// The shop's mark, 0 where it has none.
+    pub fn flag(&self) -> u8 {
+        self.later().and_then(|later| later.note.as_ref()).map_or(0, |note| note.flag)
+    }
+
     /// Units as events name them.
     pub(crate) fn stock_units(&self, units: &[LineUnits]) -> Vec<StockUnits> {
         let lines = units.iter().filter_map(|unit| Some((self.lines.get(usize::from(unit.line))?, unit)));
@@ -270,7 +275,7 @@ impl Order {
     }
 
     /// Attempts to pay that could still be paid, ascending; none once the order is paid.
-    pub(super) fn open_attempts(&self) -> Vec<u16> {
+    pub(crate) fn open_attempts(&self) -> Vec<u16> {
         let attempts = self.later().map_or(&[][..], |later| &later.attempts);
         let numbered = (1..).zip(attempts);
         numbered.filter(|(_, attempt)| !attempt.is_void).map(|(number, _)| number).collect()

@@ -19,7 +19,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 use super::event::OrderCreated;
-use super::ids::{MemberId, OrderNo, PaymentId, Position, RequestId, TeamId};
+use super::ids::{ActivityId, MemberId, OrderNo, PaymentId, Position, RequestId, TeamId};
 use super::money::Money;
 use super::order_type::OrderType;
 pub use super::payment::{PaymentResult, SettledPayment, payment_hash};
@@ -142,6 +142,18 @@ impl Order {
     /// The team that it has a seat in.
     pub fn team(&self) -> Option<TeamId> {
         self.terms().map(|terms| terms.team_id).filter(|team| *team != TeamId(0))
+    }
+
+    /// The activity that it was placed in.
+    pub fn activity(&self) -> Option<ActivityId> {
+        let of_lines = || self.lines.iter().map(|line| line.key.activity).find(|id| *id != ActivityId(0));
+        self.terms().map(|terms| terms.activity_id).filter(|id| *id != ActivityId(0)).or_else(of_lines)
+    }
+
+    /// When it was paid, in ms since the Unix epoch.
+    pub fn paid_at_ms(&self) -> Option<u64> {
+        let timeline = &self.history.as_ref()?.timeline;
+        timeline.iter().find(|entry| entry.event == "OrderPaid").map(|entry| entry.at_ms)
     }
 
     /// Whether its team has formed.

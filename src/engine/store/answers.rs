@@ -82,7 +82,7 @@ fn submission(
 }
 
 /// An answer of the store, or that it can't be read.
-pub(super) fn readable<T>(result: Result<T, StoreError>) -> Result<T, Reject> {
+pub(in crate::engine) fn readable<T>(result: Result<T, StoreError>) -> Result<T, Reject> {
     result.map_err(|error| {
         tracing::error!(%error, "the store can't be read");
         Reject::Unavailable

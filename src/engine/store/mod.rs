@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::domain::ids::Position;
 use crate::projection::store::StoreReader;
 
+pub(super) use answers::readable;
 pub(crate) use answers::{Told, answer};
 pub(super) use board::StoreBoard;
 pub(crate) use gathering::{Sums, by_owner};

@@ -18,6 +18,7 @@ mod acts;
 mod archive;
 mod checkpoint;
 mod contents;
+mod desk;
 mod head;
 mod ledger;
 mod movements;
@@ -35,6 +36,7 @@ mod tests;
 pub(crate) use archive::Archive;
 pub(crate) use checkpoint::{Checkpointer, Taken};
 pub(crate) use contents::{Contents, Record, Shelf};
+pub(crate) use desk::{OrderWalk, WalkOrder};
 pub(crate) use head::Head;
 pub(crate) use reader::{StockEntry, StoreReader, scan_open};
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::reader::StockEntry;
 use super::tables;
 use super::tasks::TaskRecord;
 use crate::domain::ids::{MemberId, OrderNo, PaymentId, Position, StockKey};
+use crate::domain::operator::OperatorAct;
 use crate::domain::order::{Order, SettledPayment};
 use crate::domain::task::TopicName;
 use crate::journal::{decode_record, encode_record};
@@ -97,6 +98,17 @@ impl Tampering {
     /// Removes a task, and leaves where it stands.
     pub(crate) fn remove_task(&mut self, topic: &TopicName, seq: u64) -> &mut Self {
         self.levels.remove(tables::TASKS, &tables::task_key(topic, seq));
+        self
+    }
+
+    /// Changes what an operator asked for.
+    pub(crate) fn act(&mut self, at: Position, f: impl FnOnce(&mut OperatorAct)) -> &mut Self {
+        self.change(tables::ACTS, &tables::act_key(at), f)
+    }
+
+    /// Removes what an operator asked for.
+    pub(crate) fn remove_act(&mut self, at: Position) -> &mut Self {
+        self.levels.remove(tables::ACTS, &tables::act_key(at));
         self
     }
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::NewTask;
 use crate::audit::Rule;
 use crate::audit::verify::verify;
 use crate::domain::ids::{MemberId, OrderNo, Position};
@@ -16,6 +15,7 @@ use crate::domain::task::{Bytes, TopicName};
 use crate::journal::layout;
 use crate::projection::levels::SledPages;
 use crate::projection::store::Tampering;
+use crate::{NewAct, NewTask};
 
 /// What an engine has left.
 struct Left {
@@ -112,6 +112,55 @@ async fn whatever_is_changed_in_a_stored_task_is_noticed() {
             });
             finds(&left.audit(), &format!("trimmed: {is_trimmed}"), said);
         }
+    }
+}
+
+/// An operator's record that says something else, or is gone: found while the journal has it, and where it breaks its
+/// bounds or the store's end also afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_changed_in_the_operator_log_is_noticed() {
+    let (clock, time) = Clock::manual(START_MS);
+    let (journal, pages) = (MemoryJournal::new(1 << 30), MemoryPages::default());
+    let engine = open(config(&clock).journal_keep_min_bytes(u64::MAX), &journal, &pages).await;
+    stock(&engine).await;
+    let act = NewAct { operator: "li".into(), action: "order.ship".into(), ..NewAct::default() };
+    let at = engine.record_act(act).await.unwrap();
+    stored(&engine, &time).await;
+    let (journal, pages) = (journal.after_power_cut(), pages.after_crash());
+    engine.shutdown().await.unwrap();
+    assert!(audit(&journal, &pages).passed());
+
+    type Change = fn(&mut Tampering, Position);
+    let said = format!("the act of an operator at position {at}");
+    let changes: [(&str, Change, &str); 3] = [
+        (
+            "it names another",
+            |store, at| {
+                store.act(at, |act| act.operator = "wang".into());
+            },
+            &said,
+        ),
+        (
+            "it is gone",
+            |store, at| {
+                store.remove_act(at);
+            },
+            &said,
+        ),
+        (
+            "it names nobody",
+            |store, at| {
+                store.act(at, |act| act.operator = "".into());
+            },
+            "is empty or too long",
+        ),
+    ];
+    for (what, change, said) in changes {
+        let changed = pages.after_crash();
+        let mut store = Tampering::open(Box::new(changed.clone()));
+        change(&mut store, at);
+        store.commit();
+        finds(&audit(&journal, &changed), what, said);
     }
 }
 
