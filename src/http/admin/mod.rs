@@ -11,10 +11,15 @@ pub mod controls;
 pub mod coupons;
 pub mod dead_letters;
 pub mod desk;
+pub mod filter;
 pub mod goods;
+pub mod order_acts;
+pub mod order_name;
+pub mod orders;
 pub mod preflight;
 pub mod refunds;
 pub mod settings;
+pub mod ship;
 pub mod statement;
 pub mod stock;
 
@@ -40,6 +45,16 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(coupons::terms, coupons::put_terms))
         .routes(routes!(coupons::issue))
         .routes(routes!(coupons::coupons))
+        .routes(routes!(orders::orders))
+        .routes(routes!(orders::order))
+        .routes(routes!(ship::ship))
+        .routes(routes!(order_acts::cancel))
+        .routes(routes!(order_acts::remark))
+        .routes(routes!(order_acts::price))
+        .routes(routes!(order_acts::address))
+        .routes(routes!(orders::batch_get))
+        .routes(routes!(ship::batch_ship))
+        .routes(routes!(orders::payments))
         .routes(routes!(refunds::refunds))
         .routes(routes!(refunds::approve))
         .routes(routes!(refunds::reject))
