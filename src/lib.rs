@@ -136,8 +136,8 @@ pub use engine::{
     CouponView, DEAD_LETTERS_PAGE_MAX, DESK_PAGE_LEN_MAX, DelayQueue, DeskAnswer, DeskPage, DeskSequence,
     Engine, EventStream, Failure, Health, ImportReceipt, IssueReceipt, LineView, MOVEMENT_PAGE_LEN_MAX,
     MemberFilter, Metrics, MovementCursor, MovementPage, ORDER_ACTORS_MAX, OpenError, OrderCounts,
-    OrderFilter, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, Preview, Promise,
-    REFUNDS_PAGE_LEN_MAX, RecordedAct, RecordedEvent, RefundFilter, RefundPage, RefundRequest,
+    OrderFilter, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, ParseMovementCursorError, Preview,
+    Promise, REFUNDS_PAGE_LEN_MAX, RecordedAct, RecordedEvent, RefundFilter, RefundPage, RefundRequest,
     SUBMISSION_WAIT_MS_MAX, ShipPackage, ShutdownError, StateHash, StatementError, Submission,
     SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
 };

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Inner;
 use super::store::{StoreBoard, StoreHandle};
+use super::{Engine, Inner};
 use crate::domain::ids::Position;
-use crate::journal::JournalFigures;
+use crate::journal::{Durability, JournalFigures};
 use crate::runtime::histogram::Histogram;
 use crate::runtime::shutdown::GateState;
 
@@ -128,6 +128,23 @@ pub struct Metrics {
     pub clock_drift_ms: Option<i64>,
     /// Whether the disk is below its reserve.
     pub disk_is_low: bool,
+}
+
+impl Engine {
+    /// What an acknowledged command survives, as configured.
+    ///
+    /// ```
+    /// # use stockade::{Config, Durability, Engine};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let engine = Engine::open(Config::new("").durability(Durability::Memory)).await?;
+    /// assert_eq!(engine.durability(), Durability::Memory);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn durability(&self) -> Durability {
+        self.inner.settings.durability
+    }
 }
 
 impl Inner {

@@ -53,7 +53,7 @@ use crate::actors::register::Register;
 use crate::actors::stock::registry::StockRegistry;
 use crate::actors::team::shell::TeamWorld;
 use crate::domain::ids::Slot;
-use crate::journal::JournalHandle;
+use crate::journal::{Durability, JournalHandle};
 use crate::runtime::clock::Clock;
 use crate::runtime::credits::Credits;
 use crate::runtime::filter::RotatingFilter;
@@ -74,7 +74,9 @@ pub use operators::{ACTS_PAGE_LEN_MAX, ActFilter, ActPage, ActsPage, RecordedAct
 pub use pricing::Preview;
 pub use promise::{Failure, Promise, SUBMISSION_WAIT_MS_MAX, Submission};
 pub use shipping::ShipPackage;
-pub use statement::{MOVEMENT_PAGE_LEN_MAX, MovementCursor, MovementPage, StatementError};
+pub use statement::{
+    MOVEMENT_PAGE_LEN_MAX, MovementCursor, MovementPage, ParseMovementCursorError, StatementError,
+};
 pub use subscription::{EventStream, RecordedEvent, SubscribeError};
 pub use teams::TeamView;
 pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, StateHash};
@@ -95,6 +97,7 @@ pub struct Engine {
 /// What the engine was told at the start and still needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) durability: Durability,
     pub(crate) auto_close_ms: [u32; 3],
     pub(crate) idempotency_window_ms: u64,
     pub(crate) payment_grace_ms: u64,

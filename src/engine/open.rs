@@ -257,6 +257,7 @@ impl Engine {
         let inner = Arc::new(Inner {
             store,
             settings: Settings {
+                durability: config.durability,
                 auto_close_ms: config.auto_close_ms,
                 idempotency_window_ms: config.idempotency_window_ms,
                 payment_grace_ms: config.payment_grace_ms,

@@ -1,5 +1,8 @@
 //! Statements of closed days, from the store of a running engine.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::{Engine, OpenError};
 use crate::domain::ids::Position;
 use crate::domain::statement::{Day, Movement, Statement, UtcOffset};
@@ -53,6 +56,32 @@ pub enum StatementError {
 pub struct MovementCursor {
     booked_ms: u64,
     position: Position,
+}
+
+/// As text, to be handed out and read back: `booked_ms-position`.
+impl fmt::Display for MovementCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.booked_ms, self.position)
+    }
+}
+
+/// A string that is no cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor of movements: expected two decimal integers with a dash between them")]
+pub struct ParseMovementCursorError;
+
+impl FromStr for MovementCursor {
+    type Err = ParseMovementCursorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let strict = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        let (booked_ms, position) =
+            text.split_once('-').filter(|_| strict).ok_or(ParseMovementCursorError)?;
+        match (booked_ms.parse(), position.parse()) {
+            (Ok(booked_ms), Ok(position)) => Ok(Self { booked_ms, position: Position(position) }),
+            _ => Err(ParseMovementCursorError),
+        }
+    }
 }
 
 /// A page of a day's movements.

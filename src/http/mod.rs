@@ -9,6 +9,7 @@
 //! | [`auth`] | tokens, roles and scopes, sale tickets |
 //! | [`json`] | bodies, queries, ids |
 //! | [`problem`] | refusals as RFC 9457 problem details |
+//! | [`admin`] | the back office |
 //! | [`member`] | what a shop's front end calls |
 //! | [`gateway`] | what a shop's application servers call |
 //! | [`view`] | orders and refunds as JSON |
@@ -18,6 +19,7 @@
 //! | [`server`] | the accept loop: connections, deadlines, the end |
 //! | [`router`] | all routes, and their OpenAPI description |
 
+pub mod admin;
 pub mod auth;
 pub mod callback;
 pub mod caller;

@@ -7,12 +7,13 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::context::{around, method_not_allowed, no_route};
 use super::state::App;
-use super::{callback, gateway, member, openapi};
+use super::{admin, callback, gateway, member, openapi};
 
 /// All routes with their descriptions, before anything goes around them.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(member::routes())
+        .merge(admin::routes())
         .merge(gateway::routes())
         .merge(callback::routes())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::admin::settings::AdminSettings;
 use super::context::RequestIds;
 use super::live::Live;
 use crate::Engine;
@@ -17,13 +18,29 @@ struct Shared {
     engine: Engine,
     request_ids: RequestIds,
     live: Live,
+    admin: AdminSettings,
 }
 
 impl App {
     /// An adapter for an engine, under keys and limits that may be replaced.
     pub fn new(engine: Engine, live: Live) -> Self {
         let request_ids = RequestIds::new(engine.now_ms());
-        Self { shared: Arc::new(Shared { engine, request_ids, live }) }
+        let admin = AdminSettings::default();
+        Self { shared: Arc::new(Shared { engine, request_ids, live, admin }) }
+    }
+
+    /// The same with settings of the back office. To be called before the adapter is cloned: afterwards it changes nothing.
+    #[must_use]
+    pub fn with_admin(mut self, admin: AdminSettings) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.admin = admin;
+        }
+        self
+    }
+
+    /// Settings of the back office.
+    pub fn admin(&self) -> &AdminSettings {
+        &self.shared.admin
     }
 
     /// The engine.

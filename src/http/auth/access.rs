@@ -236,6 +236,7 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     // `may_switch` says which of them `security` may put.
     ("POST", "/admin/sale-controls", SWITCHES),
     // Coupons.
+    ("GET", "/admin/coupon-terms/{id}", SALES_READ),
     ("PUT", "/admin/coupon-terms/{id}", OPERATIONS),
     ("POST", "/admin/coupons/issue", admin(&[Scope::Operations, Scope::Support])),
     ("GET", "/admin/coupons/{member_id}", admin(&[Scope::Support, Scope::Operations, Scope::Auditor])),

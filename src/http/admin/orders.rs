@@ -1,0 +1,295 @@
+//! Orders of all members: listed by filters, shown one by one or in batches; payments that are under way.
+
+use axum::Json;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::desk::{Desk, page_len};
+use super::filter::FilterBody;
+use super::order_name::OrderName;
+use crate::http::auth::access::Shown;
+use crate::http::json::{Body, Id, Moment, OrderNumber, Params, Parts};
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::view::order::{AttemptBody, OrderBody, Reveal};
+use crate::{Caller, DESK_PAGE_LEN_MAX, DeskPage, DeskSequence, OrderFilter, OrderView, Reject};
+
+/// Most orders of one batch.
+pub const BATCH_LEN_MAX: usize = 200;
+
+/// Which orders, and which page of them.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct OrdersParams {
+    /// Only of this member.
+    member_id: Option<Id>,
+    /// Only in one of these states, with commas between.
+    #[param(example = "paid,partially_shipped")]
+    status: Option<String>,
+    /// Only of this type: `normal`, `seckill` or `group_buy`.
+    order_type: Option<String>,
+    /// Only in this session or campaign.
+    activity_id: Option<Id>,
+    /// Only with a line of this SKU.
+    sku_id: Option<Id>,
+    /// Only with a line of a SKU of this product.
+    product_id: Option<Id>,
+    /// Only in this team.
+    team_id: Option<Id>,
+    /// Only placed at or after this instant.
+    created_from: Option<Moment>,
+    /// Only placed before this instant.
+    created_until: Option<Moment>,
+    /// Only paid at or after this instant.
+    paid_from: Option<Moment>,
+    /// Only paid before this instant.
+    paid_until: Option<Moment>,
+    /// Only with this mark, 0 to 9.
+    flag: Option<u8>,
+    /// Only with (`true`) or without (`false`) an open refund.
+    open_refund: Option<bool>,
+    /// `newest` first, which is the default, or `oldest` first.
+    sort: Option<String>,
+    /// `next` of the page before.
+    after: Option<OrderNumber>,
+    /// Most orders on the page, 1 to 200; 50 without it.
+    limit: Option<usize>,
+    /// `true` shows receivers in full, for the scope `security`; recorded.
+    #[serde(default)]
+    reveal: bool,
+}
+
+impl OrdersParams {
+    fn filter(&self) -> FilterBody {
+        FilterBody {
+            member_id: self.member_id,
+            status: self.status.clone(),
+            order_type: self.order_type.clone(),
+            activity_id: self.activity_id,
+            sku_id: self.sku_id,
+            product_id: self.product_id,
+            team_id: self.team_id,
+            created_from: self.created_from,
+            created_until: self.created_until,
+            paid_from: self.paid_from,
+            paid_until: self.paid_until,
+            flag: self.flag,
+            open_refund: self.open_refund,
+        }
+    }
+
+    fn page(&self) -> Result<DeskPage, Problem> {
+        let sequence = match self.sort.as_deref() {
+            None | Some("newest") => DeskSequence::NewestFirst,
+            Some("oldest") => DeskSequence::OldestFirst,
+            Some(_) => {
+                return Err(Problem::invalid(
+                    "sort",
+                    "sort is newest or oldest",
+                    "sort 取值 newest 或 oldest",
+                ));
+            }
+        };
+        let len_max = page_len(self.limit, 50, DESK_PAGE_LEN_MAX)?;
+        Ok(DeskPage { after: self.after.map(|number| number.0), sequence, len_max })
+    }
+}
+
+/// A page of orders.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OrderList {
+    /// The orders, without timelines; fewer than asked for, perhaps none, where a page has looked at as many as it may.
+    pub orders: Vec<OrderBody>,
+    /// Where the next page starts; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<OrderNumber>,
+    /// Everything up to this position of the journal is in it.
+    pub as_of: u64,
+}
+
+/// Lists orders of all members by filters.
+#[utoipa::path(get, path = "/admin/order", tag = "admin", params(OrdersParams),
+    responses((status = 200, description = "A page of them.", body = OrderList)))]
+pub async fn orders(desk: Desk, Params(params): Params<OrdersParams>) -> Result<Json<OrderList>, Problem> {
+    let (filter, page) = (params.filter().into_filter()?, params.page()?);
+    desk.reveal(params.reveal, Shown::Many, "orders").await?;
+    let answer = desk.engine().find_orders(&filter, page).await?;
+    let show = |view| OrderBody::for_desk(view, reveal_of(params.reveal)).in_list();
+    Ok(Json(OrderList {
+        orders: answer.orders.into_iter().map(show).collect(),
+        next: answer.next.map(OrderNumber::from),
+        as_of: answer.as_of.0,
+    }))
+}
+
+/// How personal data is shown.
+pub(in crate::http) const fn reveal_of(reveal: bool) -> Reveal {
+    if reveal { Reveal::Whole } else { Reveal::Masked }
+}
+
+/// Whether to show personal data.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RevealParams {
+    /// `true` shows the receiver in full, for `support`, `warehouse` and `security`; recorded.
+    #[serde(default)]
+    reveal: bool,
+}
+
+/// Shows an order, with its timeline.
+#[utoipa::path(get, path = "/admin/order/{order_no}", tag = "admin",
+    params(("order_no" = OrderName, Path, description = "Its number, or `external:` and the shop's own."), RevealParams),
+    responses((status = 200, description = "The order.", body = OrderBody)))]
+pub async fn order(
+    desk: Desk,
+    Parts(name): Parts<OrderName>,
+    Params(params): Params<RevealParams>,
+) -> Result<Json<OrderBody>, Problem> {
+    let view = find(&desk, &name).await?;
+    desk.reveal(params.reveal, Shown::One, view.order_no).await?;
+    Ok(Json(OrderBody::for_desk(view, reveal_of(params.reveal))))
+}
+
+/// The order of that name.
+///
+/// # Errors
+/// `order_not_found`, or the engine's own state.
+pub(super) async fn find(desk: &Desk, name: &OrderName) -> Result<OrderView, Problem> {
+    Ok(desk.engine().order(Caller::Operator, name.order_ref()).await?)
+}
+
+/// Orders to be shown.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"orders": ["380000000000000001", "external:T-1001"]}))]
+pub struct BatchGetBody {
+    /// 1 to 200 orders.
+    #[schema(min_items = 1, max_items = 200)]
+    pub orders: Vec<OrderName>,
+    /// `true` shows receivers in full, for the scope `security`; recorded.
+    #[serde(default)]
+    pub reveal: bool,
+}
+
+/// One order of a batch, or why it can't be shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchGetItem {
+    /// As it was asked for.
+    pub asked: OrderName,
+    /// The order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<Box<OrderBody>>,
+    /// Why it can't be shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ProblemBody>,
+}
+
+/// What was asked for, in that order.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchGetView {
+    /// One for each order that was asked for.
+    pub results: Vec<BatchGetItem>,
+}
+
+/// Shows up to 200 orders, each with its own result.
+#[utoipa::path(post, path = "/admin/orders/batch_get", tag = "admin", request_body = BatchGetBody,
+    responses((status = 200, description = "A result for each, in order.", body = BatchGetView)))]
+pub async fn batch_get(desk: Desk, Body(body): Body<BatchGetBody>) -> Result<Json<BatchGetView>, Problem> {
+    check_batch("orders", body.orders.len())?;
+    desk.reveal(body.reveal, Shown::Many, format!("batch of {}", body.orders.len())).await?;
+    let mut results = Vec::with_capacity(body.orders.len());
+    for asked in body.orders {
+        results.push(match find(&desk, &asked).await {
+            Ok(view) => {
+                let order = OrderBody::for_desk(view, reveal_of(body.reveal)).in_list();
+                BatchGetItem { asked, order: Some(Box::new(order)), problem: None }
+            }
+            Err(problem) => {
+                let problem = problem.body(desk.context.language, &desk.context.request_id);
+                BatchGetItem { asked, order: None, problem: Some(problem) }
+            }
+        });
+    }
+    Ok(Json(BatchGetView { results }))
+}
+
+/// Checks the length of a batch.
+///
+/// # Errors
+/// One that is empty or too long.
+pub(super) fn check_batch(field: &'static str, len: usize) -> Result<(), Problem> {
+    let range = Reject::OutOfRange { field, value: len as u64, min: 1, max: BATCH_LEN_MAX as u64 };
+    if (1..=BATCH_LEN_MAX).contains(&len) { Ok(()) } else { Err(Problem::from(range).field(field)) }
+}
+
+/// Which payments.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PaymentParams {
+    /// `started`: begun at a provider, and the order is not paid yet.
+    #[param(example = "started")]
+    state: String,
+    /// `next` of the page before.
+    after: Option<OrderNumber>,
+    /// Most orders on the page, 1 to 200; 50 without it.
+    limit: Option<usize>,
+}
+
+/// Payments of one order that are under way.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StartedView {
+    /// The order.
+    pub order_no: OrderNumber,
+    /// Who buys.
+    pub member_id: Id,
+    /// What is to be paid, in cents.
+    pub pay_amount: i64,
+    /// At and after this instant the order can't be paid in the ordinary way.
+    pub pay_before: String,
+    /// The same, in ms since the Unix epoch.
+    pub pay_before_ms: u64,
+    /// Payments that were begun and may still be paid.
+    pub attempts: Vec<AttemptBody>,
+}
+
+/// A page of payments under way.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PaymentList {
+    /// Orders with payments under way, the oldest first.
+    pub payments: Vec<StartedView>,
+    /// Where the next page starts; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<OrderNumber>,
+}
+
+/// Lists pending orders with a payment that was begun at a provider and could still be paid, the oldest first: where a
+/// notification was lost, the provider can be asked.
+#[utoipa::path(get, path = "/admin/payments", tag = "admin", params(PaymentParams),
+    responses((status = 200, description = "A page of them.", body = PaymentList)))]
+pub async fn payments(
+    desk: Desk,
+    Params(params): Params<PaymentParams>,
+) -> Result<Json<PaymentList>, Problem> {
+    if params.state != "started" {
+        return Err(Problem::invalid("state", "state is started", "state 取值 started"));
+    }
+    let len_max = page_len(params.limit, 50, DESK_PAGE_LEN_MAX)?;
+    let after = params.after.map(|number| number.0);
+    let page = DeskPage { after, sequence: DeskSequence::OldestFirst, len_max };
+    let filter = OrderFilter { payment_started: true, ..OrderFilter::default() };
+    let answer = desk.engine().find_orders(&filter, page).await?;
+    let payments = answer.orders.into_iter().map(|view| {
+        let order = OrderBody::for_desk(view, Reveal::Masked);
+        StartedView {
+            order_no: order.order_no,
+            member_id: order.member_id,
+            pay_amount: order.amounts.pay_amount,
+            pay_before: order.pay_before,
+            pay_before_ms: order.pay_before_ms,
+            attempts: order.attempts.into_iter().filter(|attempt| !attempt.is_void).collect(),
+        }
+    });
+    Ok(Json(PaymentList { payments: payments.collect(), next: answer.next.map(OrderNumber::from) }))
+}
