@@ -254,6 +254,7 @@ async fn a_list_says_what_is_wrong_with_its_query() {
         ("cursor=nonsense", "cursor"),
         ("cursor=", "cursor"),
         ("status=gone", "status"),
+        ("status=%FF", "status"),
         ("status=", "status"),
         ("created_from=yesterday", "created_from"),
         ("created_until=2026-13-01", "created_until"),
