@@ -13,11 +13,11 @@ async fn place(shop: &Shop, name: &str) -> OrderNo {
     let order = json!({"request_id": name, "lines": [{"sku_id": "42", "quantity": 1, "ext": {"gift": true}}],
         "remark": "ring twice", "external_no": format!("web-{name}"), "ext": {"from": "app"}});
     let receipt = shop.post("member 7", "/api/order/submit", order).await.expect(201);
-    receipt["order_no"].as_str().unwrap().parse().unwrap()
+    receipt["order_no"].as_str().and_then(|text| text.parse().ok()).expect("a receipt has a number")
 }
 
 async fn pay(shop: &Shop, order_no: OrderNo) {
-    let view = shop.engine.order(Caller::Operator, order_no).await.unwrap();
+    let view = shop.engine.order(Caller::Operator, order_no).await.expect("it is there");
     let payment = Payment {
         order: order_no.into(),
         channel: "wechat".into(),
@@ -25,7 +25,7 @@ async fn pay(shop: &Shop, order_no: OrderNo) {
         transaction_id: order_no.to_string().into(),
         amount: view.pay_amount,
     };
-    shop.engine.pay(payment).await.unwrap();
+    shop.engine.pay(payment).await.expect("it is taken");
 }
 
 async fn command(shop: &Shop, order_no: OrderNo, what: &str) -> crate::support::Answer {
@@ -34,7 +34,7 @@ async fn command(shop: &Shop, order_no: OrderNo, what: &str) -> crate::support::
 
 fn numbers(list: &Value) -> Vec<String> {
     let orders = list["orders"].as_array().expect("a list has orders").iter();
-    orders.map(|order| order["order_no"].as_str().unwrap().to_owned()).collect()
+    orders.map(|order| order["order_no"].as_str().expect("an order has a number").to_owned()).collect()
 }
 
 #[tokio::test]
