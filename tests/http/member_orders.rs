@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use stockade::runtime::clock::Clock;
-use stockade::{Caller, Config, Durability, Money, OrderNo, Payment, PriceChange, ShipPackage, Shipment};
+use stockade::{
+    Caller, Config, Durability, Money, OrderNo, Payment, Personal, PriceChange, ShipPackage, Shipment,
+};
 
 use crate::support::Shop;
 
@@ -170,6 +172,16 @@ async fn an_address_changes_while_nothing_has_left() {
     assert_eq!(problem.refused(422, "invalid_body")["field"], "receiver");
     shop.post("member 7", &path, json!({"receiver": receiver, "more": 1})).await.refused(422, "invalid_body");
     assert_eq!(shop.get("member 7", &format!("/api/order/{order_no}")).await.expect(200), shown);
+}
+
+#[tokio::test]
+async fn personal_data_in_another_form_is_shown_by_its_size_alone() {
+    let shop = Shop::with_tea(1).await;
+    let order_no = place(&shop, "a").await;
+    let personal = Personal::Plain(b"5 Tea Lane".as_slice().into());
+    shop.engine.change_address(Caller::Operator, order_no, personal).await.unwrap();
+    let shown = shop.get("member 7", &format!("/api/order/{order_no}")).await.expect(200);
+    assert_eq!(shown["receiver"], json!({"opaque": true, "sealed": false, "bytes": 10}));
 }
 
 #[tokio::test]
