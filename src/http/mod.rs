@@ -13,7 +13,7 @@
 //! | [`member`] | what a shop's front end calls |
 //! | [`view`] | orders and refunds as JSON |
 //! | [`callback`] | notifications of payment providers |
-//! | [`router`] | all routes, and their OpenAPI description |
+//! | [`router`](mod@router) | all routes, and their OpenAPI description |
 
 pub mod auth;
 pub mod callback;
