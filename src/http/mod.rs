@@ -17,7 +17,7 @@
 //! | [`limits`] | how often members and addresses may ask, how much is under way |
 //! | [`live`] | what is in force of the configuration, and can be replaced |
 //! | [`server`] | the accept loop: connections, deadlines, the end |
-//! | [`router`] | all routes, and their OpenAPI description |
+//! | [`router`](mod@router) | all routes, and their OpenAPI description |
 
 pub mod admin;
 pub mod auth;
