@@ -11,7 +11,7 @@
 //! replay window does no harm: money counts once for a channel, merchant and transaction id (R8), and a refund's end is
 //! reported once.
 //!
-//! Nothing here routes, limits the size of bodies, or decides about orders.
+//! Nothing here decides about orders. [`routes`] says where providers call.
 
 mod answer;
 mod body;
@@ -19,6 +19,7 @@ mod error;
 mod generic;
 mod handle;
 mod notification;
+pub mod routes;
 mod settings;
 mod signature;
 #[cfg(test)]
