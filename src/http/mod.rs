@@ -11,6 +11,7 @@
 //! | [`problem`] | refusals as RFC 9457 problem details |
 //! | [`member`] | what a shop's front end calls |
 //! | [`gateway`] | what a shop's application servers call |
+//! | [`view`] | orders and refunds as JSON |
 //! | [`callback`] | notifications of payment providers |
 //! | [`limits`] | how often members and addresses may ask, how much is under way |
 //! | [`live`] | what is in force of the configuration, and can be replaced |
@@ -37,6 +38,7 @@ pub mod secret;
 pub mod server;
 pub mod state;
 pub mod status;
+pub mod view;
 
 pub use live::Live;
 pub use router::{router, routes};

@@ -14,7 +14,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(member::routes())
         .merge(gateway::routes())
-        .merge(callback::routes::routes())
+        .merge(callback::routes())
 }
 
 /// The router that a server serves, and what `/openapi.json` says of it.

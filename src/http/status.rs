@@ -11,8 +11,9 @@ use crate::Reject;
 pub fn status_of(reject: &Reject) -> StatusCode {
     match reject {
         Reject::OrderNotFound | Reject::RefundNotFound | Reject::TeamNotFound { .. } => StatusCode::NOT_FOUND,
-        Reject::MemberBlocked { .. } => StatusCode::FORBIDDEN,
+        // This engine keeps nothing but its memory: no repetition and no other request helps.
         Reject::NoStore => StatusCode::NOT_IMPLEMENTED,
+        Reject::MemberBlocked { .. } => StatusCode::FORBIDDEN,
         Reject::Overloaded { .. } | Reject::DiskReserve | Reject::Unavailable | Reject::OutcomeUnknown => {
             StatusCode::SERVICE_UNAVAILABLE
         }

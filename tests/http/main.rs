@@ -5,6 +5,13 @@
 mod config_command;
 mod gateway;
 mod limits;
+mod member_bad_input;
+mod member_openapi;
+mod member_orders;
+mod member_own_only;
+mod member_refunds;
+mod placing;
+mod sales;
 mod serve_command;
 mod server;
 mod submit;

@@ -516,7 +516,15 @@ impl OrderActor {
         let Some((member, keys, waiting)) = self.loading_limits.remove(&ticket) else { return };
         match (self.note_limits(member, &keys, limits), waiting) {
             (Ok(()), WaitsForLimits::Order(order)) => {
-                self.order_is_back(*order, now_ms, acknowledged, effects);
+                // Those that were in memory when it asked may have left meanwhile.
+                let all = limited_keys(&order.lines);
+                match self.wait_for_limits(member, all, WaitsForLimits::Order(order), effects) {
+                    Some(WaitsForLimits::Order(order)) => {
+                        self.order_is_back(*order, now_ms, acknowledged, effects);
+                    }
+                    // What was loaded now stays for when the others come.
+                    _ => return,
+                }
             }
             (Ok(()), WaitsForLimits::Import(request)) => self.import_limit(*request, now_ms, effects),
             (Err(reject), WaitsForLimits::Order(order)) => {
@@ -544,6 +552,7 @@ impl OrderActor {
             Ok(None) if external_taken => {
                 return self.fail(collect, Reject::ExternalNoTaken, now_ms, effects);
             }
+            Ok(None) if self.ask_for_limits_that_left(collect, effects) => return,
             Ok(None) => return self.begin_unless_refused(collect, now_ms, effects),
             Err(reject) => return self.fail(collect, reject, now_ms, effects),
         };
@@ -560,6 +569,24 @@ impl OrderActor {
         for (reply, body_hash) in retries {
             self.answer_again(&order, body_hash, reply, effects);
         }
+    }
+
+    /// Asks for limits that were in memory when the submission first asked the store, and have left it while it waited:
+    /// without them it would be weighed as the member's first. False where there are none.
+    fn ask_for_limits_that_left(&mut self, collect: u32, effects: &mut OrderEffects) -> bool {
+        let Some(Collect { purpose: Purpose::Submit { admitted, .. }, .. }) = self.collects.get(collect)
+        else {
+            return false;
+        };
+        let (member, request) = (admitted.member_id, admitted.request_id);
+        let keys = limited_keys(&admitted.lines);
+        let limits = if keys.is_empty() { keys } else { self.ask_for_limits(member, keys) };
+        if limits.is_empty() {
+            return false;
+        }
+        self.collects.get_mut(collect).asked_limits.clone_from(&limits);
+        effects.loads.push(Load::Submission { collect, member, request, external: None, limits });
+        true
     }
 
     fn payment_loaded(

@@ -11,7 +11,7 @@
 //! replay window does no harm: money counts once for a channel, merchant and transaction id (R8), and a refund's end is
 //! reported once.
 //!
-//! Nothing here decides about orders. [`routes`] says where providers call.
+//! Nothing here decides about orders.
 
 mod answer;
 mod body;
@@ -19,7 +19,7 @@ mod error;
 mod generic;
 mod handle;
 mod notification;
-pub mod routes;
+mod routes;
 mod settings;
 mod signature;
 #[cfg(test)]
@@ -33,6 +33,7 @@ pub use generic::{
 };
 pub use handle::{handle, take};
 pub use notification::{Notification, OrderName, Outcome, PaidNotice};
+pub use routes::routes;
 pub use settings::{
     CallbackSettings, GenericSettings, PROVIDERS_MAX, Providers, PublicKeySettings, REPLAY_WINDOW_S_DEFAULT,
     REPLAY_WINDOW_S_MAX, WechatSettings,

@@ -49,8 +49,11 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     ))
 }
 
-/// Reads a whole body, within its bound.
-async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
+/// Reads a whole body, within its bound in bytes.
+///
+/// # Errors
+/// `body_too_large` (413), `body_incomplete` (400).
+pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -7,7 +7,7 @@ mod number;
 mod params;
 mod value;
 
-pub use body::{BODY_BYTES_MAX, Body, parse};
+pub use body::{BODY_BYTES_MAX, Body, parse, read};
 pub use id::Id;
 pub use number::OrderNumber;
 pub use params::{Params, Part, Parts};

@@ -1,30 +1,44 @@
-//! `POST /api/order/submit`: an order's way in.
+//! `POST /api/order/submit`: an order's way in, with its answer or without waiting for it.
+//!
+//! What has become of an order that was not waited for is told by [`super::result`]; what it would cost, by
+//! [`super::preview`], which takes the same body.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::caller::Member;
+use crate::http::context::Context;
 use crate::http::json::{Body, Id, OrderNumber, ext_bytes, instant};
+use crate::http::language::Language;
+use crate::http::personal::Receiver;
 use crate::http::problem::Problem;
 use crate::http::state::App;
 use crate::{
-    CouponId, MemberId, Money, OrderLine, OrderType, Receipt, Reject, RequestId, SubmitOrder, TeamChoice,
+    CouponId, MemberId, Money, OrderLine, OrderType, Promise, Receipt, Reject, RequestId, SubmitOrder,
+    TeamChoice,
 };
 
 /// Carries the name of a request that may be sent again.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Longest such name, in bytes.
 pub const REQUEST_KEY_BYTES_MAX: usize = 255;
+/// What a client asks for beside the thing itself (RFC 7240), and what of it was done.
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// The preference for an answer before the order is placed.
+const RESPOND_ASYNC: &str = "respond-async";
 
 /// What is to be ordered.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"request_id": "2f1c7e0a", "lines": [{"sku_id": "42", "quantity": 1}]}))]
+#[schema(example = json!({"request_id": "2f1c7e0a", "lines": [{"sku_id": "42", "quantity": 1}],
+    "receiver": {"name": "张三", "phone": "13812345678", "province": "广东省", "city": "深圳市", "district": "南山区",
+        "address": "科技园路 1 号"}, "expected_pay_amount": 19900}))]
 pub struct SubmitBody {
     /// The client's name for this request, where `Idempotency-Key` doesn't carry it; 1 to 255 bytes. Sent again, it gives
     /// the first answer.
@@ -37,6 +51,8 @@ pub struct SubmitBody {
     /// 1 to 100 lines.
     #[schema(min_items = 1, max_items = 100)]
     pub lines: Vec<LineBody>,
+    /// Who receives the goods.
+    pub receiver: Option<Receiver>,
     /// The buyer's remark, at most 1,024 bytes.
     pub remark: Option<String>,
     /// The shop's own number for the order, unique, 1 to 64 bytes.
@@ -75,14 +91,14 @@ pub enum TeamBody {
     Join(Id),
 }
 
-/// An order that was accepted.
+/// An order as it stands after a command.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(example = json!({"order_no": "380000000000000001", "status": "pending", "pay_amount": 19900,
     "pay_before": "2026-11-11T12:30:00.000Z", "pay_before_ms": 1_794_400_200_000_u64}))]
 pub struct ReceiptBody {
     /// Its number.
     pub order_no: OrderNumber,
-    /// `pending`, or `paid` where nothing was to be paid.
+    /// Its status; of a new order `pending`, or `paid` where nothing is to be paid.
     pub status: &'static str,
     /// What is to be paid, in cents.
     pub pay_amount: i64,
@@ -113,23 +129,47 @@ impl From<Receipt> for ReceiptBody {
     }
 }
 
+/// An order that is under way: not accepted yet.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"order_no": "380000000000000001", "accepted": false, "poll_after_ms": 50,
+    "message": "not accepted yet: ask for the result under location"}))]
+pub struct PromiseBody {
+    /// The number that the order gets if it is placed.
+    pub order_no: OrderNumber,
+    /// Always false: whether there is an order is told by the result.
+    pub accepted: bool,
+    /// When to ask for the result, in ms from now.
+    pub poll_after_ms: u32,
+    /// The same in words.
+    pub message: &'static str,
+}
+
 impl SubmitBody {
+    /// The engine's request, under the name that the client gave it.
+    ///
+    /// # Errors
+    /// A type, a coupon, a receiver or a name of a request that is none.
+    pub fn into_order(self, member: MemberId, headers: &HeaderMap) -> Result<SubmitOrder, Problem> {
+        let request_id = request_id(self.request_id.as_deref(), headers)?;
+        self.into_request(member, request_id)
+    }
+
     /// The engine's request.
     ///
     /// # Errors
-    /// A type, a coupon or a name of a request that is none.
-    pub fn into_order(self, member: MemberId, headers: &HeaderMap) -> Result<SubmitOrder, Problem> {
+    /// A type, a coupon or a receiver that is none.
+    pub fn into_request(self, member: MemberId, request_id: RequestId) -> Result<SubmitOrder, Problem> {
         let order_type = match self.order_type.as_deref() {
             None => OrderType::Normal,
             Some(name) => name.parse::<OrderType>().map_err(Problem::from)?,
         };
         Ok(SubmitOrder {
-            request_id: request_id(self.request_id.as_deref(), headers)?,
+            request_id,
             member_id: member,
             order_type,
             activity_id: self.activity_id.map(Into::into),
             lines: self.lines.into_iter().map(LineBody::into_line).collect(),
-            personal: None,
+            personal: self.receiver.as_ref().map(Receiver::to_personal).transpose()?,
             remark: self.remark.map(Into::into),
             external_no: self.external_no.map(Into::into),
             ext: self.ext.as_ref().map(ext_bytes),
@@ -193,18 +233,63 @@ pub fn request_id(body: Option<&str>, headers: &HeaderMap) -> Result<RequestId, 
     Ok(RequestId::from_key(key))
 }
 
-/// Places an order: all of its lines or none. Answers once the order is durable.
+/// Whether a client would rather ask for the outcome later than wait for it.
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    let mut names = preferences.flat_map(|list| list.split(',')).map(|preference| {
+        let preference = preference.split(';').next().unwrap_or_default();
+        preference.trim()
+    });
+    names.any(|name| name.eq_ignore_ascii_case(RESPOND_ASYNC))
+}
+
+/// The answer to an order that is not waited for.
+fn promised(promise: Promise, language: Language) -> Response {
+    let message = match language {
+        Language::English => "not accepted yet: ask for the result under location",
+        Language::Chinese => "请求已收到，订单尚未成立：请按 Location 查询结果",
+    };
+    let Promise { order_no, poll_after_ms } = promise;
+    let body = PromiseBody { order_no: order_no.into(), accepted: false, poll_after_ms, message };
+    let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static(RESPOND_ASYNC));
+    headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/order/result?order_no={order_no}")) {
+        headers.insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// Places an order: all of its lines or none.
+///
+/// Answers once the order is durable; with `Prefer: respond-async` at once, with the number that the order gets if it is
+/// placed. Sent again under the same name it gives the first answer.
 #[utoipa::path(post, path = "/api/order/submit", tag = "member",
     request_body = SubmitBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The client's name for this request.")),
-    responses((status = 201, description = "The order is placed, and survives a crash.", body = ReceiptBody)))]
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The client's name for this request."),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: don't wait for the outcome."),
+    ),
+    responses(
+        (status = 201, description = "The order is placed, and survives a crash.", body = ReceiptBody),
+        (status = 202, description = "The order is not accepted yet: ask for its result.", body = PromiseBody,
+            headers(
+                ("Location" = String, description = "Where its result is told."),
+                ("Preference-Applied" = String, description = "`respond-async`."),
+            )),
+    ))]
 pub async fn submit(
     State(app): State<App>,
     member: Member,
+    context: Context,
     headers: HeaderMap,
     Body(body): Body<SubmitBody>,
 ) -> Result<Response, Problem> {
     let order = body.into_order(member.0, &headers)?;
+    if prefers_async(&headers) {
+        return Ok(promised(app.engine().submit_async(order)?, context.language));
+    }
     let receipt = app.engine().submit(order).await?;
     Ok((StatusCode::CREATED, Json(ReceiptBody::from(receipt))).into_response())
 }
