@@ -25,6 +25,7 @@ pub mod callback;
 pub mod caller;
 pub mod config;
 pub mod context;
+pub mod cors;
 pub mod gateway;
 pub mod json;
 pub mod language;
