@@ -10,6 +10,7 @@
 //! | [`json`] | bodies, queries, ids |
 //! | [`problem`] | refusals as RFC 9457 problem details |
 //! | [`admin`] | the back office |
+//! | [`export`] | orders as files |
 //! | [`member`] | what a shop's front end calls |
 //! | [`view`] | orders and refunds as JSON |
 //! | [`callback`] | notifications of payment providers |
@@ -20,6 +21,7 @@ pub mod auth;
 pub mod callback;
 pub mod caller;
 pub mod context;
+pub mod export;
 pub mod json;
 pub mod language;
 pub mod member;

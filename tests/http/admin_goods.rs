@@ -103,7 +103,8 @@ async fn stock_is_adjusted_once_for_each_name_and_moved_between_pools() {
         json!({"request_id": "d5", "sku_id": "42", "activity_id": "9", "change": {"add": 1}, "reason": "x"});
     adjust(elsewhere).await.refused(422, "activity_not_found");
 
-    let session = json!({"kind": "seckill", "start": 1, "end": "2100-01-01", "items": [{"sku_id": "42", "price": 1}]});
+    let session =
+        json!({"kind": "seckill", "start": 1, "end": "2100-01-01", "items": [{"sku_id": "42", "price": 1}]});
     shop.put(OPERATIONS, "/admin/activities/9", session).await.expect(200);
     let transfer =
         json!({"request_id": "t1", "sku_id": "42", "to_activity_id": "9", "units": 4, "reason": "noon"});
@@ -112,7 +113,10 @@ async fn stock_is_adjusted_once_for_each_name_and_moved_between_pools() {
     shop.post(who, "/admin/stock/transfer", transfer).await.expect(200);
     let pools = shop.get("admin auditor", "/admin/stock/42").await.expect(200);
     assert_eq!(pools["pools"][0]["pool"], "normal");
-    assert_eq!((&pools["pools"][1]["activity_id"], &pools["pools"][1]["available"]), (&json!("9"), &json!(4)));
+    assert_eq!(
+        (&pools["pools"][1]["activity_id"], &pools["pools"][1]["available"]),
+        (&json!("9"), &json!(4))
+    );
     assert_eq!(acts(&shop, "stock.transfer").await[0]["reason"], "noon");
     shop.get("admin auditor", "/admin/stock/43").await.refused(404, "unknown_sku");
     let silent = json!({"request_id": "t2", "sku_id": "42", "to_activity_id": "9", "units": 1});

@@ -99,8 +99,7 @@ async fn switches_hold_at_once_and_security_turns_only_its_own() {
         let order = json!({"request_id": request, "lines": [{"sku_id": "42", "quantity": 1}]});
         shop.post("member 7", "/api/order/submit", order).await
     };
-    let pause =
-        |paused: bool| json!({"control": {"sku_paused": {"sku_id": "42", "paused": paused}}, "reason": "price"});
+    let pause = |paused: bool| json!({"control": {"sku_paused": {"sku_id": "42", "paused": paused}}, "reason": "price"});
     put("admin security", pause(true)).await.refused(403, "forbidden");
     assert!(acts(&shop, "sku.pause").await.is_empty(), "what may not be is not recorded as done");
     put(OPERATIONS, pause(true)).await.expect(200);
@@ -110,7 +109,8 @@ async fn switches_hold_at_once_and_security_turns_only_its_own() {
     let silent = json!({"control": {"all_paused": {"paused": true}}});
     put(OPERATIONS, silent).await.refused(422, "reason_missing");
 
-    let block = json!({"control": {"member_blocked": {"member_id": "7", "until": "2100-01-01"}}, "reason": "bot"});
+    let block =
+        json!({"control": {"member_blocked": {"member_id": "7", "until": "2100-01-01"}}, "reason": "bot"});
     put("admin security", block).await.expect(200);
     buy("c").await.refused(403, "member_blocked");
     put(OPERATIONS, json!({"control": {"all_paused": {"paused": true}}, "reason": "x"})).await.expect(200);
@@ -161,7 +161,10 @@ async fn coupons_are_laid_down_given_once_for_each_name_and_listed() {
     shop.post("admin support", "/admin/coupons/issue", nameless).await.refused(400, "request_id_missing");
 
     let held = shop.get("admin auditor", "/admin/coupons/7").await.expect(200);
-    assert_eq!((&held["coupons"][0]["state"], &held["coupons"][0]["terms_id"]), (&json!("free"), &json!("5")));
+    assert_eq!(
+        (&held["coupons"][0]["state"], &held["coupons"][0]["terms_id"]),
+        (&json!("free"), &json!("5"))
+    );
     assert_eq!(held["coupons"][0]["coupon_id"], first["coupon_id"]);
     shop.post("admin auditor", "/admin/coupons/issue", json!({})).await.refused(403, "forbidden");
     assert_eq!(acts(&shop, "coupon.issue").await[0]["target"], "5 to 9");
