@@ -6,6 +6,7 @@ use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use stockade::http::App;
+use stockade::http::admin::settings::AdminSettings;
 use stockade::http::auth::principal::{Principal, Scopes};
 use stockade::{Config, Durability, Engine};
 use tower::ServiceExt;
@@ -64,8 +65,14 @@ impl Shop {
 
     /// One with an engine of one's own.
     pub(crate) async fn with(config: Config) -> Self {
+        Self::with_settings(config, AdminSettings::default()).await
+    }
+
+    /// One with settings of the back office, too.
+    pub(crate) async fn with_settings(config: Config, admin: AdminSettings) -> Self {
         let engine = Engine::open(config).await.expect("the engine opens");
         let app = App::new(engine.clone(), Box::new(|token, _now_ms| Ok(token.and_then(principal))));
+        let app = app.with_admin(admin);
         let (router, _) = stockade::http::router(app);
         Self { engine, router }
     }
