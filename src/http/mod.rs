@@ -14,7 +14,7 @@
 //! | [`member`] | what a shop's front end calls |
 //! | [`view`] | orders and refunds as JSON |
 //! | [`callback`] | notifications of payment providers |
-//! | [`router`] | all routes, and their OpenAPI description |
+//! | [`router`](mod@router) | all routes, and their OpenAPI description |
 
 pub mod admin;
 pub mod auth;

@@ -51,9 +51,16 @@ pub fn complete(description: &mut OpenApi) {
                 HttpMethod::Delete => "DELETE",
                 _ => "POST",
             };
+            operation.operation_id = Some(operation_id(name, path));
             complete_operation(operation, access::of(name, path));
         }
     }
+}
+
+/// The id of an operation: its method and its path. Handlers of different groups share names, and ids must differ.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    words.fold(method.to_ascii_lowercase(), |id, word| format!("{id}_{word}"))
 }
 
 fn complete_operation(operation: &mut Operation, access: Option<&Access>) {

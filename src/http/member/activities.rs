@@ -115,7 +115,7 @@ fn cursor(activity: &Activity) -> String {
 fn place_at(cursor: &str) -> Result<Place, Problem> {
     let parts = cursor.split_once('-');
     let place = parts.and_then(|(start, id)| Some((Id::from_digits(start)?.0, Id::from_digits(id)?.into())));
-    place.ok_or_else(|| super::wrong_cursor())
+    place.ok_or_else(super::wrong_cursor)
 }
 
 impl ActivityBody {
@@ -153,7 +153,9 @@ impl ActivityItemBody {
     }
 }
 
-/// The sessions and campaigns that run or are to come, with the server's time.
+/// The sessions and campaigns that run or are to come.
+///
+/// By their start, with prices, windows and the server's time. What is left of them is asked for by stock.
 #[utoipa::path(get, path = "/api/activities", tag = "public", params(ActivitiesParams),
     responses((status = 200, description = "A page of them.", body = ActivitiesBody)))]
 pub async fn list(

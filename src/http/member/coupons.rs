@@ -50,7 +50,7 @@ pub struct CouponsBody {
 
 /// A coupon.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = MemberCoupon)]
+#[schema(as = OwnCoupon)]
 pub struct CouponBody {
     /// Its name, for an order: 32 hexadecimal digits.
     pub coupon_id: String,
@@ -177,7 +177,9 @@ impl CouponsParams {
     }
 }
 
-/// The member's coupons that have not expired, and those that an open order has.
+/// The member's coupons, with what they are worth.
+///
+/// Those that have not expired, used ones included, and those that an open order has.
 #[utoipa::path(get, path = "/api/coupons", tag = "member", params(CouponsParams),
     responses((status = 200, description = "A page of them.", body = CouponsBody)))]
 pub async fn list(

@@ -221,6 +221,9 @@ fn order_no_at(cursor: &str) -> Result<OrderNo, Problem> {
 }
 
 /// A page of the member's own orders, newest first.
+///
+/// Paged by `cursor`, to any depth, or by `page` and `size`, at most 1,000 orders deep. Receivers are masked. Orders to
+/// which nothing has happened for long move to cold storage and leave the list; by number they are still found.
 #[utoipa::path(get, path = "/api/order/list", tag = "member", params(ListParams),
     responses((status = 200, description = "A page of them.", body = ListBody)))]
 pub async fn list(
@@ -312,7 +315,7 @@ mod tests {
 
     #[test]
     fn page_numbers_reach_a_thousand_orders_deep() {
-        let start = |pairs, len_max| params(pairs).unwrap().start(len_max);
+        let start = |pairs: &[(&str, &str)], len_max| params(pairs).unwrap().start(len_max);
         assert_eq!(start(&[], 20).unwrap(), Start::Before(None));
         assert_eq!(start(&[("page", "50")], 20).unwrap(), Start::Behind(980));
         for deep in ["51", "0", "18446744073709551615"] {

@@ -62,7 +62,10 @@ impl From<PaymentAttempt> for AttemptReceiptBody {
     }
 }
 
-/// One order of the member's own, with its timeline and its receiver in full.
+/// One order of the member's own.
+///
+/// With its timeline, its refunds and packages, and its receiver in full. Another member's answers as one that doesn't
+/// exist.
 #[utoipa::path(get, path = "/api/order/{order_no}", tag = "member",
     params(("order_no" = String, Path, description = "The order's number.")),
     responses((status = 200, description = "The order.", body = OrderBody)))]
@@ -91,7 +94,9 @@ pub async fn pay(
     Ok(Json(attempt.into()))
 }
 
-/// Cancels an unpaid order. Called again it changes nothing. Takes no body.
+/// Cancels an unpaid order.
+///
+/// Its units are on sale again at once. Called again it changes nothing. Takes no body.
 #[utoipa::path(post, path = "/api/order/{order_no}/cancel", tag = "member",
     params(("order_no" = String, Path, description = "The order's number.")),
     responses((status = 200, description = "It is cancelled, and its units are on sale again.", body = ReceiptBody)))]
@@ -103,7 +108,9 @@ pub async fn cancel(
     Ok(Json(app.engine().cancel(member.caller(), order_no.0).await?.into()))
 }
 
-/// The member has received a shipped order. Called again it changes nothing. Takes no body.
+/// The member has received a shipped order.
+///
+/// Completes it; by itself that happens a configured time after shipping. Called again it changes nothing. Takes no body.
 #[utoipa::path(post, path = "/api/order/{order_no}/confirm", tag = "member",
     params(("order_no" = String, Path, description = "The order's number.")),
     responses((status = 200, description = "It is completed.", body = ReceiptBody)))]
@@ -115,7 +122,9 @@ pub async fn confirm(
     Ok(Json(app.engine().confirm(member.caller(), order_no.0).await?.into()))
 }
 
-/// Sends the parcel elsewhere, while nothing of the order has left.
+/// Sends the parcel elsewhere.
+///
+/// Only while nothing of the order has left. The receiver takes the place of the one before, as a whole.
 #[utoipa::path(post, path = "/api/order/{order_no}/address", tag = "member", request_body = AddressBody,
     params(("order_no" = String, Path, description = "The order's number.")),
     responses((status = 200, description = "The address is changed.", body = ReceiptBody)))]

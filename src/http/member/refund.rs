@@ -77,6 +77,9 @@ fn not_found(reject: Reject) -> Problem {
 }
 
 /// Applies for a refund of a paid order.
+///
+/// For units, which come to their share of what was paid, for an amount, or for both. Sent again under the same name it
+/// gives the first answer. While it is open the order isn't shipped.
 #[utoipa::path(post, path = "/api/order/{order_no}/refund", tag = "member", request_body = RefundApplication,
     params(
         ("order_no" = String, Path, description = "The order's number."),
@@ -95,7 +98,9 @@ pub async fn apply(
     Ok((StatusCode::CREATED, Json(receipt.into())))
 }
 
-/// Takes an application back that the shop has not decided. Takes no body.
+/// Takes an application for a refund back.
+///
+/// Until the shop has decided. Takes no body.
 #[utoipa::path(post, path = "/api/refund/{refund_no}/withdraw", tag = "member",
     params(("refund_no" = String, Path, description = "The refund's number.")),
     responses((status = 200, description = "It is withdrawn.", body = RefundReceiptBody)))]
@@ -108,7 +113,9 @@ pub async fn withdraw(
     Ok(Json(receipt.into()))
 }
 
-/// One refund.
+/// One refund of the member's own.
+///
+/// A refund of another's order answers as one that doesn't exist.
 #[utoipa::path(get, path = "/api/refund/{refund_no}", tag = "member",
     params(("refund_no" = String, Path, description = "The refund's number.")),
     responses((status = 200, description = "The refund.", body = RefundBody)))]

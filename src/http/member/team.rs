@@ -55,7 +55,9 @@ impl From<TeamView> for TeamBody {
     }
 }
 
-/// A team as it stands. It is found by whoever was given its number, and names nobody.
+/// A team as it stands.
+///
+/// It is found by whoever was given its number, and names nobody.
 #[utoipa::path(get, path = "/api/team/{id}", tag = "member",
     params(("id" = String, Path, description = "The team.")),
     responses((status = 200, description = "How far it is.", body = TeamBody)))]
