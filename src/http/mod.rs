@@ -10,6 +10,7 @@
 //! | [`json`] | bodies, queries, ids |
 //! | [`problem`] | refusals as RFC 9457 problem details |
 //! | [`admin`] | the back office |
+//! | [`export`] | orders as files |
 //! | [`member`] | what a shop's front end calls |
 //! | [`gateway`] | what a shop's application servers call |
 //! | [`view`] | orders and refunds as JSON |
@@ -27,6 +28,7 @@ pub mod config;
 pub mod context;
 pub mod cors;
 pub mod gateway;
+pub mod export;
 pub mod json;
 pub mod language;
 pub mod limits;
