@@ -98,7 +98,7 @@ const BOUNDARIES: &[Boundary] = &[
     // A wave is driven by a manual clock, which is part of the public configuration.
     Boundary {
         files: "loadtest/",
-        imports: &["audit", "domain", "journal", "runtime::clock", "root"],
+        imports: &["audit", "domain", "http", "journal", "runtime::clock", "root"],
         never: &["ractor", "sled", "crossbeam", "dashmap"],
     },
 ];
@@ -118,7 +118,7 @@ const RESERVED: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["bincode"], &["src/journal/codec.rs", "src/journal/tests/", "benches/"]),
-    (&["axum"], &["src/http/", "tests/http/"]),
+    (&["axum"], &["src/http/", "tests/http/", "loadtest/src/scenarios/http/"]),
     (CLOCKS, &["src/runtime/clock.rs", "loadtest/", "benches/", "tests/"]),
 ];
 

@@ -41,6 +41,9 @@ pub(crate) enum Scenario {
     Openloop(OpenloopArgs),
     Import(ImportArgs),
     Delay(DelayArgs),
+    Http(HttpArgs),
+    #[command(hide = true)]
+    HttpServer(HttpServerArgs),
     #[command(hide = true)]
     CrashChild(CrashChildArgs),
     #[command(hide = true)]
@@ -131,6 +134,77 @@ pub(crate) struct RunArgs {
     /// Where the data goes; must be empty or absent, and stays [default: a temporary directory, removed afterwards].
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// Orders over HTTP beside a bare handler that parses the same JSON and answers the same size, the gateway's stream of
+/// lines, and an overload. Servers run in processes of their own; the ratios are of medians of turns in this one run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HttpArgs {
+    /// Only this part [default: all].
+    #[arg(long, value_enum)]
+    pub(crate) part: Option<HttpPart>,
+
+    /// Connections, each with one request at a time.
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=20_000))]
+    pub(crate) connections: u64,
+
+    /// How long a turn lasts.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+
+    /// Turns of each server.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub(crate) rounds: u64,
+
+    /// Connections that stream orders to the gateway.
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) gateway_connections: u64,
+
+    /// Orders that they stream in a turn.
+    #[arg(long, default_value_t = 2_000_000, value_name = "N")]
+    pub(crate) gateway_orders: u64,
+
+    /// How long the overload lasts.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) overload_seconds: u64,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// A part of the HTTP scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HttpPart {
+    /// Orders that are placed.
+    Submit,
+    /// Orders that are refused as sold out.
+    SoldOut,
+    /// Streams of orders.
+    Gateway,
+    /// Five times the capacity.
+    Overload,
+}
+
+/// The server of the HTTP scenario.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HttpServerArgs {
+    #[arg(long, value_enum)]
+    pub(crate) kind: ServerKind,
+
+    #[arg(long)]
+    pub(crate) in_flight_max: usize,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServerKind {
+    /// The bare handler.
+    Bare,
+    /// The adapter.
+    Stockade,
 }
 
 /// A flash sale: many buyers, few units; some pay, some cancel, some never pay, some ask twice. Ends when every unit

@@ -55,6 +55,8 @@ fn main() -> ExitCode {
         Scenario::Soak(args) => runtime.block_on(scenarios::soak::run(args)).map(Some),
         Scenario::Openloop(args) => runtime.block_on(scenarios::openloop::run(args)).map(Some),
         Scenario::Delay(args) => runtime.block_on(scenarios::delay::run(args)).map(Some),
+        Scenario::Http(args) => runtime.block_on(scenarios::http::run(args)).map(Some),
+        Scenario::HttpServer(args) => runtime.block_on(scenarios::http::child::run(args)).map(|()| None),
         Scenario::Import(args) => runtime.block_on(scenarios::import::run(args)).map(Some),
         Scenario::Restart(args) => runtime.block_on(scenarios::restart::run(args)).map(Some),
         Scenario::RestartChild(args) => runtime.block_on(scenarios::restart_child::run(args)).map(|()| None),

@@ -65,6 +65,11 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Memory of the process that is resident, in bytes, where the system tells it.
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+        crate::machine::resident_bytes_of(&self.child.id().to_string())
+    }
+
     pub(crate) fn ended_well(&mut self) -> bool {
         self.child.wait().is_ok_and(|status| status.success())
     }

@@ -17,7 +17,7 @@ use crate::domain::setting::{Origin, Setting, SettingKey, SkuShipping};
 pub struct Preview {
     /// The price, line by line; lines of one SKU summed, ascending by stock key.
     pub quote: Quote,
-    /// What each line would take its units from, and how many are available there, in the order of the quote's lines.
+    /// What each line would take its units from, and how many an order can have there, in the order of the quote's lines.
     pub stock: Vec<(StockKey, u64)>,
 }
 
@@ -68,7 +68,7 @@ impl Engine {
         };
         let mut stock = Vec::with_capacity(keys.len());
         for key in keys {
-            stock.push((key, self.stock(key).await?.available));
+            stock.push((key, self.stock(key).await?.available.saturating_sub(self.kept_back(key))));
         }
         Ok(Preview { quote, stock })
     }

@@ -168,6 +168,29 @@ impl Engine {
         self.inner.register.all().into_iter().filter_map(control).collect()
     }
 
+    /// Available units of a stock key that are kept back from sale, by [`SaleControl::SafetyStock`]: orders get what is
+    /// available beyond them.
+    ///
+    /// ```
+    /// # use stockade::{Config, Durability, Engine, SaleControl, StockKey};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let engine = Engine::open(Config::new("").durability(Durability::Memory)).await?;
+    /// # stockade::examples::stock_tea(&engine, 10).await?;
+    /// let key = StockKey::normal(42.into());
+    /// engine.control_sales(SaleControl::SafetyStock { key, units: 3 }, None).await?;
+    /// assert_eq!(engine.kept_back(key), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn kept_back(&self, key: StockKey) -> u64 {
+        let kept = self.inner.register.get(&SettingKey::safety_stock(&key));
+        match kept.as_ref().map(|kept| &*kept.setting) {
+            Some(Setting::Control(SaleControl::SafetyStock { units, .. })) => *units,
+            _ => 0,
+        }
+    }
+
     /// Moves available units of a SKU from one stock key to another, once per transfer id and key they come from. Returns
     /// the counters of that key, once the transfer is durable.
     ///

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use super::auth::keys::Keys;
 use super::auth::ticket::{TicketConfigError, TicketError, TicketOffice};
 use super::auth::{AuthConfigError, AuthError, Authenticator};
-use super::callback::{ProviderError, Providers};
+use super::callback::{Provider, ProviderError, Providers};
 use super::config::HttpConfig;
 use super::limits::Guard;
 use super::problem::Problem;
@@ -83,6 +83,20 @@ impl Live {
     /// A bound exceeded.
     pub fn with_keys(config: &HttpConfig, keys: Keys) -> Result<Self, LiveError> {
         Ok(Self::with(config, InForce::load(config, Some(keys), None)?))
+    }
+
+    /// The same, with one more provider.
+    ///
+    /// # Errors
+    /// A bound exceeded, a provider of that name already.
+    pub fn with_keys_and_provider(
+        config: &HttpConfig,
+        keys: Keys,
+        provider: Box<dyn Provider>,
+    ) -> Result<Self, LiveError> {
+        let mut in_force = InForce::load(config, Some(keys), None)?;
+        in_force.providers.add(provider)?;
+        Ok(Self::with(config, in_force))
     }
 
     fn with(config: &HttpConfig, in_force: InForce) -> Self {

@@ -10,6 +10,7 @@
 //! | [`json`] | bodies, queries, ids |
 //! | [`problem`] | refusals as RFC 9457 problem details |
 //! | [`admin`] | the back office |
+//! | [`export`] | orders as files |
 //! | [`member`] | what a shop's front end calls |
 //! | [`gateway`] | what a shop's application servers call |
 //! | [`view`] | orders and refunds as JSON |
@@ -17,7 +18,7 @@
 //! | [`limits`] | how often members and addresses may ask, how much is under way |
 //! | [`live`] | what is in force of the configuration, and can be replaced |
 //! | [`server`] | the accept loop: connections, deadlines, the end |
-//! | [`router`] | all routes, and their OpenAPI description |
+//! | [`router`](mod@router) | all routes, and their OpenAPI description |
 
 pub mod admin;
 pub mod auth;
@@ -25,7 +26,9 @@ pub mod callback;
 pub mod caller;
 pub mod config;
 pub mod context;
+pub mod cors;
 pub mod gateway;
+pub mod export;
 pub mod json;
 pub mod language;
 pub mod limits;

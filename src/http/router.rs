@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::context::{around, method_not_allowed, no_route};
 use super::state::App;
-use super::{admin, callback, gateway, member, openapi};
+use super::{admin, callback, export, gateway, member, openapi};
 
 /// All routes with their descriptions, before anything goes around them.
 pub fn routes() -> OpenApiRouter<App> {
@@ -16,6 +16,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(admin::routes())
         .merge(gateway::routes())
         .merge(callback::routes())
+        .merge(export::routes())
 }
 
 /// The router that a server serves, and what `/openapi.json` says of it.

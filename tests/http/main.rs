@@ -5,6 +5,12 @@
 mod config_command;
 mod gateway;
 mod limits;
+mod admin_books;
+mod admin_export;
+mod admin_goods;
+mod admin_orders;
+mod admin_refunds;
+mod admin_sales;
 mod member_bad_input;
 mod member_openapi;
 mod member_orders;

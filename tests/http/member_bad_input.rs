@@ -96,6 +96,7 @@ async fn paths_that_name_nothing_are_refused() {
         shop.post("member 7", &cancel, json!({})).await.refused(422, "invalid_path");
     }
     shop.get("member 7", "/api/order/submit").await.refused(405, "method_not_allowed");
+    shop.put("member 7", "/api/order/submit", json!({})).await.refused(405, "method_not_allowed");
     shop.get("member 7", "/api/order/1/nothing").await.refused(404, "no_such_path");
     let unsigned = shop.get("", "/api/order/1").await;
     unsigned.refused(401, "token_missing");

@@ -15,7 +15,8 @@ fn nameless(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     }
     let named = |name: &header::HeaderName| name != "x-request-id" && name != header::CONTENT_LENGTH;
     let headers = answer.headers.iter().filter(|(name, _)| named(name));
-    let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    let text = |value: &header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = headers.map(|(name, value)| (name.to_string(), text(value)));
     (answer.status.as_u16(), headers.collect(), body)
 }
 

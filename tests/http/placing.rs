@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{Method, header};
 use serde_json::{Value, json};
+use stockade::{Activity, ActivityItem, SaleControl, Sku};
 
 use crate::support::{Answer, Shop, request};
 
@@ -163,4 +164,58 @@ async fn messages_come_in_both_languages() {
     let problem =
         shop.send(wrong.body(Body::empty()).expect("a request")).await.refused(422, "invalid_value");
     assert_eq!(problem["detail"], "size 为 0：每页应为 1 到 100 条");
+}
+
+#[tokio::test]
+async fn what_stands_against_an_order_is_said_with_its_code() {
+    let shop = Shop::empty().await;
+    let tea = Sku { limit_per_member: 1, ..stockade::examples::tea() };
+    stockade::examples::stock_tea(&shop.engine, 10).await.unwrap();
+    shop.engine.put_sku(tea).await.unwrap();
+    let opens_at_ms = shop.engine.now_ms() + 3_600_000;
+    let session = Activity {
+        id: 9.into(),
+        start_ms: opens_at_ms,
+        end_ms: opens_at_ms + 1,
+        items: vec![ActivityItem { sku_id: 42.into(), ..ActivityItem::default() }],
+        ..Activity::default()
+    };
+    shop.engine.put_activity(session).await.unwrap();
+    let submit = async |body| shop.post("member 7", "/api/order/submit", body).await;
+    let with = |fields: Value| {
+        let mut body = order("b", 1);
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        body
+    };
+    let early = submit(with(json!({"order_type": "seckill", "activity_id": "9"}))).await;
+    let problem = early.refused(409, "not_open_yet");
+    assert_eq!((&problem["retryable"], &problem["retry_after_ms"]), (&json!(true), &json!(1_000)));
+    assert_eq!(early.headers[header::RETRY_AFTER], "1");
+    submit(with(json!({"order_type": "seckill", "activity_id": "8"})))
+        .await
+        .refused(422, "activity_not_found");
+    let group = json!({"order_type": "group_buy", "activity_id": "9", "team": "open"});
+    submit(with(group)).await.refused(422, "activity_not_found");
+    submit(with(json!({"coupons": ["5"]}))).await.refused(422, "coupon_terms_not_found");
+    let many: Vec<_> = (0..11).map(|id| id.to_string()).collect();
+    submit(with(json!({"coupons": many}))).await.refused(422, "too_many_coupons");
+
+    submit(with(json!({"external_no": "web-1", "request_id": "a"}))).await.expect(201);
+    submit(with(json!({}))).await.refused(409, "limit_exceeded");
+    let taken = with(json!({"external_no": "web-1"}));
+    shop.post("member 8", "/api/order/submit", taken).await.refused(409, "external_no_taken");
+
+    let control = async |control| shop.engine.control_sales(control, None).await.unwrap();
+    let submit = async || shop.post("member 9", "/api/order/submit", order("a", 1)).await;
+    control(SaleControl::SkuPaused { sku: 42.into(), paused: true }).await;
+    submit().await.refused(409, "sku_paused");
+    control(SaleControl::AllPaused { paused: true }).await;
+    submit().await.refused(409, "sales_paused");
+    control(SaleControl::AllPaused { paused: false }).await;
+    control(SaleControl::SkuPaused { sku: 42.into(), paused: false }).await;
+    control(SaleControl::MemberBlocked { member: 9.into(), until_ms: opens_at_ms }).await;
+    submit().await.refused(403, "member_blocked");
+    shop.engine.shutdown().await.unwrap();
+    let gone = shop.post("member 8", "/api/order/submit", order("a", 1)).await;
+    assert_eq!(gone.refused(503, "unavailable")["retryable"], true);
 }

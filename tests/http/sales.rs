@@ -4,7 +4,7 @@ use serde_json::json;
 use stockade::runtime::clock::{Clock, ManualTime};
 use stockade::{
     Activity, ActivityItem, ActivityKind, Config, CouponBenefit, CouponScope, CouponTerms, Durability, Money,
-    OrderTypes, StockKey, TeamTerms,
+    OrderTypes, SaleControl, StockKey, TeamTerms,
 };
 
 use crate::support::Shop;
@@ -51,6 +51,20 @@ async fn stock_is_told_up_to_a_hundred() {
     shop.get("", "/api/stock/%FF").await.refused(422, "invalid_path");
     shop.get("", "/api/stock/42?activity_id=x").await.refused(422, "invalid_query");
     shop.get("", "/api/stock/42?location=1").await.refused(422, "invalid_query");
+}
+
+#[tokio::test]
+async fn units_that_are_kept_back_are_not_shown_as_stock() {
+    let (shop, _time) = shop(3).await;
+    let key = StockKey::normal(42.into());
+    shop.engine.control_sales(SaleControl::SafetyStock { key, units: 2 }, None).await.unwrap();
+    assert_eq!(shop.get("", "/api/stock/42").await.expect(200)["available"], 1);
+    let two = json!({"request_id": "a", "lines": [{"sku_id": "42", "quantity": 2}]});
+    let preview = shop.post("member 7", "/api/order/preview", two.clone()).await.expect(200);
+    assert_eq!(preview["in_stock"], false);
+    shop.post("member 7", "/api/order/submit", two).await.refused(409, "sold_out");
+    shop.engine.control_sales(SaleControl::SafetyStock { key, units: 5 }, None).await.unwrap();
+    assert_eq!(shop.get("", "/api/stock/42").await.expect(200)["in_stock"], false);
 }
 
 #[tokio::test]

@@ -5,12 +5,15 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+const ORDER: &str = r#"{"request_id": "demo-1", "lines": [{"sku_id": "42", "quantity": 1}]}"#;
+
 /// A server for a demonstration, killed when it is dropped.
 struct Demo {
     process: Child,
     out: BufReader<ChildStdout>,
     addr: String,
     token: String,
+    pay_secret: String,
 }
 
 impl Drop for Demo {
@@ -41,12 +44,17 @@ impl Demo {
             }
         };
         let addr = line_with("Stockade demo at http://").split(',').next().unwrap_or_default().to_owned();
-        let token = line_with("TOKEN=");
-        Self { process, out, addr, token }
+        let (token, pay_secret) = (line_with("TOKEN="), line_with("PAY_SECRET="));
+        Self { process, out, addr, token, pay_secret }
     }
 
     /// Sends a request over a connection of its own; gives head and body.
     fn ask(&self, method: &str, path: &str, body: &str) -> String {
+        let token = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", self.token);
+        self.ask_with(method, path, &token, body)
+    }
+
+    fn ask_with(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         // It is printed a moment before it listens.
         let mut stream = loop {
             match TcpStream::connect(&self.addr) {
@@ -55,9 +63,7 @@ impl Demo {
             }
         };
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            self.token,
+            "{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         stream.write_all(request.as_bytes()).expect("it reads");
@@ -67,10 +73,25 @@ impl Demo {
     }
 
     fn order(&self) -> String {
-        let order = r#"{"request_id": "demo-1", "lines": [{"sku_id": "42", "quantity": 1}]}"#;
-        let answer = self.ask("POST", "/api/order/submit", order);
+        let answer = self.ask("POST", "/api/order/submit", ORDER);
         assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
         answer.split("\r\n\r\n").nth(1).expect("a body").to_owned()
+    }
+
+    /// Says as the payment provider that an order is paid.
+    fn pay(&self, order_no: &str) -> String {
+        use hmac::{Hmac, Mac};
+        let body = format!(
+            r#"{{"order_no": "{order_no}", "channel": "demo", "merchant": "shop", "transaction_id": "{order_no}", "amount": 16900}}"#
+        );
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(self.pay_secret.as_bytes()).expect("any length");
+        mac.update(format!("{now}.{body}").as_bytes());
+        let signature: String =
+            mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let headers = format!("X-Stockade-Timestamp: {now}\r\nX-Stockade-Signature: v1={signature}\r\n");
+        self.ask_with("POST", "/callback/payment/demo", &headers, &body)
     }
 
     fn signal(&self, name: &str) {
@@ -102,6 +123,9 @@ fn the_demo_sells_ends_in_order_and_goes_on_where_it_was() {
 
     let demo = Demo::start(dir.path(), &["--log-format", "json"]);
     assert_eq!(demo.order(), receipt, "the same request gets the same answer after a restart");
+    let receipt: serde_json::Value = serde_json::from_str(&receipt).expect("a receipt");
+    let paid = demo.pay(receipt["order_no"].as_str().expect("a number"));
+    assert!(paid.starts_with("HTTP/1.1 20"), "{paid}");
     demo.signal("-INT");
     let (code, log) = demo.end();
     assert_eq!(code, Some(0), "{log}");
@@ -134,8 +158,8 @@ fn a_hang_up_takes_good_limits_and_no_bad_ones() {
     demo.signal("-HUP");
     assert!(until("after a restart").contains("engine.tick_ms"));
     until("was read again");
-    let codes = (0..5).map(|_| demo.ask("GET", "/api/order/result?request_id=x", "")).collect::<Vec<_>>();
-    assert!(codes.iter().any(|answer| answer.starts_with("HTTP/1.1 429")), "{codes:?}");
+    let answers = (0..5).map(|_| demo.ask("POST", "/api/order/submit", ORDER)).collect::<Vec<_>>();
+    assert!(answers.iter().any(|answer| answer.starts_with("HTTP/1.1 429")), "{answers:?}");
 }
 
 fn fails(dir: &Path, args: &[&str]) -> (Option<i32>, String) {

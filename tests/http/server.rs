@@ -67,7 +67,7 @@ impl Client {
     }
 
     /// All that comes until the server closes.
-    async fn to_end(&mut self) -> String {
+    async fn read_all(&mut self) -> String {
         let mut bytes = Vec::new();
         let end = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await;
         // A reset is an end as well.
@@ -116,7 +116,7 @@ async fn a_head_that_never_ends_is_cut() {
     let server = Running::start(ServerLimits { header_timeout_ms: 50, ..limits() }, hello());
     let (mut silent, mut slow) = (server.connect().await, server.connect().await);
     slow.send("GET / HTTP/1.1\r\nHost: a\r\nX-A:").await;
-    assert_eq!((silent.to_end().await, slow.to_end().await), (String::new(), String::new()));
+    assert_eq!((silent.read_all().await, slow.read_all().await), (String::new(), String::new()));
     assert_eq!(server.counters.cut(Cut::SlowHead), 2);
 }
 
@@ -125,7 +125,7 @@ async fn a_kept_connection_without_a_request_is_closed() {
     let server = Running::start(ServerLimits { idle_timeout_ms: 50, ..limits() }, hello());
     let mut client = server.connect().await;
     client.send(GET).await;
-    let answer = client.to_end().await;
+    let answer = client.read_all().await;
     assert!(answer.ends_with("hello 127.0.0.1"), "{answer}");
     assert_eq!(server.counters.cut(Cut::Idle), 1);
 }
@@ -136,7 +136,7 @@ async fn a_body_that_stands_still_is_cut_and_its_handler_with_it() {
     let server = Running::start(ServerLimits { idle_timeout_ms: 50, ..limits() }, router);
     let mut client = server.connect().await;
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc").await;
-    assert_eq!(client.to_end().await, "");
+    assert_eq!(client.read_all().await, "");
     assert_eq!(server.counters.cut(Cut::SlowBody), 1);
 }
 
@@ -145,7 +145,7 @@ async fn a_head_that_is_too_long_is_refused() {
     let server = Running::start(limits(), hello());
     let mut client = server.connect().await;
     client.send(&format!("GET / HTTP/1.1\r\nHost: a\r\nX-A: {}\r\n\r\n", "a".repeat(20_000))).await;
-    let answer = client.to_end().await;
+    let answer = client.read_all().await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
@@ -174,7 +174,7 @@ async fn a_reader_that_does_not_read_is_cut() {
             }
         };
         tokio::time::timeout(PATIENCE, is_cut).await.expect("the reader is cut");
-        assert!(client.to_end().await.len() < 64 << 20, "nobody got the whole");
+        assert!(client.read_all().await.len() < 64 << 20, "nobody got the whole");
     }
 }
 
@@ -184,7 +184,7 @@ async fn a_stream_may_take_longer_than_a_request() {
     let server = Running::start(limits, large());
     let mut client = server.connect().await;
     client.send("GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert!(client.to_end().await.len() > 64 << 20);
+    assert!(client.read_all().await.len() > 64 << 20);
     assert_eq!(server.counters.cut(Cut::SlowReader), 0);
 }
 
@@ -196,7 +196,7 @@ async fn a_connection_too_many_is_told_so() {
     first.until("hello").await;
     let mut second = server.connect().await;
     second.send(GET).await;
-    let answer = second.to_end().await;
+    let answer = second.read_all().await;
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("Retry-After: 1"), "{answer}");
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     let problem: serde_json::Value = serde_json::from_str(body).unwrap();
@@ -235,11 +235,11 @@ async fn the_end_waits_for_what_is_in_flight_and_greets_nobody_new() {
     begun.notified().await;
     server.stop.send(()).unwrap();
     // Who asks for nothing is told goodbye at once; then the socket is closed already.
-    assert_eq!(idle.to_end().await, "");
+    assert_eq!(idle.read_all().await, "");
     assert!(TcpStream::connect(server.addr).await.is_err());
     assert!(!server.serving.is_finished());
     go_on.notify_one();
-    let answer = busy.to_end().await;
+    let answer = busy.read_all().await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
     assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
     assert_eq!(server.serving.await.unwrap(), ServeReport { finished: 2, aborted: 0 });
@@ -254,7 +254,7 @@ async fn the_end_waits_no_longer_than_it_may() {
     busy.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").await;
     begun.notified().await;
     server.stop.send(()).unwrap();
-    assert_eq!(busy.to_end().await, "");
+    assert_eq!(busy.read_all().await, "");
     assert_eq!(server.serving.await.unwrap(), ServeReport { finished: 0, aborted: 1 });
 }
 

@@ -12,6 +12,7 @@ use stockade::http::auth::tokens::Role;
 use stockade::http::config::HttpConfig;
 use stockade::http::secret::Secret;
 use stockade::http::{App, Live};
+use stockade::http::admin::settings::AdminSettings;
 use stockade::{Config, Durability, Engine};
 use tower::ServiceExt;
 
@@ -69,15 +70,25 @@ impl Shop {
 
     /// One with an engine of one's own, and no limits of rates.
     pub(crate) async fn with(config: Config) -> Self {
+        Self::with_settings(config, AdminSettings::default()).await
+    }
+
+    /// One with settings of the back office, too.
+    pub(crate) async fn with_settings(config: Config, admin: AdminSettings) -> Self {
         let mut http = HttpConfig::default();
         (http.limits.per_member_per_s, http.limits.per_address_per_s) = (0, 0);
-        Self::under(config, live(&http)).await
+        Self::all(config, live(&http), admin).await
     }
 
     /// One with an engine and limits of one's own.
     pub(crate) async fn under(config: Config, live: Live) -> Self {
+        Self::all(config, live, AdminSettings::default()).await
+    }
+
+    async fn all(config: Config, live: Live, admin: AdminSettings) -> Self {
         let engine = Engine::open(config).await.expect("the engine opens");
-        let (router, _) = stockade::http::router(App::new(engine.clone(), live));
+        let app = App::new(engine.clone(), live).with_admin(admin);
+        let (router, _) = stockade::http::router(app);
         Self { engine, router }
     }
 

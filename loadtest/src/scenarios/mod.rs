@@ -4,6 +4,7 @@ pub(crate) mod crash;
 pub(crate) mod crash_child;
 mod crash_kills;
 pub(crate) mod delay;
+pub(crate) mod http;
 pub(crate) mod import;
 pub(crate) mod memory;
 pub(crate) mod openloop;

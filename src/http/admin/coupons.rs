@@ -266,7 +266,7 @@ pub async fn issue(
 
 /// A member's coupon.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = MemberCoupon)]
+#[schema(as = HeldCoupon)]
 pub struct HeldView {
     /// The coupon: 32 hexadecimal digits.
     pub coupon_id: String,

@@ -261,9 +261,7 @@ pub async fn statement(desk: Desk, Params(params): Params<StatementParams>) -> R
 fn refused(error: StatementError) -> Problem {
     let english = error.to_string();
     match error {
-        StatementError::NoStore => {
-            Problem::new(StatusCode::CONFLICT, "no_store", english, "未启用存储，无法生成对账单")
-        }
+        StatementError::NoStore => crate::Reject::NoStore.into(),
         StatementError::NotClosed { day, .. } => {
             let chinese = format!("{day} 尚未结束，或其数据尚未入库");
             Problem::new(StatusCode::CONFLICT, "day_not_closed", english, chinese).field("day")

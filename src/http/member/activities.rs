@@ -115,7 +115,7 @@ fn cursor(activity: &Activity) -> String {
 fn place_at(cursor: &str) -> Result<Place, Problem> {
     let parts = cursor.split_once('-');
     let place = parts.and_then(|(start, id)| Some((Id::from_digits(start)?.0, Id::from_digits(id)?.into())));
-    place.ok_or_else(|| super::wrong_cursor())
+    place.ok_or_else(super::wrong_cursor)
 }
 
 impl ActivityBody {

@@ -61,7 +61,8 @@ pub async fn show(
         None => StockKey::normal(sku),
         Some(activity) => key_in(app.engine(), activity.into(), sku).map_err(not_found)?,
     };
-    let available = app.engine().stock(key).await?.available;
+    let counters = app.engine().stock(key).await?;
+    let available = counters.available.saturating_sub(app.engine().kept_back(key));
     Ok(Json(StockBody {
         sku_id,
         activity_id: params.activity_id,

@@ -12,6 +12,7 @@ use stockade::http::auth::Scopes;
 use stockade::http::auth::keys::{Key, Keys};
 use stockade::http::auth::mint::mint_hs256;
 use stockade::http::auth::tokens::Role;
+use stockade::http::callback::{GenericProvider, Provider, REPLAY_WINDOW_S_DEFAULT};
 use stockade::http::secret::Secret;
 use stockade::{
     Activity, ActivityItem, ActivityKind, CouponBenefit, CouponScope, CouponTerms, Engine, Money, OrderTypes,
@@ -28,7 +29,7 @@ const RUNS_MS: u64 = 30 * DAY_MS;
 const TOKEN_MS: u64 = DAY_MS;
 /// The buyer.
 const MEMBER: u64 = 7;
-/// The id of its key.
+/// The id of its key, and the name of its payment provider.
 const KEY_ID: &str = "demo";
 /// Bytes of a secret.
 const SECRET_BYTES: usize = 32;
@@ -49,16 +50,27 @@ const GOODS: [(u64, u64, &str, &str, i64, u32); 4] = [
 
 /// A demonstration.
 pub(super) struct Demo {
+    /// Signs tokens.
     secret: Vec<u8>,
+    /// Signs notifications of payments, in hexadecimal digits, so that a shell can hold it.
+    pay_secret: String,
 }
 
 impl Demo {
-    /// One with a new secret.
+    /// One with new secrets.
     pub(super) fn new() -> Result<Self, Failure> {
-        let mut secret = vec![0; SECRET_BYTES];
-        let read = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut secret));
-        read.map_err(|error| Failure::new(format!("can't make up a secret from /dev/urandom: {error}")))?;
-        Ok(Self { secret })
+        let pay_secret = made_up()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { secret: made_up()?, pay_secret })
+    }
+
+    /// The provider whose notifications pay.
+    pub(super) fn provider(&self) -> Result<Box<dyn Provider>, Failure> {
+        let failed = |error: &dyn std::error::Error| {
+            Failure::new(format!("the demo's provider: {}", with_causes(error)))
+        };
+        let secret = Secret::new(self.pay_secret.clone()).map_err(|error| failed(&error))?;
+        let provider = GenericProvider::new(KEY_ID, vec![secret], REPLAY_WINDOW_S_DEFAULT);
+        Ok(Box::new(provider.map_err(|error| failed(&error))?))
     }
 
     /// The keys that its tokens are good under.
@@ -84,6 +96,7 @@ impl Demo {
     pub(super) fn show(&self, addr: SocketAddr, now_ms: u64, data_dir: &Path) {
         let member = self.token(&MEMBER.to_string(), Role::Member, Scopes::NONE, now_ms);
         let admin = self.token("demo", Role::Admin, Scopes::ALL, now_ms);
+        let pay_secret = &self.pay_secret;
         let goods: String = GOODS
             .iter()
             .map(|(id, _, _, title, price, _)| {
@@ -94,7 +107,8 @@ impl Demo {
             "Stockade demo at http://{addr}, data in {}. All routes: http://{addr}/docs\n\n\
              {goods}\n\
              TOKEN={member}\n\
-             ADMIN={admin}\n\n\
+             ADMIN={admin}\n\
+             PAY_SECRET={pay_secret}\n\n\
              # Member {MEMBER} orders a tea; sent again, it gets the same answer.\n\
              curl -s http://{addr}/api/order/submit -H \"authorization: Bearer $TOKEN\" \\\n  \
              -H 'content-type: application/json' \\\n  \
@@ -104,14 +118,30 @@ impl Demo {
              -H 'content-type: application/json' \\\n  \
              -d '{{\"request_id\": \"demo-2\", \"order_type\": \"seckill\", \"activity_id\": \"1\", \
              \"lines\": [{{\"sku_id\": \"42\", \"quantity\": 1}}]}}'\n\n\
-             # What member {MEMBER} has ordered, and what the back office sees of it.\n\
-             curl -s http://{addr}/api/order/list -H \"authorization: Bearer $TOKEN\"\n\
-             curl -s \"http://{addr}/admin/order?member_id={MEMBER}\" -H \"authorization: Bearer $ADMIN\"\n\n",
+             # The payment provider says that the first order, whose number goes here, is paid; it signs what it says.\n\
+             ORDER=...\n\
+             BODY='{{\"order_no\": \"'$ORDER'\", \"channel\": \"demo\", \"merchant\": \"shop\", \
+             \"transaction_id\": \"'$ORDER'\", \"amount\": 16900}}'\n\
+             NOW=$(date +%s)\n\
+             SIGNATURE=$(printf '%s.%s' \"$NOW\" \"$BODY\" | openssl dgst -sha256 -hmac \"$PAY_SECRET\" -r | cut -d' ' -f1)\n\
+             curl -si http://{addr}/callback/payment/demo -d \"$BODY\" \\\n  \
+             -H \"x-stockade-timestamp: $NOW\" -H \"x-stockade-signature: v1=$SIGNATURE\"\n\n\
+             # The back office ships it, and the member sees it.\n\
+             curl -s http://{addr}/admin/order/$ORDER/ship -H \"authorization: Bearer $ADMIN\" \\\n  \
+             -H 'content-type: application/json' -d '{{\"carrier\": \"SF\", \"tracking_no\": \"SF1\"}}'\n\
+             curl -s http://{addr}/api/order/list -H \"authorization: Bearer $TOKEN\"\n\n",
             data_dir.display(),
         );
         // A reader that has gone doesn't end the server.
         drop(io::stdout().lock().write_all(text.as_bytes()));
     }
+}
+
+fn made_up() -> Result<Vec<u8>, Failure> {
+    let mut secret = vec![0; SECRET_BYTES];
+    let read = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut secret));
+    read.map_err(|error| Failure::new(format!("can't make up a secret from /dev/urandom: {error}")))?;
+    Ok(secret)
 }
 
 async fn stock(engine: &Engine) -> Result<(), Reject> {

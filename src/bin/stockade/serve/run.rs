@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use stockade::Engine;
+use stockade::http::cors::allow_origins;
 use stockade::http::server::{Server, ServerLimitsHandle};
 use stockade::http::{App, Live, router};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -51,7 +52,9 @@ async fn serve(args: &Args, settings: Settings, level: LogLevel) -> Result<(), F
     let demo = args.demo.then(Demo::new).transpose()?;
     let keys = |error| Failure::configuration(with_causes(&error));
     let live = match &demo {
-        Some(demo) => Live::with_keys(&settings.http, demo.keys()?).map_err(keys)?,
+        Some(demo) => {
+            Live::with_keys_and_provider(&settings.http, demo.keys()?, demo.provider()?).map_err(keys)?
+        }
         None => Live::load(&settings.http).map_err(keys)?,
     };
     let data_dir = settings.engine.data_dir.clone();
@@ -70,7 +73,9 @@ async fn serve(args: &Args, settings: Settings, level: LogLevel) -> Result<(), F
         // An error says that there is nobody left who could say so.
         let _ = stopped.await;
     };
-    let serving = server.serve(router(App::new(engine.clone(), live.clone())).0, shutdown);
+    let (routes, _) = router(App::new(engine.clone(), live.clone()));
+    let routes = allow_origins(routes, &settings.http.server.cors_origins);
+    let serving = server.serve(routes, shutdown);
     let serving = serving.map_err(|error| in_use(listen, &error))?;
     let mut serving = tokio::spawn(serving);
     tracing::info!(%addr, data = %data_dir.display(), "serving");
