@@ -13,6 +13,7 @@
 //! | [`member`] | what a shop's front end calls |
 //! | [`gateway`] | what a shop's application servers call |
 //! | [`callback`] | notifications of payment providers |
+//! | [`observe`] | metrics, health, recent refusals |
 //! | [`router`] | all routes, and their OpenAPI description |
 
 pub mod auth;
@@ -23,6 +24,7 @@ pub mod gateway;
 pub mod json;
 pub mod language;
 pub mod member;
+pub mod observe;
 pub mod openapi;
 pub mod personal;
 pub mod problem;

@@ -7,11 +7,14 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::context::{around, method_not_allowed, no_route};
 use super::state::App;
-use super::{gateway, member, openapi};
+use super::{gateway, member, observe, openapi};
 
 /// All routes with their descriptions, before anything goes around them.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(openapi::base()).merge(member::routes()).merge(gateway::routes())
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(member::routes())
+        .merge(gateway::routes())
+        .merge(observe::routes())
 }
 
 /// The router that a server serves, and what `/openapi.json` says of it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::auth::principal::Principal;
 use super::context::RequestIds;
+use super::observe::{ObserveConfig, Observer};
 use super::problem::Problem;
 use crate::Engine;
 
@@ -21,13 +22,25 @@ struct Shared {
     engine: Engine,
     request_ids: RequestIds,
     authenticate: Box<Authenticate>,
+    observer: Observer,
 }
 
 impl App {
     /// An adapter for an engine.
     pub fn new(engine: Engine, authenticate: Box<Authenticate>) -> Self {
+        Self::observed(engine, authenticate, ObserveConfig::default())
+    }
+
+    /// An adapter for an engine, and what it keeps of requests.
+    pub fn observed(engine: Engine, authenticate: Box<Authenticate>, config: ObserveConfig) -> Self {
         let request_ids = RequestIds::new(engine.now_ms());
-        Self { shared: Arc::new(Shared { engine, request_ids, authenticate }) }
+        let observer = Observer::new(engine.clone(), config);
+        Self { shared: Arc::new(Shared { engine, request_ids, authenticate, observer }) }
+    }
+
+    /// Who sees every request.
+    pub fn observer(&self) -> &Observer {
+        &self.shared.observer
     }
 
     /// The engine.

@@ -3,16 +3,19 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use stockade::http::App;
 use stockade::http::auth::principal::{Principal, Scopes};
+use stockade::http::observe::ObserveConfig;
 use stockade::{Config, Durability, Engine};
 use tower::ServiceExt;
 
 /// An adapter with its engine.
 pub(crate) struct Shop {
     pub(crate) engine: Engine,
+    pub(crate) app: App,
     router: Router,
 }
 
@@ -25,6 +28,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// A response with its whole body.
+    pub(crate) async fn of(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("the body is whole").to_bytes().to_vec();
+        Self { status: parts.status, headers: parts.headers, bytes }
+    }
+
     /// Its body as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
@@ -65,17 +75,26 @@ impl Shop {
     /// One with an engine of one's own.
     pub(crate) async fn with(config: Config) -> Self {
         let engine = Engine::open(config).await.expect("the engine opens");
-        let app = App::new(engine.clone(), Box::new(|token, _now_ms| Ok(token.and_then(principal))));
-        let (router, _) = stockade::http::router(app);
-        Self { engine, router }
+        Self::of(engine, ObserveConfig::default())
+    }
+
+    /// One with nothing to sell, that keeps of requests what is said here.
+    pub(crate) async fn observed(config: ObserveConfig) -> Self {
+        let engine = Engine::open(Config::new("").durability(Durability::Memory)).await;
+        Self::of(engine.expect("the engine opens"), config)
+    }
+
+    /// One with this engine.
+    pub(crate) fn of(engine: Engine, config: ObserveConfig) -> Self {
+        let authenticate = Box::new(|token: Option<&str>, _now_ms| Ok(token.and_then(principal)));
+        let app = App::observed(engine.clone(), authenticate, config);
+        let (router, _) = stockade::http::router(app.clone());
+        Self { engine, app, router }
     }
 
     /// Sends a request.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.expect("a router always answers");
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.expect("the body is whole").to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, bytes }
+        Answer::of(self.router.clone().oneshot(request).await.expect("a router always answers")).await
     }
 
     /// Asks for a path, as somebody.

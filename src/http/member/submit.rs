@@ -205,6 +205,8 @@ pub async fn submit(
     Body(body): Body<SubmitBody>,
 ) -> Result<Response, Problem> {
     let order = body.into_order(member.0, &headers)?;
-    let receipt = app.engine().submit(order).await?;
+    let request = order.request_id;
+    let receipt = app.engine().submit(order).await;
+    let receipt = receipt.map_err(|reject| Problem::from(reject).about_request(request))?;
     Ok((StatusCode::CREATED, Json(ReceiptBody::from(receipt))).into_response())
 }
