@@ -26,7 +26,8 @@ pub struct Problem {
     field: Option<Cow<'static, str>>,
     retry_after_ms: Option<u32>,
     retryable: bool,
-    request: Option<RequestId>,
+    /// Boxed, so that the errors of everybody else stay small.
+    request: Option<Box<RequestId>>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,13 +105,13 @@ impl Problem {
     /// The same, said of the request that the client gave this name; the caller isn't told, the record of refusals is.
     #[must_use]
     pub fn about_request(mut self, request: RequestId) -> Self {
-        self.request = Some(request);
+        self.request = Some(Box::new(request));
         self
     }
 
     /// The client's name for the request, where it is known.
-    pub const fn request(&self) -> Option<RequestId> {
-        self.request
+    pub fn request(&self) -> Option<RequestId> {
+        self.request.as_deref().copied()
     }
 
     /// The engine's refusal, where it was the engine that refused.

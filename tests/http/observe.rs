@@ -1,8 +1,9 @@
 //! Watching: `GET /metrics`, `/healthz`, `/readyz`, `/admin/refusals`, and what the log says of requests.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use axum::body::Body;
 use axum::http::{Method, header};
@@ -10,8 +11,13 @@ use serde_json::{Value, json};
 use stockade::http::App;
 use stockade::http::observe::health::Opening;
 use stockade::http::observe::{Connections, ObserveConfig};
-use stockade::{Config, Durability, Engine};
+use stockade::journal::MemoryJournal;
+use stockade::{Config, Durability, Engine, Health};
 use tower::ServiceExt;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::{Answer, Shop, request};
 
@@ -247,6 +253,25 @@ async fn readiness_says_why_not() {
 }
 
 #[tokio::test]
+async fn a_poisoned_engine_lives_is_not_ready_and_keeps_its_reason_to_itself() {
+    let journal = MemoryJournal::new(1 << 20);
+    let engine = Engine::open_on(Config::new("unused"), journal.clone()).await.expect("it opens");
+    let shop = Shop::of(engine, ObserveConfig::default());
+    stockade::examples::stock_tea(&shop.engine, 2).await.expect("tea is on sale");
+    journal.fail_write_at(shop.engine.metrics().commits + 1);
+    shop.post("member 7", SUBMIT, order("a", 1)).await.refused(503, "outcome_unknown");
+    while shop.engine.health() == Health::Open {
+        tokio::task::yield_now().await;
+    }
+    let Health::Poisoned { reason } = shop.engine.health() else { panic!("{:?}", shop.engine.health()) };
+    let answer = shop.get("", "/readyz").await;
+    answer.refused(503, "poisoned");
+    assert!(!String::from_utf8_lossy(&answer.bytes).contains(&reason), "{answer:?}");
+    shop.get("", "/healthz").await.expect(200);
+    assert_eq!(metrics(&shop).await.value("stockade_health{state=\"poisoned\"}"), 1.0);
+}
+
+#[tokio::test]
 async fn before_the_engine_is_open_the_process_lives_and_is_not_ready() {
     let opening = Opening::default();
     let router = opening.router();
@@ -285,17 +310,29 @@ impl Log {
         String::from_utf8(self.0.lock().expect("no writer panics").clone()).expect("text")
     }
 
-    /// Everything that this thread logs is kept until the guard is gone.
-    fn listen(&self) -> tracing::subscriber::DefaultGuard {
-        let log = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
-            .with_writer(move || log.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
+    /// Everything that this thread, and so this test, logs from now on is kept.
+    ///
+    /// Whether anybody listens to a line is remembered for all threads at once, so there is one subscriber for all of
+    /// them, and each has its own log.
+    fn listen() -> Self {
+        static SUBSCRIBED: Once = Once::new();
+        SUBSCRIBED.call_once(|| {
+            let is_heard = dynamic_filter_fn(|_, _| HEARD.with_borrow(Option::is_some));
+            let lines = tracing_subscriber::fmt::layer()
+                .with_ansi(false)
+                .with_span_events(FmtSpan::FULL)
+                .with_writer(|| HEARD.with_borrow(Option::clone).unwrap_or_default());
+            tracing_subscriber::registry().with(lines.with_filter(is_heard)).init();
+        });
+        let log = Self::default();
+        HEARD.set(Some(log.clone()));
+        log
     }
+}
+
+thread_local! {
+    /// The log of this thread's test.
+    static HEARD: RefCell<Option<Log>> = const { RefCell::new(None) };
 }
 
 impl Write for Log {
@@ -311,8 +348,7 @@ impl Write for Log {
 
 #[tokio::test]
 async fn a_request_has_its_line_in_the_log() {
-    let log = Log::default();
-    let _guard = log.listen();
+    let log = Log::listen();
     let shop = Shop::with_tea(1).await;
     let named =
         request(Method::GET, "member 7", "/admin/refusals?code=secret").header("x-request-id", "trace-7");
@@ -334,8 +370,7 @@ async fn a_request_has_its_line_in_the_log() {
 
 #[tokio::test]
 async fn a_storm_of_wrong_requests_is_no_storm_in_the_log() {
-    let log = Log::default();
-    let _guard = log.listen();
+    let log = Log::listen();
     let (clock, _time) = stockade::runtime::clock::Clock::manual(1_800_000_000_000);
     let engine = Engine::open(Config::new("").durability(Durability::Memory).clock(clock)).await;
     let config = ObserveConfig { request_log_per_s_max: 3, ..ObserveConfig::default() };
@@ -352,8 +387,7 @@ async fn a_storm_of_wrong_requests_is_no_storm_in_the_log() {
 async fn what_is_somebodys_stays_out_of_logs_metrics_and_refusals() {
     const PHONE: &str = "13800138000";
     const ROAD: &str = "Changan-Road-1";
-    let log = Log::default();
-    let _guard = log.listen();
+    let log = Log::listen();
     let shop = Shop::with_tea(2).await;
     let with = |key: &str, value: Value| {
         let mut order = order("a", 1);
@@ -401,5 +435,60 @@ async fn what_is_somebodys_stays_out_of_logs_metrics_and_refusals() {
         for planted in [PHONE, ROAD, "Zhang San", "Changan"] {
             assert!(!text.contains(planted), "{planted} is in {place}: {text}");
         }
+    }
+}
+
+/// The names of metrics in a text.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let is_part = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    text.split(|char| !is_part(char))
+        .filter(|word| word.starts_with("stockade_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The names that a family's series have.
+fn series_of(family: &str, kind: &str) -> Vec<String> {
+    let suffixes: &[&str] = match kind {
+        "counter" => &["_total"],
+        "histogram" => &["_bucket", "_sum", "_count"],
+        _ => &[""],
+    };
+    suffixes.iter().map(|suffix| format!("{family}{suffix}")).collect()
+}
+
+#[tokio::test]
+async fn dashboard_and_alerts_show_what_there_is() {
+    let dashboard = include_str!("../../docs/deploy/grafana-dashboard.json");
+    let alerts = include_str!("../../docs/deploy/prometheus-alerts.yml");
+    let operations = include_str!("../../docs/OPERATIONS.md");
+    let shop = Shop::empty().await;
+    let families = metrics(&shop).await.types;
+    let series: BTreeSet<_> = families.iter().flat_map(|(family, kind)| series_of(family, kind)).collect();
+    let unknown: Vec<_> = names_in(dashboard)
+        .union(&names_in(alerts))
+        .filter(|name| !series.contains(*name))
+        .cloned()
+        .collect();
+    assert!(unknown.is_empty(), "no such metrics: {unknown:?}");
+    let shown = names_in(dashboard);
+    let hidden: Vec<_> = families
+        .iter()
+        .filter(|(family, kind)| !series_of(family, kind).iter().any(|name| shown.contains(name)))
+        .collect();
+    assert!(hidden.is_empty(), "no panel shows {hidden:?}");
+
+    let dashboard: Value = serde_json::from_str(dashboard).expect("the dashboard is JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
+    assert_eq!(ids.len(), panels.len(), "panels have ids of their own");
+    let names: Vec<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(names.len() >= 9, "{names:?}");
+    for name in names {
+        assert!(operations.contains(&format!("| `{name}` |")), "docs/OPERATIONS.md says nothing of {name}");
+        assert!(
+            alerts.contains(&format!("runbook: \"OPERATIONS.md#alerts: {name}\"")),
+            "{name} has no runbook"
+        );
     }
 }

@@ -7,11 +7,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// An entry with its number.
+type Numbered<T> = Option<(u64, T)>;
+
 /// The latest entries.
 #[derive(Debug)]
 pub(super) struct Ring<T> {
-    /// Entries with their numbers.
-    places: Box<[Mutex<Option<(u64, T)>>]>,
+    places: Box<[Mutex<Numbered<T>>]>,
     next: AtomicU64,
 }
 
@@ -54,7 +56,7 @@ impl<T: Clone> Ring<T> {
         self.next.load(Ordering::Relaxed)
     }
 
-    fn place(&self, number: u64) -> MutexGuard<'_, Option<(u64, T)>> {
+    fn place(&self, number: u64) -> MutexGuard<'_, Numbered<T>> {
         let place = &self.places[(number % self.places.len() as u64) as usize];
         // An entry is replaced whole, also by somebody who panics.
         place.lock().unwrap_or_else(PoisonError::into_inner)
