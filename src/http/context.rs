@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
 
 use super::auth::AuthError;
 use super::auth::access::{self, Access, Denied};
@@ -65,14 +66,18 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
     let request_id = app.request_ids().of(request.headers());
     let language = Language::of(request.headers());
     let context = Context { request_id: Arc::clone(&request_id), language, principal: None };
+    let mut watch = app.observer().start(&request);
     let mut response = match admit(&app, &mut request, context) {
         Ok((context, _permit)) => {
+            watch.asked_by(context.principal.as_ref());
             request.extensions_mut().insert(context);
-            next.run(request).await
+            next.run(request).instrument(watch.span(&request_id)).await
         }
-        Err(problem) => axum::response::IntoResponse::into_response(problem),
+        Err(problem) => problem.into_response(),
     };
-    if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
+    let problem = response.extensions_mut().remove::<Arc<Problem>>();
+    watch.finish(&request_id, response.status(), problem.as_deref());
+    if let Some(problem) = problem {
         let allow = response.headers_mut().remove(header::ALLOW);
         response = problem.render(language, &request_id);
         if let Some(allow) = allow {

@@ -2,20 +2,21 @@
 
 #![cfg(feature = "http")]
 
-mod config_command;
-mod gateway;
-mod limits;
 mod admin_books;
 mod admin_export;
 mod admin_goods;
 mod admin_orders;
 mod admin_refunds;
 mod admin_sales;
+mod config_command;
+mod gateway;
+mod limits;
 mod member_bad_input;
 mod member_openapi;
 mod member_orders;
 mod member_own_only;
 mod member_refunds;
+mod observe;
 mod placing;
 mod sales;
 mod serve_command;

@@ -287,9 +287,12 @@ pub async fn submit(
     Body(body): Body<SubmitBody>,
 ) -> Result<Response, Problem> {
     let order = body.into_order(member.0, &headers)?;
+    let request = order.request_id;
+    let refused = |reject| Problem::from(reject).about_request(request);
     if prefers_async(&headers) {
-        return Ok(promised(app.engine().submit_async(order)?, context.language));
+        let promise = app.engine().submit_async(order).map_err(refused)?;
+        return Ok(promised(promise, context.language));
     }
-    let receipt = app.engine().submit(order).await?;
+    let receipt = app.engine().submit(order).await.map_err(refused)?;
     Ok((StatusCode::CREATED, Json(ReceiptBody::from(receipt))).into_response())
 }
