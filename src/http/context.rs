@@ -14,6 +14,7 @@ use tracing::Instrument;
 use super::auth::access::{self, Denied};
 use super::auth::principal::Principal;
 use super::language::Language;
+use super::observe::watch::Watch;
 use super::problem::Problem;
 use super::state::App;
 
@@ -65,9 +66,8 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
     let language = Language::of(request.headers());
     let context = Context { request_id: Arc::clone(&request_id), language, principal: None };
     let mut watch = app.observer().start(&request);
-    let mut response = match admit(&app, &request, context) {
+    let mut response = match admit(&app, &request, context, &mut watch) {
         Ok(context) => {
-            watch.asked_by(context.principal.as_ref());
             request.extensions_mut().insert(context);
             next.run(request).instrument(watch.span(&request_id)).await
         }
@@ -89,7 +89,7 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
 }
 
 /// Lets a request in, or says why not.
-fn admit(app: &App, request: &Request, context: Context) -> Result<Context, Problem> {
+fn admit(app: &App, request: &Request, context: Context, watch: &mut Watch<'_>) -> Result<Context, Problem> {
     let path = request.extensions().get::<MatchedPath>().ok_or_else(no_route)?;
     // A route that answers GET answers HEAD.
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
@@ -98,6 +98,7 @@ fn admit(app: &App, request: &Request, context: Context) -> Result<Context, Prob
     let authorization = request.headers().get(header::AUTHORIZATION);
     let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
     let principal = app.authenticate(authorization)?;
+    watch.asked_by(principal.as_ref());
     match access.allows(principal.as_ref()) {
         Ok(()) => Ok(Context { principal, ..context }),
         Err(Denied::Unauthenticated) => Err(Problem::new(

@@ -211,6 +211,6 @@ pub async fn orders(
             "请求体必须是逐行 JSON：请发送 content-type: application/x-ndjson",
         ));
     }
-    let answers = pump::start(app, context.language, body);
+    let answers = pump::start(app, context, body);
     Ok(([(header::CONTENT_TYPE, NDJSON)], axum::body::Body::new(answers)).into_response())
 }
