@@ -16,6 +16,7 @@ use super::auth::access::{self, Access, Denied};
 use super::auth::principal::Principal;
 use super::language::Language;
 use super::limits::Permit;
+use super::observe::watch::Watch;
 use super::problem::Problem;
 use super::state::App;
 
@@ -67,9 +68,8 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
     let language = Language::of(request.headers());
     let context = Context { request_id: Arc::clone(&request_id), language, principal: None };
     let mut watch = app.observer().start(&request);
-    let mut response = match admit(&app, &mut request, context) {
+    let mut response = match admit(&app, &mut request, context, &mut watch) {
         Ok((context, _permit)) => {
-            watch.asked_by(context.principal.as_ref());
             request.extensions_mut().insert(context);
             next.run(request).instrument(watch.span(&request_id)).await
         }
@@ -91,7 +91,12 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
 }
 
 /// Lets a request in, or says why not. It is under way as long as its permit lives.
-fn admit(app: &App, request: &mut Request, context: Context) -> Result<(Context, Permit), Problem> {
+fn admit(
+    app: &App,
+    request: &mut Request,
+    context: Context,
+    watch: &mut Watch<'_>,
+) -> Result<(Context, Permit), Problem> {
     let guard = app.live().guard();
     // Before the token costs anything.
     let permit = guard.enter(request)?;
@@ -110,6 +115,7 @@ fn admit(app: &App, request: &mut Request, context: Context) -> Result<(Context,
         guard.check_address(request)?;
     }
     let principal = principal?;
+    watch.asked_by(principal.as_ref());
     match access.allows(principal.as_ref()) {
         Ok(()) => {
             if let Some(Principal::Member(member)) = &principal {

@@ -214,9 +214,21 @@ async fn refusals_are_found_by_member_request_and_code() {
     }
     assert_eq!(find("?request_id=order-5").await.len(), 0, "an order that was placed was not refused");
 
+    let lines = json!({"member_id": "9", "request_id": "line-1", "lines": [{"sku_id": "42", "quantity": 1}]});
+    let stream = request(Method::POST, "service", "/gateway/orders")
+        .header(header::CONTENT_TYPE, "application/x-ndjson")
+        .body(Body::from(format!("{lines}\n{{\n")));
+    shop.send(stream.expect("a request")).await;
+    let [line] = &find("?member_id=9").await[..] else { panic!("{:?}", find("").await) };
+    assert_eq!((&line["code"], &line["route"]), (&json!("sold_out"), &json!("/gateway/orders")));
+    assert_eq!(find("?request_id=line-1").await, [line.clone()]);
+    let [wrong] = &find("?code=invalid_json").await[..] else { panic!("{:?}", find("").await) };
+    assert_eq!(wrong["request_id"], line["request_id"], "both lines came with one request");
+
     for who in ["member 7", "service", "admin warehouse"] {
         shop.get(who, "/admin/refusals").await.refused(403, "forbidden");
     }
+    assert_eq!(find("?member_id=7&code=forbidden").await.len(), 1, "whoever may not is known all the same");
     let ask = async |query: &str| shop.get("admin support", &format!("/admin/refusals?{query}")).await;
     assert_eq!(ask("limit=0").await.refused(422, "invalid_value")["field"], "limit");
     ask("limit=501").await.refused(422, "invalid_value");

@@ -143,7 +143,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(refusals::page::refusals))
 }
 
-/// The route of lines with orders, for those who refuse one of them.
+/// The route of orders by the line; each line that is refused is a refusal of its own.
 pub fn orders_route() -> Route {
     Route::of("POST", "/gateway/orders")
 }

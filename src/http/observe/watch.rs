@@ -52,7 +52,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Who asks, once that is known and they may.
+    /// Who asks, once that is known, whether they may or not.
     pub fn asked_by(&mut self, principal: Option<&Principal>) {
         (self.role, self.member) = match principal {
             None => ("nobody", None),
