@@ -13,6 +13,7 @@
 //! | [`codes`] | counters of refusals by code |
 //! | [`watch`] | one request, from its arrival to its answer |
 //! | [`budget`] | how many lines the log gets in a second |
+//! | `otlp` | traces to a collector, behind the feature `otlp` |
 
 pub mod budget;
 pub mod codes;
@@ -20,6 +21,8 @@ mod families;
 pub mod health;
 pub mod metrics;
 mod of_engine;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod refusals;
 pub mod requests;
 pub mod watch;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, StatusCode};
 use tracing::Span;
+use tracing::field::Empty;
 
 use super::Observer;
 use super::refusals::Refused;
@@ -32,6 +33,7 @@ pub struct Watch<'a> {
     member: Option<MemberId>,
     is_known: bool,
     is_answered: bool,
+    span: Span,
 }
 
 impl<'a> Watch<'a> {
@@ -49,6 +51,7 @@ impl<'a> Watch<'a> {
             member: None,
             is_known: false,
             is_answered: false,
+            span: Span::none(),
         }
     }
 
@@ -63,10 +66,13 @@ impl<'a> Watch<'a> {
         self.is_known = principal.is_some();
     }
 
-    /// What is logged while the request is worked at belongs to this span, where level debug is on.
-    pub fn span(&self, request_id: &str) -> Span {
+    /// What is logged while the request is worked at belongs to this span, where level debug is on. It ends with the
+    /// answer, and then has its status and code.
+    pub fn span(&mut self, request_id: &str) -> Span {
         let (method, route, role) = (self.route.method(), self.route.path(), self.role);
-        tracing::debug_span!("request", request_id, method, route, role)
+        self.span =
+            tracing::debug_span!("request", request_id, method, route, role, status = Empty, code = Empty);
+        self.span.clone()
     }
 
     /// The request is answered, with a problem or without.
@@ -86,7 +92,9 @@ impl<'a> Watch<'a> {
                 problem,
             });
         }
-        self.log(request_id, status, problem.map_or("-", Problem::code), took_us);
+        let code = problem.map_or("-", Problem::code);
+        self.span.record("status", status.as_u16()).record("code", code);
+        self.log(request_id, status, code, took_us);
     }
 
     /// Failures are for somebody to look at, and mistakes of callers worth a word. What is in the nature of a sale, sold
