@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::admission::Passed;
 use super::subscription::EventStream;
 use super::view::{OrderPage, OrderView, PAGE_LEN_MAX, Page, StateHash};
-use super::{Engine, Inner, Metrics, ShutdownError};
+use super::{Engine, Health, Inner, Metrics, ShutdownError};
 use crate::actors::order::shell::owner_of;
 use crate::actors::order::{Action, CommandReply, CommandRequest, OrderItem, Query};
 use crate::actors::reply::{BatchReply, Receipt, Reply, SubmitReply};
@@ -501,6 +501,23 @@ impl Engine {
     /// ```
     pub fn metrics(&self) -> Metrics {
         self.inner.metrics()
+    }
+
+    /// Whether the engine takes commands: of the [metrics](Self::metrics) the one that may be asked for at any rate.
+    ///
+    /// ```
+    /// # use stockade::{Config, Durability, Engine, Health};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let engine = Engine::open(Config::new("").durability(Durability::Memory)).await?;
+    /// assert_eq!(engine.health(), Health::Open);
+    /// engine.shutdown().await?;
+    /// assert_eq!(engine.health(), Health::Closed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn health(&self) -> Health {
+        self.inner.health()
     }
 
     /// The engine's time, in ms since the Unix epoch. Never decreases.

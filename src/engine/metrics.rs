@@ -177,14 +177,7 @@ impl Inner {
         };
         let sold_out_at_door = self.door.sold_out.load(Ordering::Relaxed);
         Metrics {
-            health: match self.gate.state() {
-                GateState::Open => Health::Open,
-                GateState::Draining => Health::Draining,
-                GateState::Closed => Health::Closed,
-                GateState::Poisoned => {
-                    Health::Poisoned { reason: self.gate.reason().unwrap_or_default().to_owned() }
-                }
-            },
+            health: self.health(),
             accepted: sums.accepted,
             sold_out: sums.sold_out + sold_out_at_door,
             sold_out_at_door,
@@ -236,6 +229,18 @@ impl Inner {
             disk_is_low: self.door.disk_is_low.load(Ordering::Relaxed),
         }
     }
+
+    pub(crate) fn health(&self) -> Health {
+        match self.gate.state() {
+            GateState::Open => Health::Open,
+            GateState::Draining => Health::Draining,
+            GateState::Closed => Health::Closed,
+            GateState::Poisoned => {
+                Health::Poisoned { reason: self.gate.reason().unwrap_or_default().to_owned() }
+            }
+        }
+    }
+
     /// Age of the oldest durable event that the store has not taken in, in ms. It is younger than the latest stored one,
     /// and than the last look that found nothing waiting.
     pub(crate) fn store_lag_ms(&self) -> u64 {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::{AuthConfig, TicketConfig};
 use super::callback::CallbackSettings;
 use super::limits::{JSON_BYTES_MAX, RateConfig, TrustedProxies};
+use super::observe::ObserveConfig;
 use super::server::ServerLimits;
 
 /// `[server]`: the socket and what goes through it.
@@ -128,6 +129,14 @@ impl LimitsConfig {
     }
 }
 
+/// `[admin]`: the back office.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminConfig {
+    /// The directory that backups over HTTP are made in. Not replaceable. Default: none are made.
+    pub backup_root: Option<std::path::PathBuf>,
+}
+
 /// The adapter's configuration.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -140,6 +149,10 @@ pub struct HttpConfig {
     pub auth: AuthConfig,
     /// Sale tickets.
     pub tickets: TicketConfig,
+    /// The back office.
+    pub admin: AdminConfig,
+    /// What is kept and logged of requests.
+    pub observe: ObserveConfig,
     /// Payment providers that notify.
     #[serde(skip_serializing)]
     pub callback: CallbackSettings,

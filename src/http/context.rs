@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
 
 use super::auth::AuthError;
 use super::auth::access::{self, Access, Denied};
 use super::auth::principal::Principal;
 use super::language::Language;
 use super::limits::Permit;
+use super::observe::watch::Watch;
 use super::problem::Problem;
 use super::state::App;
 
@@ -65,14 +67,17 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
     let request_id = app.request_ids().of(request.headers());
     let language = Language::of(request.headers());
     let context = Context { request_id: Arc::clone(&request_id), language, principal: None };
-    let mut response = match admit(&app, &mut request, context) {
+    let mut watch = app.observer().start(&request);
+    let mut response = match admit(&app, &mut request, context, &mut watch) {
         Ok((context, _permit)) => {
             request.extensions_mut().insert(context);
-            next.run(request).await
+            next.run(request).instrument(watch.span(&request_id)).await
         }
-        Err(problem) => axum::response::IntoResponse::into_response(problem),
+        Err(problem) => problem.into_response(),
     };
-    if let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() {
+    let problem = response.extensions_mut().remove::<Arc<Problem>>();
+    watch.finish(&request_id, response.status(), problem.as_deref());
+    if let Some(problem) = problem {
         let allow = response.headers_mut().remove(header::ALLOW);
         response = problem.render(language, &request_id);
         if let Some(allow) = allow {
@@ -86,7 +91,12 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
 }
 
 /// Lets a request in, or says why not. It is under way as long as its permit lives.
-fn admit(app: &App, request: &mut Request, context: Context) -> Result<(Context, Permit), Problem> {
+fn admit(
+    app: &App,
+    request: &mut Request,
+    context: Context,
+    watch: &mut Watch<'_>,
+) -> Result<(Context, Permit), Problem> {
     let guard = app.live().guard();
     // Before the token costs anything.
     let permit = guard.enter(request)?;
@@ -105,6 +115,7 @@ fn admit(app: &App, request: &mut Request, context: Context) -> Result<(Context,
         guard.check_address(request)?;
     }
     let principal = principal?;
+    watch.asked_by(principal.as_ref());
     match access.allows(principal.as_ref()) {
         Ok(()) => {
             if let Some(Principal::Member(member)) = &principal {

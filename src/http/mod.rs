@@ -18,6 +18,7 @@
 //! | [`limits`] | how often members and addresses may ask, how much is under way |
 //! | [`live`] | what is in force of the configuration, and can be replaced |
 //! | [`server`] | the accept loop: connections, deadlines, the end |
+//! | [`observe`] | metrics, health, recent refusals |
 //! | [`router`](mod@router) | all routes, and their OpenAPI description |
 
 pub mod admin;
@@ -27,13 +28,14 @@ pub mod caller;
 pub mod config;
 pub mod context;
 pub mod cors;
-pub mod gateway;
 pub mod export;
+pub mod gateway;
 pub mod json;
 pub mod language;
 pub mod limits;
 pub mod live;
 pub mod member;
+pub mod observe;
 pub mod openapi;
 pub mod personal;
 pub mod problem;

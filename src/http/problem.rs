@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::language::Language;
 use super::status::status_of;
-use crate::{Reject, Retry};
+use crate::{Reject, RequestId, Retry};
 
 /// Media type of problem details.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -26,6 +26,8 @@ pub struct Problem {
     field: Option<Cow<'static, str>>,
     retry_after_ms: Option<u32>,
     retryable: bool,
+    /// Boxed, so that the errors of everybody else stay small.
+    request: Option<Box<RequestId>>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,7 +77,7 @@ impl Problem {
         chinese: impl Into<Cow<'static, str>>,
     ) -> Self {
         let why = Why::Own { code, english: english.into(), chinese: chinese.into() };
-        Self { status, why, field: None, retry_after_ms: None, retryable: false }
+        Self { status, why, field: None, retry_after_ms: None, retryable: false, request: None }
     }
 
     /// The same, about this field.
@@ -98,6 +100,26 @@ impl Problem {
     pub fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
+    }
+
+    /// The same, said of the request that the client gave this name; the caller isn't told, the record of refusals is.
+    #[must_use]
+    pub fn about_request(mut self, request: RequestId) -> Self {
+        self.request = Some(Box::new(request));
+        self
+    }
+
+    /// The client's name for the request, where it is known.
+    pub fn request(&self) -> Option<RequestId> {
+        self.request.as_deref().copied()
+    }
+
+    /// The engine's refusal, where it was the engine that refused.
+    pub const fn reject(&self) -> Option<Reject> {
+        match self.why {
+            Why::Reject(reject) => Some(reject),
+            Why::Own { .. } => None,
+        }
     }
 
     /// A request that is well-formed, and asks for what can't be.
@@ -188,6 +210,7 @@ impl From<Reject> for Problem {
             why: Why::Reject(reject),
             retry_after_ms,
             retryable,
+            request: None,
         }
     }
 }

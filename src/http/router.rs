@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::context::{around, method_not_allowed, no_route};
 use super::state::App;
-use super::{admin, callback, export, gateway, member, openapi};
+use super::{admin, callback, export, gateway, member, observe, openapi};
 
 /// All routes with their descriptions, before anything goes around them.
 pub fn routes() -> OpenApiRouter<App> {
@@ -17,6 +17,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(gateway::routes())
         .merge(callback::routes())
         .merge(export::routes())
+        .merge(observe::routes())
 }
 
 /// The router that a server serves, and what `/openapi.json` says of it.

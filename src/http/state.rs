@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::admin::settings::AdminSettings;
 use super::context::RequestIds;
 use super::live::Live;
+use super::observe::{ObserveConfig, Observer};
 use crate::Engine;
 
 /// The adapter: a cheap-to-clone handle.
@@ -19,14 +20,16 @@ struct Shared {
     request_ids: RequestIds,
     live: Live,
     admin: AdminSettings,
+    observer: Observer,
 }
 
 impl App {
     /// An adapter for an engine, under keys and limits that may be replaced.
     pub fn new(engine: Engine, live: Live) -> Self {
         let request_ids = RequestIds::new(engine.now_ms());
+        let observer = Observer::new(engine.clone(), ObserveConfig::default());
         let admin = AdminSettings::default();
-        Self { shared: Arc::new(Shared { engine, request_ids, live, admin }) }
+        Self { shared: Arc::new(Shared { engine, request_ids, live, admin, observer }) }
     }
 
     /// The same with settings of the back office. To be called before the adapter is cloned: afterwards it changes nothing.
@@ -38,9 +41,23 @@ impl App {
         self
     }
 
+    /// The same, keeping of requests what is said here. To be called before the adapter is cloned, too.
+    #[must_use]
+    pub fn observed(mut self, config: ObserveConfig) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.observer = Observer::new(shared.engine.clone(), config);
+        }
+        self
+    }
+
     /// Settings of the back office.
     pub fn admin(&self) -> &AdminSettings {
         &self.shared.admin
+    }
+
+    /// Who sees every request.
+    pub fn observer(&self) -> &Observer {
+        &self.shared.observer
     }
 
     /// The engine.

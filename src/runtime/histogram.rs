@@ -1,7 +1,7 @@
-//! Histograms of how often which size occurred: fixed buckets, counted by one thread, read by any.
+//! Histograms of how often which size occurred: fixed buckets, counted and read by any thread.
 //!
-//! For figures of whole commits, not of single orders: nothing here is cheap enough to be done once for each of a
-//! million orders a second, and nothing needs to be.
+//! For figures of whole commits and of HTTP requests, not of single orders: nothing here is cheap enough to be done once
+//! for each of a million orders a second, and nothing needs to be.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -15,6 +15,7 @@ mod member_bad_input;
 mod member_orders;
 mod member_own_only;
 mod member_refunds;
+mod observe;
 mod openapi;
 mod placing;
 mod sales;

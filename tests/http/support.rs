@@ -3,22 +3,25 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use serde_json::Value;
+use stockade::http::admin::settings::AdminSettings;
 use stockade::http::auth::keys::{Key, Keys};
 use stockade::http::auth::mint::mint_hs256;
 use stockade::http::auth::principal::Scopes;
 use stockade::http::auth::tokens::Role;
 use stockade::http::config::HttpConfig;
+use stockade::http::observe::ObserveConfig;
 use stockade::http::secret::Secret;
 use stockade::http::{App, Live};
-use stockade::http::admin::settings::AdminSettings;
 use stockade::{Config, Durability, Engine};
 use tower::ServiceExt;
 
 /// An adapter with its engine.
 pub(crate) struct Shop {
     pub(crate) engine: Engine,
+    pub(crate) app: App,
     router: Router,
 }
 
@@ -31,6 +34,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// A response with its whole body.
+    pub(crate) async fn of(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("the body is whole").to_bytes().to_vec();
+        Self { status: parts.status, headers: parts.headers, bytes }
+    }
+
     /// Its body as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
@@ -87,9 +97,26 @@ impl Shop {
 
     async fn all(config: Config, live: Live, admin: AdminSettings) -> Self {
         let engine = Engine::open(config).await.expect("the engine opens");
-        let app = App::new(engine.clone(), live).with_admin(admin);
-        let (router, _) = stockade::http::router(app);
-        Self { engine, router }
+        Self::of(App::new(engine, live).with_admin(admin))
+    }
+
+    /// One with nothing to sell, that keeps of requests what is said here.
+    pub(crate) async fn observed(config: ObserveConfig) -> Self {
+        let engine = Engine::open(Config::new("").durability(Durability::Memory)).await;
+        Self::watched(engine.expect("the engine opens"), config)
+    }
+
+    /// One with this engine.
+    pub(crate) fn watched(engine: Engine, config: ObserveConfig) -> Self {
+        let mut http = HttpConfig::default();
+        (http.limits.per_member_per_s, http.limits.per_address_per_s) = (0, 0);
+        Self::of(App::new(engine, live(&http)).observed(config))
+    }
+
+    fn of(app: App) -> Self {
+        let engine = app.engine().clone();
+        let (router, _) = stockade::http::router(app.clone());
+        Self { engine, app, router }
     }
 
     /// Its routes.
@@ -99,10 +126,7 @@ impl Shop {
 
     /// Sends a request.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.expect("a router always answers");
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.expect("the body is whole").to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, bytes }
+        Answer::of(self.router.clone().oneshot(request).await.expect("a router always answers")).await
     }
 
     /// Asks for a path, as somebody.

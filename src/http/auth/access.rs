@@ -129,11 +129,13 @@ pub fn may_switch(caller: Option<&Principal>, control: &SaleControl) -> Result<(
 /// which nobody may call. `HEAD` is asked as `GET`.
 pub fn of(method: &str, matched_path: &str) -> Option<&'static Access> {
     let method = if method == "HEAD" { "GET" } else { method };
+    index_of(method, matched_path).map(|index| &ROUTES[index].2)
+}
+
+/// Where a route stands in [`ROUTES`].
+pub fn index_of(method: &str, matched_path: &str) -> Option<usize> {
     // About eighty comparisons of lengths; the routes of a sale stand first, so that theirs are few.
-    ROUTES
-        .iter()
-        .find(|(routed, path, _)| *path == matched_path && *routed == method)
-        .map(|(_, _, access)| access)
+    ROUTES.iter().position(|(routed, path, _)| *path == matched_path && *routed == method)
 }
 
 /// Whether the table has the path, with whatever method.

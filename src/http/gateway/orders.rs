@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,9 @@ use super::pump;
 use crate::http::context::Context;
 use crate::http::json::{Id, OrderNumber, ext_bytes};
 use crate::http::member::submit::{LineBody, REQUEST_KEY_BYTES_MAX, TeamBody, coupon_id};
+use crate::http::personal::Receiver;
 use crate::http::problem::Problem;
+use crate::http::server::Pace;
 use crate::http::state::App;
 use crate::{
     BroughtLine, BroughtPrices, Money, OrderType, Receipt, Reject, RequestId, SubmitOrder, TeamChoice,
@@ -60,6 +62,9 @@ pub struct GatewayOrder<'a> {
     /// What is expected to be paid, in cents.
     #[serde(default)]
     pub expected_pay_amount: Option<i64>,
+    /// To whom it goes: personal data, kept with the order.
+    #[serde(default)]
+    pub receiver: Option<Receiver>,
     /// The prices, where the caller brings its own.
     #[serde(default)]
     pub prices: Option<PricesBody>,
@@ -148,7 +153,7 @@ impl GatewayOrder<'_> {
             order_type,
             activity_id: self.activity_id.map(Into::into),
             lines: self.lines.into_iter().map(LineBody::into_line).collect(),
-            personal: None,
+            personal: self.receiver.as_ref().map(Receiver::to_personal).transpose()?,
             remark: self.remark.map(Into::into),
             external_no: self.external_no.map(Into::into),
             ext: self.ext.as_ref().map(ext_bytes),
@@ -199,6 +204,7 @@ impl LineAnswer<'_> {
 pub async fn orders(
     State(app): State<App>,
     context: Context,
+    pace: Option<Extension<Pace>>,
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Result<Response, Problem> {
@@ -211,6 +217,10 @@ pub async fn orders(
             "请求体必须是逐行 JSON：请发送 content-type: application/x-ndjson",
         ));
     }
-    let answers = pump::start(app, context.language, body);
+    if let Some(Extension(pace)) = pace {
+        // A stream takes as long as it takes; it must only not stand still.
+        pace.stream();
+    }
+    let answers = pump::start(app, context, body);
     Ok(([(header::CONTENT_TYPE, NDJSON)], axum::body::Body::new(answers)).into_response())
 }

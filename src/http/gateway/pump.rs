@@ -16,11 +16,14 @@ use tokio::task::JoinHandle;
 
 use super::lines::{LINE_BYTES_MAX, Line, Lines};
 use super::orders::{GatewayOrder, LineAnswer};
+use crate::http::context::Context;
 use crate::http::json::parse;
 use crate::http::language::Language;
+use crate::http::observe::orders_route;
+use crate::http::observe::refusals::Refused;
 use crate::http::problem::Problem;
 use crate::http::state::App;
-use crate::{Receipt, Reject, SubmitOrder};
+use crate::{MemberId, Receipt, Reject, RequestId, SubmitOrder};
 
 /// Most lines handed to the engine at once.
 const BATCH_LINES_MAX: usize = 512;
@@ -31,15 +34,22 @@ const ANSWERS_WAITING_MAX: usize = 4;
 /// What an answer takes, about, in bytes.
 const ANSWER_BYTES: usize = 160;
 
-/// What is to be said about each line: its order's outcome stands in the batch's answer, or it was no order.
-type Batch = (Vec<Option<Box<Problem>>>, JoinHandle<Vec<Result<Receipt, Reject>>>);
+/// What a line was.
+enum Asked {
+    /// An order: its outcome stands in the batch's answer.
+    Order(MemberId, RequestId),
+    /// None.
+    Wrong(Box<Problem>),
+}
+
+type Batch = (Vec<Asked>, JoinHandle<Vec<Result<Receipt, Reject>>>);
 
 /// Starts to read; the body of the answer is what comes out.
-pub(super) fn start(app: App, language: Language, body: Body) -> Answers {
+pub(super) fn start(app: App, context: Context, body: Body) -> Answers {
     let (batches, taken) = mpsc::channel(BATCHES_IN_FLIGHT_MAX);
     let (answers, chunks) = mpsc::channel(ANSWERS_WAITING_MAX);
-    tokio::spawn(read(app, body, batches));
-    tokio::spawn(write(language, taken, answers));
+    tokio::spawn(read(app.clone(), body, batches));
+    tokio::spawn(write(app, context, taken, answers));
     Answers(chunks)
 }
 
@@ -141,37 +151,49 @@ impl Gathered {
         // The place in the queue comes first, so that no order enters that nobody will answer.
         let place = batches.reserve().await.map_err(drop)?;
         let mut orders = Vec::with_capacity(len);
-        let mut wrong = Vec::with_capacity(len);
+        let mut asked = Vec::with_capacity(len);
         for line in self.lines.drain(..len) {
             match line {
                 Ok(order) => {
+                    asked.push(Asked::Order(order.member_id, order.request_id));
                     orders.push(order);
-                    wrong.push(None);
                 }
-                Err(problem) => wrong.push(Some(problem)),
+                Err(problem) => asked.push(Asked::Wrong(problem)),
             }
         }
         let engine = app.engine().clone();
-        place.send((wrong, tokio::spawn(async move { engine.submit_batch(orders).await })));
+        place.send((asked, tokio::spawn(async move { engine.submit_batch(orders).await })));
         Ok(())
     }
 }
 
 /// Writes the answers, batch by batch.
-async fn write(language: Language, mut batches: mpsc::Receiver<Batch>, answers: mpsc::Sender<Bytes>) {
+async fn write(app: App, context: Context, mut batches: mpsc::Receiver<Batch>, answers: mpsc::Sender<Bytes>) {
+    let route = orders_route();
     let mut line = 0;
-    while let Some((wrong, outcomes)) = batches.recv().await {
+    while let Some((asked, outcomes)) = batches.recv().await {
         let outcomes = outcomes.await.unwrap_or_default();
         let mut outcomes = outcomes.into_iter();
-        let mut chunk = BytesMut::with_capacity(wrong.len() * ANSWER_BYTES);
-        for problem in wrong {
+        let mut chunk = BytesMut::with_capacity(asked.len() * ANSWER_BYTES);
+        for asked in asked {
             line += 1;
-            let answer = match problem.map_or_else(
-                || outcomes.next().unwrap_or(Err(Reject::OutcomeUnknown)).map_err(Problem::from),
-                |problem| Err(*problem),
-            ) {
+            let (named, outcome) = match asked {
+                Asked::Order(member, request) => {
+                    let outcome = outcomes.next().unwrap_or(Err(Reject::OutcomeUnknown));
+                    (Some((member, request)), outcome.map_err(|reject| Box::new(reject.into())))
+                }
+                Asked::Wrong(problem) => (None, Err(problem)),
+            };
+            let answer = match outcome {
                 Ok(receipt) => LineAnswer::placed(line, &receipt),
-                Err(problem) => refused(line, &problem, language),
+                Err(problem) => {
+                    let (member, key) = named.unzip();
+                    let request_id = &context.request_id;
+                    let refused =
+                        Refused { member, key, request_id, route, is_known: true, problem: &problem };
+                    app.observer().refused(&refused);
+                    refusal(line, &problem, context.language)
+                }
             };
             append(&mut chunk, &answer);
         }
@@ -181,7 +203,7 @@ async fn write(language: Language, mut batches: mpsc::Receiver<Batch>, answers: 
     }
 }
 
-fn refused(line: u64, problem: &Problem, language: Language) -> LineAnswer<'static> {
+fn refusal(line: u64, problem: &Problem, language: Language) -> LineAnswer<'static> {
     let (status, code) = (problem.http_status().as_u16(), problem.code());
     let (detail, field) = (problem.detail(language), problem.about().map(str::to_owned));
     let (retryable, retry_after_ms) = problem.retry();

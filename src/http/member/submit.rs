@@ -25,6 +25,8 @@ use crate::{
 
 /// Carries the name of a request that may be sent again.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Carries a sale ticket.
+const SALE_TICKET: &str = "x-sale-ticket";
 /// Longest such name, in bytes.
 pub const REQUEST_KEY_BYTES_MAX: usize = 255;
 /// What a client asks for beside the thing itself (RFC 7240), and what of it was done.
@@ -66,6 +68,9 @@ pub struct SubmitBody {
     pub team: Option<TeamBody>,
     /// What a preview said is to be paid, in cents; the order is refused if it is not so any more.
     pub expected_pay_amount: Option<i64>,
+    /// The member's sale ticket, where the activity asks for one and `X-Sale-Ticket` doesn't carry it.
+    #[schema(max_length = 256)]
+    pub ticket: Option<String>,
 }
 
 /// One line.
@@ -233,6 +238,26 @@ pub fn request_id(body: Option<&str>, headers: &HeaderMap) -> Result<RequestId, 
     Ok(RequestId::from_key(key))
 }
 
+/// Lets an order into its activity, where that asks for a ticket. Before the order reaches the engine: a forged, expired
+/// or used ticket costs an actor nothing.
+fn admit(
+    app: &App,
+    order: &mut SubmitOrder,
+    ticket: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let Some(activity) = order.activity_id else { return Ok(()) };
+    let carried = headers.get(SALE_TICKET).map(|value| value.to_str().unwrap_or_default());
+    let in_force = app.live().now();
+    let (member, request, now_ms) = (order.member_id, order.request_id, app.engine().now_ms());
+    let admission = in_force.tickets.admit(carried.or(ticket), member, activity, request, now_ms)?;
+    if let Some(admission) = admission {
+        // The ticket's own name for the request: used a second time, also after a restart, it is the same request.
+        order.request_id = admission.request_id;
+    }
+    Ok(())
+}
+
 /// Whether a client would rather ask for the outcome later than wait for it.
 fn prefers_async(headers: &HeaderMap) -> bool {
     let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
@@ -270,6 +295,7 @@ fn promised(promise: Promise, language: Language) -> Response {
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "The client's name for this request."),
         ("Prefer" = Option<String>, Header, description = "`respond-async`: don't wait for the outcome."),
+        ("X-Sale-Ticket" = Option<String>, Header, description = "The member's ticket, where the activity asks for one."),
     ),
     responses(
         (status = 201, description = "The order is placed, and survives a crash.", body = ReceiptBody),
@@ -286,10 +312,17 @@ pub async fn submit(
     headers: HeaderMap,
     Body(body): Body<SubmitBody>,
 ) -> Result<Response, Problem> {
-    let order = body.into_order(member.0, &headers)?;
+    let mut body = body;
+    let ticket = body.ticket.take();
+    let mut order = body.into_order(member.0, &headers)?;
+    let request = order.request_id;
+    let admitted = admit(&app, &mut order, ticket.as_deref(), &headers);
+    admitted.map_err(|problem| problem.about_request(request))?;
+    let refused = |reject| Problem::from(reject).about_request(request);
     if prefers_async(&headers) {
-        return Ok(promised(app.engine().submit_async(order)?, context.language));
+        let promise = app.engine().submit_async(order).map_err(refused)?;
+        return Ok(promised(promise, context.language));
     }
-    let receipt = app.engine().submit(order).await?;
+    let receipt = app.engine().submit(order).await.map_err(refused)?;
     Ok((StatusCode::CREATED, Json(ReceiptBody::from(receipt))).into_response())
 }

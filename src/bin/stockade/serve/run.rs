@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 
 use stockade::Engine;
+use stockade::http::admin::settings::AdminSettings;
 use stockade::http::cors::allow_origins;
-use stockade::http::server::{Server, ServerLimitsHandle};
+use stockade::http::observe::Connections;
+use stockade::http::observe::health::Opening;
+use stockade::http::server::{Cut, Server, ServerCounters, ServerLimitsHandle};
 use stockade::http::{App, Live, router};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -58,27 +61,42 @@ async fn serve(args: &Args, settings: Settings, level: LogLevel) -> Result<(), F
         None => Live::load(&settings.http).map_err(keys)?,
     };
     let data_dir = settings.engine.data_dir.clone();
-    let opened = Engine::open(settings.engine.config()).await;
-    let engine = opened.map_err(|error| {
-        Failure::new(format!("can't open the data in {}: {}", data_dir.display(), with_causes(&error)))
-    })?;
     let addr = server.local_addr().unwrap_or(listen);
-    if let Some(demo) = &demo {
-        demo.stock(&engine).await?;
-        demo.show(addr, engine.now_ms(), &data_dir);
-    }
     let limits = server.limits();
+    let counters = server.counters();
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async {
         // An error says that there is nobody left who could say so.
         let _ = stopped.await;
     };
-    let (routes, _) = router(App::new(engine.clone(), live.clone()));
-    let routes = allow_origins(routes, &settings.http.server.cors_origins);
-    let serving = server.serve(routes, shutdown);
+    // Whoever watches this server sees it recover, and doesn't take it for dead.
+    let opening = Opening::default();
+    let serving = server.serve(opening.router(), shutdown);
     let serving = serving.map_err(|error| in_use(listen, &error))?;
     let mut serving = tokio::spawn(serving);
+    tracing::info!(%addr, data = %data_dir.display(), "opening the data");
+    let opened = tokio::select! {
+        opened = Engine::open(settings.engine.config()) => opened,
+        // Nothing is acknowledged yet: the next start recovers what this one would have.
+        () = signals.next_end() => return Ok(()),
+    };
+    let engine = opened.map_err(|error| {
+        Failure::new(format!("can't open the data in {}: {}", data_dir.display(), with_causes(&error)))
+    })?;
+    let mut admin = AdminSettings::default();
+    admin.backup_root.clone_from(&settings.http.admin.backup_root);
+    let app = App::new(engine.clone(), live.clone()).with_admin(admin).observed(settings.http.observe);
+    app.observer().connections_from(Box::new(move || connections(&counters)));
+    let (routes, _) = router(app);
+    let routes = allow_origins(routes, &settings.http.server.cors_origins);
+    if let Some(demo) = &demo {
+        demo.stock(&engine).await?;
+    }
+    opening.open(routes);
     tracing::info!(%addr, data = %data_dir.display(), "serving");
+    if let Some(demo) = &demo {
+        demo.show(addr, engine.now_ms(), &data_dir);
+    }
 
     let mut reload = Reload { args, settings, live, limits, level };
     let signal = signals.wait_for_end(&mut reload).await;
@@ -100,6 +118,17 @@ async fn serve(args: &Args, settings: Settings, level: LogLevel) -> Result<(), F
     }
     tracing::info!("ended: everything is on disk");
     Ok(())
+}
+
+/// A server's counters, as metrics show them.
+fn connections(counters: &ServerCounters) -> Connections {
+    Connections {
+        open: counters.open(),
+        accepted: counters.accepted(),
+        refused: counters.refused(),
+        accept_errors: counters.accept_errors(),
+        cuts: Cut::ALL.map(|cut| (cut.name(), counters.cut(cut))).to_vec(),
+    }
 }
 
 fn at_once() -> Failure {

@@ -174,6 +174,23 @@ pub(crate) const ENTRIES: &[Entry] = &[
         "A ticket that expires later than this from now is refused.",
     ),
     Entry::new(
+        "admin.backup_root",
+        Kind::Text,
+        "The directory that backups over HTTP are made in; without one, none are made.",
+    ),
+    Entry::int(
+        "observe.refusals_kept",
+        "refusals",
+        (8, 1 << 24),
+        "Recent refusals that are kept, about 200 bytes each.",
+    ),
+    Entry::int(
+        "observe.request_log_per_s_max",
+        "lines/s",
+        (0, 1_000_000),
+        "Most requests that are logged at level info or above; the others are counted.",
+    ),
+    Entry::new(
         "callback.generic",
         Kind::Own,
         "Payment providers that sign in the generic way, as [{ name = \"pay\", secrets = [{ file \
