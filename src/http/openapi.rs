@@ -41,6 +41,7 @@ const BEARER: &str = "bearer";
         (name = "gateway", description = "What a shop's application servers call."),
         (name = "callback", description = "What payment providers call, with their signature."),
         (name = "admin", description = "What the back office calls, by scopes."),
+        (name = "watching", description = "What watches over the server: probes and metrics."),
     ),
     components(schemas(ProblemBody))
 )]
@@ -183,7 +184,9 @@ fn add_headers(status: &str, response: &mut Response) {
     add("X-Request-Id", Type::String, "The request's name: the caller's own, or a new one.");
     match status {
         "401" => add("WWW-Authenticate", Type::String, "`Bearer`, where a token is asked for."),
-        "429" | "503" => add("Retry-After", Type::Integer, "How long to wait, in seconds, where that is known."),
+        "429" | "503" => {
+            add("Retry-After", Type::Integer, "How long to wait, in seconds, where that is known.")
+        }
         _ => {}
     }
 }
@@ -193,11 +196,12 @@ fn header(kind: Type, why: &str) -> Header {
 }
 
 /// Adds to integers the largest that their type can hold, where nothing smaller is said: readers of a description know few
-/// of the names of types, and none of their bounds.
+/// of the names of formats, and none of their bounds. The names are put as the registry of OpenAPI has them.
 fn bound_integers(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            if let Some(integer_max) = integer_max(fields) {
+            if let Some((format, integer_max)) = integer_max(fields) {
+                fields.insert("format".to_owned(), format.into());
                 fields.entry("maximum").or_insert(integer_max.into());
             }
             fields.values_mut().for_each(bound_integers);
@@ -207,12 +211,13 @@ fn bound_integers(value: &mut Value) {
     }
 }
 
-fn integer_max(schema: &Map<String, Value>) -> Option<u64> {
+/// The registered name of an integer's format, and the largest that it holds.
+fn integer_max(schema: &Map<String, Value>) -> Option<(&'static str, u64)> {
     match schema.get("format")?.as_str()? {
-        "uint8" => Some(u8::MAX.into()),
-        "uint16" => Some(u16::MAX.into()),
-        "uint32" => Some(u32::MAX.into()),
-        "uint64" => Some(u64::MAX),
+        "u-int8" => Some(("uint8", u8::MAX.into())),
+        "u-int16" => Some(("uint16", u16::MAX.into())),
+        "u-int32" => Some(("uint32", u32::MAX.into())),
+        "u-int64" => Some(("uint64", u64::MAX)),
         _ => None,
     }
 }

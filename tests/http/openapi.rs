@@ -117,10 +117,7 @@ async fn every_operation_says_what_it_does_and_shows_an_example() {
             "one tag, which is described",
         );
         must(ids.insert(text(operation, "operationId").to_owned()), "an id of its own");
-        must(
-            has_examples(&description, &operation["requestBody"]["content"]),
-            "an example of what is sent",
-        );
+        must(has_examples(&description, &operation["requestBody"]["content"]), "an example of what is sent");
         let answers = operation["responses"].as_object().expect("an operation has answers");
         let successes = || answers.iter().filter(|(status, _)| status.starts_with('2'));
         must(successes().next().is_some(), "a success");
@@ -202,5 +199,6 @@ fn is_bounded(description: &Value, schema: &Value) -> bool {
     if is("array") {
         return is_bounded(description, &schema["items"]);
     }
-    (!is("string") || has(&["maxLength", "pattern", "enum", "format"])) && (!is("integer") || has(&["maximum"]))
+    (!is("string") || has(&["maxLength", "pattern", "enum", "format"]))
+        && (!is("integer") || has(&["maximum"]))
 }

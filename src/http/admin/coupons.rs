@@ -246,7 +246,8 @@ pub struct IssueView {
 
 /// Gives a member a coupon, once for each name of a request.
 #[utoipa::path(post, path = "/admin/coupons/issue", tag = "admin", request_body = IssueBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The issue's name.")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "The issue's name.")),
     responses((status = 200, description = "The member has it, durably.", body = IssueView)))]
 pub async fn issue(
     desk: Desk,

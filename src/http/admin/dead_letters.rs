@@ -72,8 +72,10 @@ impl From<DeadLetter> for LetterView {
 #[into_params(parameter_in = Query)]
 pub struct LetterParams {
     /// `next` of the page before.
+    #[param(pattern = "^[0-9]{1,20}[.][0-9]{1,20}$")]
     after: Option<String>,
     /// Most dead letters on the page, 1 to 100; 50 without it.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
 }
 
@@ -89,7 +91,7 @@ pub struct LetterPage {
 
 /// Lists a topic's dead letters.
 #[utoipa::path(get, path = "/admin/delay/{topic}/dead_letters", tag = "admin",
-    params(("topic" = String, Path, description = "The topic."), LetterParams),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic."), LetterParams),
     responses((status = 200, description = "A page of them.", body = LetterPage)))]
 pub async fn dead_letters(
     desk: Desk,
@@ -137,7 +139,7 @@ pub struct RequeuedView {
 
 /// Makes a dead letter a pending task again, with all its attempts.
 #[utoipa::path(post, path = "/admin/delay/{topic}/dead_letters/requeue", tag = "admin", request_body = RequeueBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "It is pending, durably.", body = RequeuedView)))]
 pub async fn requeue(
     desk: Desk,
@@ -172,7 +174,7 @@ pub struct DiscardedView {
 
 /// Gives a dead letter up for good.
 #[utoipa::path(post, path = "/admin/delay/{topic}/dead_letters/discard", tag = "admin", request_body = DiscardBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "It is gone, durably.", body = DiscardedView)))]
 pub async fn discard(
     desk: Desk,

@@ -161,7 +161,8 @@ pub enum ChangeBody {
 
 /// Adds to a pool, takes from it, or sets it, once for each name of a request and pool.
 #[utoipa::path(post, path = "/admin/stock/adjust", tag = "admin", request_body = AdjustBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The adjustment's name.")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "The adjustment's name.")),
     responses((status = 200, description = "The counters afterwards; sent again, as they are.", body = CountersView)))]
 pub async fn adjust(
     desk: Desk,
@@ -207,7 +208,8 @@ pub struct TransferBody {
 
 /// Moves available units of a SKU between its pools, once for each name of a request and pool that they come from.
 #[utoipa::path(post, path = "/admin/stock/transfer", tag = "admin", request_body = TransferBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The transfer's name.")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "The transfer's name.")),
     responses((status = 200, description = "The counters of the pool that they came from.", body = CountersView)))]
 pub async fn transfer(
     desk: Desk,
