@@ -5,6 +5,7 @@
 mod admin_books;
 mod admin_export;
 mod admin_goods;
+mod admin_openapi;
 mod admin_orders;
 mod admin_refunds;
 mod admin_sales;
