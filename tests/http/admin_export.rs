@@ -19,7 +19,7 @@ fn rows(answer: &Answer) -> Vec<Vec<String>> {
     assert_eq!(answer.status, 200, "{:?}", String::from_utf8_lossy(&answer.bytes));
     let text = answer.bytes.strip_prefix("\u{feff}".as_bytes()).expect("a byte-order mark");
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text);
-    reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+    reader.records().map(|row| row.expect("a row").iter().map(str::to_owned).collect()).collect()
 }
 
 /// The XML of a workbook's only sheet.

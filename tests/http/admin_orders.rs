@@ -60,13 +60,13 @@ async fn orders_are_listed_by_filters_and_pages() {
     let who = "admin finance";
     let list = async |query: &str| shop.get(who, &format!("/admin/order{query}")).await.expect(200);
     let page = list("?sort=oldest&limit=2").await;
-    let mut ascending = vec![first.clone(), second.clone(), third.clone()];
+    let mut ascending = [first.clone(), second.clone(), third.clone()];
     ascending.sort_by_key(|number| number.parse::<u64>().unwrap());
     assert_eq!(numbers(&page), ascending[..2]);
     let next = page["next"].as_str().expect("there is more");
     let rest = list(&format!("?sort=oldest&limit=2&after={next}")).await;
     assert_eq!((numbers(&rest), &rest["next"]), (ascending[2..].to_vec(), &Value::Null));
-    assert_eq!(numbers(&list("?status=paid,shipped").await), [second.clone()]);
+    assert_eq!(numbers(&list("?status=paid,shipped").await), std::slice::from_ref(&second));
     assert_eq!(numbers(&list("?member_id=7&sku_id=42&status=pending").await).len(), 2);
     assert_eq!(numbers(&list("?created_from=2100-01-01").await).len(), 0);
     assert_eq!(numbers(&list("?open_refund=true").await).len(), 0);

@@ -18,8 +18,9 @@ async fn applied(shop: &Shop, member: u64, lines: Vec<(u64, u32)>, extra: i64) -
         extra: Money::from_minor(extra),
     };
     let caller = Caller::Member(MemberId(member));
-    let order_no: OrderNo = number.parse().unwrap();
-    shop.engine.apply_refund(caller, order_no, request).await.unwrap().refund_no.to_string()
+    let order_no: OrderNo = number.parse().expect("a number");
+    let receipt = shop.engine.apply_refund(caller, order_no, request).await;
+    receipt.expect("it is applied for").refund_no.to_string()
 }
 
 async fn act(shop: &Shop, who: &str, refund_no: &str, what: &str, body: Value) -> crate::support::Answer {

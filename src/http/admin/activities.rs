@@ -99,7 +99,10 @@ pub struct TeamTermsBody {
 
 /// A session or campaign as it stands.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = Activity)]
+#[schema(as = Activity, example = json!({"activity_id": "9", "kind": "seckill", "title": "Noon session", "state": "upcoming", "start":
+    "2026-11-11T04:00:00.000Z", "start_ms": 1_794_369_600_000_u64, "end":
+    "2026-11-11T06:00:00.000Z", "end_ms": 1_794_376_800_000_u64, "items": [{"sku_id": "42",
+    "price": 9900, "limit_per_member": 1}]}))]
 pub struct ActivityView {
     /// Its id.
     pub activity_id: Id,
@@ -205,16 +208,22 @@ fn not_found(id: Id) -> Problem {
 }
 
 /// Shows a session or campaign.
+///
+/// With its prices, limits and window.
 #[utoipa::path(get, path = "/admin/activities/{id}", tag = "admin",
+    operation_id = "admin_activity",
     params(("id" = Id, Path, description = "The activity.")),
     responses((status = 200, description = "As it stands.", body = ActivityView)))]
 pub async fn activity(desk: Desk, Parts(id): Parts<Id>) -> Result<Json<ActivityView>, Problem> {
     Ok(Json(ActivityView::new(found(&desk, id)?, desk.engine().now_ms())))
 }
 
-/// Puts a session or campaign. Prices, limits and the end may change at any time; its start, its teams, and that a SKU is
-/// in it, only before it starts. Its stock is transferred to it.
-#[utoipa::path(put, path = "/admin/activities/{id}", tag = "admin", request_body = ActivityBody,
+/// Puts a session or campaign.
+///
+/// Prices, limits and the end may change at any time; its start, its teams, and that a SKU is in it, only before it
+/// starts. Its stock is transferred to it.
+#[utoipa::path(put, path = "/admin/activities/{id}", tag = "admin",
+    operation_id = "admin_put_activity", request_body = ActivityBody,
     params(("id" = Id, Path, description = "The activity.")),
     responses((status = 200, description = "It is put, durably.", body = Revision)))]
 pub async fn put_activity(
@@ -232,15 +241,18 @@ pub async fn put_activity(
 /// Why an activity ends.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "the supplier has no more"}))]
 pub struct EndBody {
     /// Why, for the log.
     #[serde(default)]
     pub reason: Reason,
 }
 
-/// Ends a session or campaign now: it takes no orders any more, and what is left of its stock flows to the everyday stock.
-/// Ended already, it stays so.
-#[utoipa::path(post, path = "/admin/activities/{id}/end", tag = "admin", request_body = EndBody,
+/// Ends a session or campaign now.
+///
+/// It takes no orders any more, and what is left of its stock flows to the everyday stock. Ended already, it stays so.
+#[utoipa::path(post, path = "/admin/activities/{id}/end", tag = "admin",
+    operation_id = "admin_end_activity", request_body = EndBody,
     params(("id" = Id, Path, description = "The activity.")),
     responses((status = 200, description = "It is over, durably.", body = Revision)))]
 pub async fn end_activity(
@@ -278,6 +290,10 @@ pub struct ActivityParams {
 
 /// A page of activities.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"activities": [{"activity_id": "9", "kind": "seckill", "title": "Noon session", "state":
+    "upcoming", "start": "2026-11-11T04:00:00.000Z", "start_ms": 1_794_369_600_000_u64, "end":
+    "2026-11-11T06:00:00.000Z", "end_ms": 1_794_376_800_000_u64, "items": [{"sku_id": "42",
+    "price": 9900, "limit_per_member": 1}]}], "next": "9"}))]
 pub struct ActivityPage {
     /// The activities, ascending by id.
     pub activities: Vec<ActivityView>,
@@ -287,7 +303,10 @@ pub struct ActivityPage {
 }
 
 /// Lists sessions and campaigns, ascending by id.
-#[utoipa::path(get, path = "/admin/activities", tag = "admin", params(ActivityParams),
+///
+/// By state and kind.
+#[utoipa::path(get, path = "/admin/activities", tag = "admin",
+    operation_id = "admin_activities", params(ActivityParams),
     responses((status = 200, description = "A page of them.", body = ActivityPage)))]
 pub async fn activities(
     desk: Desk,

@@ -76,6 +76,9 @@ impl From<RecordedAct> for ActView {
 
 /// A page of the operator log.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"acts": [{"position": 120, "at": "2026-11-11T04:00:00.000Z", "at_ms": 1_794_369_600_000_u64,
+    "operator": "anna", "action": "order.ship", "target": "380000000000000001", "reason": "",
+    "request_id": "5f0c1a"}], "next": "120", "as_of": 130}))]
 pub struct ActList {
     /// The acts, newest first; perhaps none where a page has looked at as many as it may and `next` is set.
     pub acts: Vec<ActView>,
@@ -86,9 +89,11 @@ pub struct ActList {
     pub as_of: u64,
 }
 
-/// Lists what operators asked for, the newest first. An act is recorded before it is done: whether it was done, the things
-/// themselves tell.
-#[utoipa::path(get, path = "/admin/acts", tag = "admin", params(ActParams),
+/// Lists what operators asked for, the newest first.
+///
+/// An act is recorded before it is done: whether it was done, the things themselves tell.
+#[utoipa::path(get, path = "/admin/acts", tag = "admin",
+    operation_id = "admin_acts", params(ActParams),
     responses((status = 200, description = "A page of the log.", body = ActList)))]
 pub async fn acts(desk: Desk, Params(params): Params<ActParams>) -> Result<Json<ActList>, Problem> {
     let len_max = page_len(params.limit, 50, ACTS_PAGE_LEN_MAX)?;

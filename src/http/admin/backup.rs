@@ -31,6 +31,8 @@ pub struct BackupBody {
 
 /// What a backup holds.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"name": "2026-11-11", "position": 120000, "stored": 119000, "events": 1000, "bytes": 73400320,
+    "elapsed_ms": 5210}))]
 pub struct BackupView {
     /// Its name.
     pub name: String,
@@ -46,9 +48,11 @@ pub struct BackupView {
     pub elapsed_ms: u64,
 }
 
-/// Makes a backup while everything goes on, and answers once it is complete and durable. That may take minutes; a caller
-/// who goes away doesn't stop it.
-#[utoipa::path(post, path = "/admin/backup", tag = "admin", request_body = BackupBody,
+/// Makes a backup while everything goes on, and answers once it is complete and durable.
+///
+/// That may take minutes; a caller who goes away doesn't stop it.
+#[utoipa::path(post, path = "/admin/backup", tag = "admin",
+    operation_id = "admin_backup", request_body = BackupBody,
     responses((status = 200, description = "It is complete.", body = BackupView),
         (status = 507, description = "There is too little space for it.", body = crate::http::problem::ProblemBody,
             content_type = "application/problem+json")))]

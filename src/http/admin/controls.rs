@@ -179,9 +179,12 @@ const fn pause(on: &'static str, off: &'static str, is_on: bool) -> &'static str
     if is_on { on } else { off }
 }
 
-/// Turns a switch on what may be sold, or off again. It holds at once, and survives a crash. The scope `security` blocks
-/// members and lifts their blocks; everything else is for `operations`.
-#[utoipa::path(post, path = "/admin/sale-controls", tag = "admin", request_body = ControlBody,
+/// Turns a switch on what may be sold, or off again.
+///
+/// It holds at once, and survives a crash. The scope `security` blocks members and lifts their blocks; everything
+/// else is for `operations`.
+#[utoipa::path(post, path = "/admin/sale-controls", tag = "admin",
+    operation_id = "admin_control", request_body = ControlBody,
     responses((status = 200, description = "It holds, durably.", body = Revision)))]
 pub async fn control(desk: Desk, Body(body): Body<ControlBody>) -> Result<Json<Revision>, Problem> {
     let reason = body.reason.needed()?;
@@ -211,6 +214,7 @@ pub struct ControlParams {
 
 /// A page of switches.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"controls": [{"all_paused": {"paused": true}}, {"safety_stock": {"sku_id": "42", "units": 5}}]}))]
 pub struct ControlPage {
     /// The switches: those for everything, for SKUs, for activities, for members, safety stock.
     pub controls: Vec<SwitchView>,
@@ -220,7 +224,10 @@ pub struct ControlPage {
 }
 
 /// Lists the switches that are on.
-#[utoipa::path(get, path = "/admin/sale-controls", tag = "admin", params(ControlParams),
+///
+/// Switches that are off again, and blocks that are over, come with `all=true`.
+#[utoipa::path(get, path = "/admin/sale-controls", tag = "admin",
+    operation_id = "admin_controls", params(ControlParams),
     responses((status = 200, description = "A page of them.", body = ControlPage)))]
 pub async fn controls(
     desk: Desk,

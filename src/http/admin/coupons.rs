@@ -84,7 +84,11 @@ pub enum ScopeBody {
 
 /// A kind of coupon as it stands.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = CouponTerms)]
+#[schema(as = CouponTerms, example = json!({"terms_id": "5", "title": "10.00 off from 99.00", "benefit": {"amount_off": 1000}, "threshold":
+    9900, "scope": "all", "valid_from": "2026-11-10T16:00:00.000Z", "valid_from_ms":
+    1_794_326_400_000_u64, "valid_until": "2026-11-11T16:00:00.000Z", "valid_until_ms":
+    1_794_412_800_000_u64, "stackable": false, "issue_max": 10000, "per_member_max": 1,
+    "order_types": ["normal", "seckill", "group_buy"]}))]
 pub struct TermsView {
     /// Its id.
     pub terms_id: Id,
@@ -190,7 +194,10 @@ impl From<CouponTerms> for TermsView {
 }
 
 /// Shows a kind of coupon.
+///
+/// What it grants, on which conditions, and how many there may be.
 #[utoipa::path(get, path = "/admin/coupon-terms/{id}", tag = "admin",
+    operation_id = "admin_terms",
     params(("id" = Id, Path, description = "The kind.")),
     responses((status = 200, description = "As it stands.", body = TermsView)))]
 pub async fn terms(desk: Desk, Parts(id): Parts<Id>) -> Result<Json<TermsView>, Problem> {
@@ -203,8 +210,11 @@ pub async fn terms(desk: Desk, Parts(id): Parts<Id>) -> Result<Json<TermsView>, 
     }
 }
 
-/// Puts a kind of coupon. Coupons that were issued keep their validity.
-#[utoipa::path(put, path = "/admin/coupon-terms/{id}", tag = "admin", request_body = TermsBody,
+/// Puts a kind of coupon.
+///
+/// Coupons that were issued keep their validity.
+#[utoipa::path(put, path = "/admin/coupon-terms/{id}", tag = "admin",
+    operation_id = "admin_put_terms", request_body = TermsBody,
     params(("id" = Id, Path, description = "The kind.")),
     responses((status = 200, description = "It is put, durably.", body = Revision)))]
 pub async fn put_terms(
@@ -237,6 +247,7 @@ pub struct IssueBody {
 
 /// A coupon that was given.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"coupon_id": "0000000000000005a1b2c3d4e5f60718", "outcome": "issued"}))]
 pub struct IssueView {
     /// The coupon: 32 hexadecimal digits.
     pub coupon_id: String,
@@ -245,7 +256,10 @@ pub struct IssueView {
 }
 
 /// Gives a member a coupon, once for each name of a request.
-#[utoipa::path(post, path = "/admin/coupons/issue", tag = "admin", request_body = IssueBody,
+///
+/// Sent again under the same name it gives the same coupon.
+#[utoipa::path(post, path = "/admin/coupons/issue", tag = "admin",
+    operation_id = "admin_issue", request_body = IssueBody,
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
         description = "The issue's name.")),
     responses((status = 200, description = "The member has it, durably.", body = IssueView)))]
@@ -310,13 +324,20 @@ impl From<CouponView> for HeldView {
 
 /// What coupons a member has.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"coupons": [{"coupon_id": "0000000000000005a1b2c3d4e5f60718", "terms_id": "5", "state": "locked",
+    "order_no": "380000000000000001", "valid_from": "2026-11-10T16:00:00.000Z", "valid_from_ms":
+    1_794_326_400_000_u64, "valid_until": "2026-11-11T16:00:00.000Z", "valid_until_ms":
+    1_794_412_800_000_u64}]}))]
 pub struct HeldList {
     /// The coupons, ascending by kind; about 1,000 at most.
     pub coupons: Vec<HeldView>,
 }
 
 /// Lists a member's coupons that have not expired, and those that an open order has.
+///
+/// Used ones are shown until they expire.
 #[utoipa::path(get, path = "/admin/coupons/{member_id}", tag = "admin",
+    operation_id = "admin_coupons",
     params(("member_id" = Id, Path, description = "The member.")),
     responses((status = 200, description = "All of them.", body = HeldList)))]
 pub async fn coupons(desk: Desk, Parts(member): Parts<Id>) -> Result<Json<HeldList>, Problem> {

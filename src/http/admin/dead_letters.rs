@@ -81,6 +81,9 @@ pub struct LetterParams {
 
 /// A page of a topic's dead letters.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"dead_letters": [{"id": "mail-7", "body": "hello", "due": "2026-11-11T04:00:00.000Z", "due_ms":
+    1_794_369_600_000_u64, "attempts": 5, "cause": "nacked", "at": "2026-11-11T04:00:00.000Z",
+    "at_ms": 1_794_369_600_000_u64}], "next": "1794369600000.1"}))]
 pub struct LetterPage {
     /// The dead letters, in the order in which they came.
     pub dead_letters: Vec<LetterView>,
@@ -90,7 +93,10 @@ pub struct LetterPage {
 }
 
 /// Lists a topic's dead letters.
+///
+/// In the order in which they came.
 #[utoipa::path(get, path = "/admin/delay/{topic}/dead_letters", tag = "admin",
+    operation_id = "admin_dead_letters",
     params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic."), LetterParams),
     responses((status = 200, description = "A page of them.", body = LetterPage)))]
 pub async fn dead_letters(
@@ -130,6 +136,7 @@ pub struct RequeueBody {
 
 /// When a task is due again.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"due": "2026-11-11T04:00:00.000Z", "due_ms": 1_794_369_600_000_u64}))]
 pub struct RequeuedView {
     /// When.
     pub due: String,
@@ -138,7 +145,10 @@ pub struct RequeuedView {
 }
 
 /// Makes a dead letter a pending task again, with all its attempts.
-#[utoipa::path(post, path = "/admin/delay/{topic}/dead_letters/requeue", tag = "admin", request_body = RequeueBody,
+///
+/// It is due after `delay_ms`.
+#[utoipa::path(post, path = "/admin/delay/{topic}/dead_letters/requeue", tag = "admin",
+    operation_id = "admin_dead_letter_requeue", request_body = RequeueBody,
     params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "It is pending, durably.", body = RequeuedView)))]
 pub async fn requeue(
@@ -167,13 +177,17 @@ pub struct DiscardBody {
 
 /// A dead letter that is gone.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"discarded": true}))]
 pub struct DiscardedView {
     /// Always true.
     pub discarded: bool,
 }
 
 /// Gives a dead letter up for good.
-#[utoipa::path(post, path = "/admin/delay/{topic}/dead_letters/discard", tag = "admin", request_body = DiscardBody,
+///
+/// Nothing is left of it.
+#[utoipa::path(post, path = "/admin/delay/{topic}/dead_letters/discard", tag = "admin",
+    operation_id = "admin_dead_letter_discard", request_body = DiscardBody,
     params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "It is gone, durably.", body = DiscardedView)))]
 pub async fn discard(

@@ -92,11 +92,17 @@ pub async fn acted(
         operator: operator.name.clone(),
         reason: reason.into(),
         action: action.into(),
-        target: target[..target.floor_char_boundary(ACT_TARGET_BYTES_MAX)].into(),
+        target: shortened(target).into(),
         request: (&*context.request_id).into(),
     };
     app.engine().record_act(act).await?;
     Ok(())
+}
+
+/// A target as the log has room for it. Only topics with ids of tasks are longer.
+fn shortened(target: &str) -> &str {
+    let end = (0..=target.len().min(ACT_TARGET_BYTES_MAX)).rev().find(|at| target.is_char_boundary(*at));
+    &target[..end.unwrap_or(0)]
 }
 
 /// The answer to an operator whose scopes don't do.

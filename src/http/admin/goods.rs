@@ -36,6 +36,8 @@ pub struct SkuBody {
 
 /// A SKU as it stands.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"sku_id": "42", "product_id": "7", "code": "TEA-50", "title": "Green tea, 50 g", "price": 19900,
+    "on_sale": true, "limit_per_member": 2}))]
 pub struct SkuView {
     /// Its id.
     pub sku_id: Id,
@@ -68,7 +70,10 @@ impl From<&Sku> for SkuView {
 }
 
 /// Shows a SKU as it stands.
+///
+/// Its current revision.
 #[utoipa::path(get, path = "/admin/skus/{sku_id}", tag = "admin",
+    operation_id = "admin_sku",
     params(("sku_id" = Id, Path, description = "The SKU.")),
     responses((status = 200, description = "The SKU.", body = SkuView)))]
 pub async fn sku(desk: Desk, Parts(id): Parts<Id>) -> Result<Json<SkuView>, Problem> {
@@ -81,8 +86,11 @@ pub async fn sku(desk: Desk, Parts(id): Parts<Id>) -> Result<Json<SkuView>, Prob
     }
 }
 
-/// Puts a SKU, or a new revision of it. Orders that were placed before keep the revision that they were priced from.
-#[utoipa::path(put, path = "/admin/skus/{sku_id}", tag = "admin", request_body = SkuBody,
+/// Puts a SKU, or a new revision of it.
+///
+/// Orders that were placed before keep the revision that they were priced from.
+#[utoipa::path(put, path = "/admin/skus/{sku_id}", tag = "admin",
+    operation_id = "admin_put_sku", request_body = SkuBody,
     params(("sku_id" = Id, Path, description = "The SKU.")),
     responses((status = 200, description = "It is put, durably.", body = Revision)))]
 pub async fn put_sku(
@@ -119,7 +127,10 @@ pub struct ShippingBody {
 }
 
 /// Puts how a SKU ships: its weight, and the template that its carriage is charged by.
-#[utoipa::path(put, path = "/admin/skus/{sku_id}/shipping", tag = "admin", request_body = ShippingBody,
+///
+/// Without a template it ships free. Orders that were placed before keep what they were charged.
+#[utoipa::path(put, path = "/admin/skus/{sku_id}/shipping", tag = "admin",
+    operation_id = "admin_put_shipping", request_body = ShippingBody,
     params(("sku_id" = Id, Path, description = "The SKU.")),
     responses((status = 200, description = "It is put, durably.", body = Revision)))]
 pub async fn put_shipping(
@@ -189,8 +200,11 @@ impl From<ChargeBody> for FreightCharge {
     }
 }
 
-/// Puts a freight template. Orders that were placed before keep what they were charged.
-#[utoipa::path(put, path = "/admin/freight/{id}", tag = "admin", request_body = FreightBody,
+/// Puts a freight template.
+///
+/// Orders that were placed before keep what they were charged.
+#[utoipa::path(put, path = "/admin/freight/{id}", tag = "admin",
+    operation_id = "admin_put_freight", request_body = FreightBody,
     params(("id" = Id, Path, description = "The template.")),
     responses((status = 200, description = "It is put, durably.", body = Revision)))]
 pub async fn put_freight(

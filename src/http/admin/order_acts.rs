@@ -22,8 +22,11 @@ pub struct CancelBody {
     pub reason: Reason,
 }
 
-/// Cancels an order that is not paid. Its units and coupons are free again.
-#[utoipa::path(post, path = "/admin/order/{order_no}/cancel", tag = "admin", request_body = CancelBody,
+/// Cancels an order that is not paid.
+///
+/// Its units and coupons are free again.
+#[utoipa::path(post, path = "/admin/order/{order_no}/cancel", tag = "admin",
+    operation_id = "admin_order_cancel", request_body = CancelBody,
     params(("order_no" = OrderName, Path, description = "Its number, or `external:` and the shop's own.")),
     responses((status = 200, description = "It is cancelled, durably.", body = ReceiptBody)))]
 pub async fn cancel(
@@ -51,8 +54,11 @@ pub struct RemarkBody {
     pub reason: Reason,
 }
 
-/// Notes something about an order, in place of what was noted before. Members don't see it.
-#[utoipa::path(post, path = "/admin/order/{order_no}/remark", tag = "admin", request_body = RemarkBody,
+/// Notes something about an order, in place of what was noted before.
+///
+/// Members don't see it.
+#[utoipa::path(post, path = "/admin/order/{order_no}/remark", tag = "admin",
+    operation_id = "admin_order_remark", request_body = RemarkBody,
     params(("order_no" = OrderName, Path, description = "Its number, or `external:` and the shop's own.")),
     responses((status = 200, description = "It is noted, durably.", body = ReceiptBody)))]
 pub async fn remark(
@@ -80,9 +86,11 @@ pub struct PriceBody {
     pub reason: Reason,
 }
 
-/// Changes what is to be paid for an order that is not paid. Payments that were begun for the old amount are void. An order
-/// that costs nothing from now on is paid by that.
-#[utoipa::path(post, path = "/admin/order/{order_no}/price", tag = "admin", request_body = PriceBody,
+/// Changes what is to be paid for an order that is not paid.
+///
+/// Payments that were begun for the old amount are void. An order that costs nothing from now on is paid by that.
+#[utoipa::path(post, path = "/admin/order/{order_no}/price", tag = "admin",
+    operation_id = "admin_order_price", request_body = PriceBody,
     params(("order_no" = OrderName, Path, description = "Its number, or `external:` and the shop's own.")),
     responses((status = 200, description = "It holds, durably.", body = ReceiptBody)))]
 pub async fn price(
@@ -101,7 +109,8 @@ pub async fn price(
 /// Another receiver.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = AdminAddressBody)]
+#[schema(as = AdminAddressBody, example = json!({"receiver": {"name": "张三", "phone": "13812345678", "province": "广东省", "city": "深圳市", "district":
+    "南山区", "address": "科技园路 1 号"}, "reason": "the buyer has moved"}))]
 pub struct AddressBody {
     /// Who receives it, and where.
     pub receiver: Receiver,
@@ -111,7 +120,10 @@ pub struct AddressBody {
 }
 
 /// Sends the parcel elsewhere, while nothing of the order has left.
-#[utoipa::path(post, path = "/admin/order/{order_no}/address", tag = "admin", request_body = AddressBody,
+///
+/// The log has that it was changed, and not the address.
+#[utoipa::path(post, path = "/admin/order/{order_no}/address", tag = "admin",
+    operation_id = "admin_order_address", request_body = AddressBody,
     params(("order_no" = OrderName, Path, description = "Its number, or `external:` and the shop's own.")),
     responses((status = 200, description = "It holds, durably.", body = ReceiptBody)))]
 pub async fn address(

@@ -101,6 +101,13 @@ impl OrdersParams {
 
 /// A page of orders.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"orders": [{"order_no": "380000000000000001", "member_id": "7", "order_type": "normal", "status":
+    "paid", "amounts": {"goods_amount": 19900, "discount_amount": 0, "adjustment": 0, "freight":
+    0, "pay_amount": 19900}, "created_at": "2026-11-11T04:00:00.000Z", "created_at_ms":
+    1_794_369_600_000_u64, "pay_before": "2026-11-11T04:30:00.000Z", "pay_before_ms":
+    1_794_371_400_000_u64, "version": 2, "lines": [{"sku_id": "42", "code": "TEA-50", "title":
+    "Green tea, 50 g", "quantity": 1, "unit_price": 19900, "amount": 19900, "discount": 0,
+    "adjustment": 0, "share": 19900}], "flag": 0}], "next": "380000000000000001", "as_of": 130}))]
 pub struct OrderList {
     /// The orders, without timelines; fewer than asked for, perhaps none, where a page has looked at as many as it may.
     pub orders: Vec<OrderBody>,
@@ -112,7 +119,11 @@ pub struct OrderList {
 }
 
 /// Lists orders of all members by filters.
-#[utoipa::path(get, path = "/admin/order", tag = "admin", params(OrdersParams),
+///
+/// Receivers are masked unless the scope `security` asks for them. A page looks at a bounded number of orders, so it
+/// may be short, or empty, with `next` set. Orders in cold files are not found.
+#[utoipa::path(get, path = "/admin/order", tag = "admin",
+    operation_id = "admin_list_orders", params(OrdersParams),
     responses((status = 200, description = "A page of them.", body = OrderList)))]
 pub async fn orders(desk: Desk, Params(params): Params<OrdersParams>) -> Result<Json<OrderList>, Problem> {
     let (filter, page) = (params.filter().into_filter()?, params.page()?);
@@ -142,7 +153,10 @@ pub struct RevealParams {
 }
 
 /// Shows an order, with its timeline.
+///
+/// The receiver is masked unless it is asked for, which is recorded.
 #[utoipa::path(get, path = "/admin/order/{order_no}", tag = "admin",
+    operation_id = "admin_order",
     params(("order_no" = OrderName, Path, description = "Its number, or `external:` and the shop's own."), RevealParams),
     responses((status = 200, description = "The order.", body = OrderBody)))]
 pub async fn order(
@@ -191,13 +205,23 @@ pub struct BatchGetItem {
 
 /// What was asked for, in that order.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"results": [{"asked": "external:T-1001", "order": {"order_no": "380000000000000001", "member_id":
+    "7", "order_type": "normal", "status": "paid", "amounts": {"goods_amount": 19900,
+    "discount_amount": 0, "adjustment": 0, "freight": 0, "pay_amount": 19900}, "created_at":
+    "2026-11-11T04:00:00.000Z", "created_at_ms": 1_794_369_600_000_u64, "pay_before":
+    "2026-11-11T04:30:00.000Z", "pay_before_ms": 1_794_371_400_000_u64, "version": 2, "lines": [{
+    "sku_id": "42", "code": "TEA-50", "title": "Green tea, 50 g", "quantity": 1, "unit_price":
+    19900, "amount": 19900, "discount": 0, "adjustment": 0, "share": 19900}], "flag": 0}}]}))]
 pub struct BatchGetView {
     /// One for each order that was asked for.
     pub results: Vec<BatchGetItem>,
 }
 
 /// Shows up to 200 orders, each with its own result.
-#[utoipa::path(post, path = "/admin/orders/batch_get", tag = "admin", request_body = BatchGetBody,
+///
+/// One that is not found has a problem in its place.
+#[utoipa::path(post, path = "/admin/orders/batch_get", tag = "admin",
+    operation_id = "admin_batch_get", request_body = BatchGetBody,
     responses((status = 200, description = "A result for each, in order.", body = BatchGetView)))]
 pub async fn batch_get(desk: Desk, Body(body): Body<BatchGetBody>) -> Result<Json<BatchGetView>, Problem> {
     check_batch("orders", body.orders.len())?;
@@ -261,6 +285,10 @@ pub struct StartedView {
 
 /// A page of payments under way.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"payments": [{"order_no": "380000000000000001", "member_id": "7", "pay_amount": 19900,
+    "pay_before": "2026-11-11T04:30:00.000Z", "pay_before_ms": 1_794_371_400_000_u64, "attempts":
+    [{"pay_no": "380000000000000001-1", "channel": "wechat", "amount": 19900, "at":
+    "2026-11-11T04:00:00.000Z", "at_ms": 1_794_369_600_000_u64, "void": false}]}]}))]
 pub struct PaymentList {
     /// Orders with payments under way, the oldest first.
     pub payments: Vec<StartedView>,
@@ -269,9 +297,11 @@ pub struct PaymentList {
     pub next: Option<OrderNumber>,
 }
 
-/// Lists pending orders with a payment that was begun at a provider and could still be paid, the oldest first: where a
-/// notification was lost, the provider can be asked.
-#[utoipa::path(get, path = "/admin/payments", tag = "admin", params(PaymentParams),
+/// Lists pending orders with a payment that was begun at a provider and could still be paid.
+///
+/// The oldest first. Where a notification was lost, the provider can be asked.
+#[utoipa::path(get, path = "/admin/payments", tag = "admin",
+    operation_id = "admin_payments", params(PaymentParams),
     responses((status = 200, description = "A page of them.", body = PaymentList)))]
 pub async fn payments(
     desk: Desk,

@@ -74,7 +74,10 @@ pub struct PreflightParams {
 }
 
 /// Goes through a check list for a session or campaign.
+///
+/// The activity, each SKU of it, and the engine: each line is `ok`, `warn` or `fail`, with a sentence.
 #[utoipa::path(get, path = "/admin/activities/{id}/preflight", tag = "admin",
+    operation_id = "admin_preflight",
     params(("id" = Id, Path, description = "The activity."), PreflightParams),
     responses((status = 200, description = "What was found.", body = PreflightView)))]
 pub async fn preflight(

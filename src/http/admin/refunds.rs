@@ -42,6 +42,11 @@ pub struct RefundParams {
 
 /// A page of the work list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"refunds": [{"refund_no": "380000000000000001-1", "state": "applied", "amount": 19900, "since":
+    "2026-11-12T08:00:00.000Z", "since_ms": 1_794_470_400_000_u64, "payment_id":
+    "00000000000000010000000000000002", "kind": "after_sale", "applied_by": "member", "reason":
+    "too bitter", "lines": [{"sku_id": "42", "quantity": 1, "amount": 19900}], "extra": 0}],
+    "next": "1794470400000.380000000000000001-1"}))]
 pub struct RefundList {
     /// The refunds, oldest first.
     pub refunds: Vec<RefundBody>,
@@ -50,8 +55,11 @@ pub struct RefundList {
     pub next: Option<String>,
 }
 
-/// Lists refunds that somebody has to work on, the oldest first: applications to be decided, and money that must go back.
-#[utoipa::path(get, path = "/admin/refunds", tag = "admin", params(RefundParams),
+/// Lists refunds that somebody has to work on, the oldest first.
+///
+/// Applications wait for a decision; the others are money that must go back. Finished, withdrawn and rejected refunds stand in their orders.
+#[utoipa::path(get, path = "/admin/refunds", tag = "admin",
+    operation_id = "admin_refunds", params(RefundParams),
     responses((status = 200, description = "A page of the work list.", body = RefundList)))]
 pub async fn refunds(desk: Desk, Params(params): Params<RefundParams>) -> Result<Json<RefundList>, Problem> {
     let len_max = page_len(params.limit, 100, REFUNDS_PAGE_LEN_MAX)?;
@@ -134,8 +142,11 @@ impl RestockBody {
     }
 }
 
-/// Agrees to a refund that was applied for. The money is then due: ask the provider, and report how it went.
-#[utoipa::path(post, path = "/admin/refunds/{refund_no}/approve", tag = "admin", request_body = ApproveBody,
+/// Agrees to a refund that was applied for.
+///
+/// The money is then due: ask the provider, and report how it went.
+#[utoipa::path(post, path = "/admin/refunds/{refund_no}/approve", tag = "admin",
+    operation_id = "admin_refund_approve", request_body = ApproveBody,
     params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$", example = "380000000000000001-1",
         description = "The refund.")),
     responses((status = 200, description = "It is due, durably.", body = RefundReceiptBody)))]
@@ -163,7 +174,10 @@ pub struct RejectBody {
 }
 
 /// Refuses a refund that was applied for.
-#[utoipa::path(post, path = "/admin/refunds/{refund_no}/reject", tag = "admin", request_body = RejectBody,
+///
+/// Needs a reason, for the log; the note is for the member.
+#[utoipa::path(post, path = "/admin/refunds/{refund_no}/reject", tag = "admin",
+    operation_id = "admin_refund_reject", request_body = RejectBody,
     params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$", example = "380000000000000001-1",
         description = "The refund.")),
     responses((status = 200, description = "It is refused, durably.", body = RefundReceiptBody)))]
@@ -179,14 +193,18 @@ pub async fn reject(
 /// The provider was asked.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "second try"}))]
 pub struct RequestBody {
     /// Why, for the log.
     #[serde(default)]
     pub reason: Reason,
 }
 
-/// Notes that the provider was asked to pay back. A failed refund may be asked for again.
-#[utoipa::path(post, path = "/admin/refunds/{refund_no}/request", tag = "admin", request_body = RequestBody,
+/// Notes that the provider was asked to pay back.
+///
+/// A failed refund may be asked for again.
+#[utoipa::path(post, path = "/admin/refunds/{refund_no}/request", tag = "admin",
+    operation_id = "admin_refund_request", request_body = RequestBody,
     params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$", example = "380000000000000001-1",
         description = "The refund.")),
     responses((status = 200, description = "It is noted, durably.", body = RefundReceiptBody)))]
@@ -211,8 +229,11 @@ pub struct FinishBody {
     pub reason: Reason,
 }
 
-/// Notes that the money has gone back. Noted again with the same id of the provider's, it changes nothing.
-#[utoipa::path(post, path = "/admin/refunds/{refund_no}/finish", tag = "admin", request_body = FinishBody,
+/// Notes that the money has gone back.
+///
+/// Noted again with the same id of the provider's, it changes nothing.
+#[utoipa::path(post, path = "/admin/refunds/{refund_no}/finish", tag = "admin",
+    operation_id = "admin_refund_finish", request_body = FinishBody,
     params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$", example = "380000000000000001-1",
         description = "The refund.")),
     responses((status = 200, description = "It is noted, durably.", body = RefundReceiptBody)))]
@@ -239,7 +260,10 @@ pub struct FailBody {
 }
 
 /// Notes that the provider has not paid back.
-#[utoipa::path(post, path = "/admin/refunds/{refund_no}/fail", tag = "admin", request_body = FailBody,
+///
+/// It stays on the work list, and may be asked for again.
+#[utoipa::path(post, path = "/admin/refunds/{refund_no}/fail", tag = "admin",
+    operation_id = "admin_refund_fail", request_body = FailBody,
     params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$", example = "380000000000000001-1",
         description = "The refund.")),
     responses((status = 200, description = "It is noted, durably.", body = RefundReceiptBody)))]

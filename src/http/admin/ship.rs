@@ -59,9 +59,12 @@ impl ShippedView {
     }
 }
 
-/// Ships an order: as a whole, which sent again with the same parcel changes nothing; or a package with some of its units,
-/// which sent again is another package, as far as units are left.
-#[utoipa::path(post, path = "/admin/order/{order_no}/ship", tag = "admin", request_body = ShipBody,
+/// Ships an order, as a whole or a package with some of its units.
+///
+/// As a whole: sent again with the same parcel it changes nothing. A package sent again is another package, as far as units
+/// are left.
+#[utoipa::path(post, path = "/admin/order/{order_no}/ship", tag = "admin",
+    operation_id = "admin_ship", request_body = ShipBody,
     params(("order_no" = OrderName, Path, description = "Its number, or `external:` and the shop's own.")),
     responses((status = 200, description = "It ships, durably.", body = ShippedView)))]
 pub async fn ship(
@@ -135,6 +138,8 @@ pub struct BatchShipItem {
 
 /// What became of a batch.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"results": [{"asked": "380000000000000001", "shipped": {"order_no": "380000000000000001",
+    "status": "shipped", "outcome": "already"}}], "shipped": 1, "refused": 0}))]
 pub struct BatchShipView {
     /// One for each order that was asked for, in that order.
     pub results: Vec<BatchShipItem>,
@@ -144,8 +149,11 @@ pub struct BatchShipView {
     pub refused: usize,
 }
 
-/// Ships up to 200 orders, each as a whole and with its own result. Sent again with the same parcels it changes nothing.
-#[utoipa::path(post, path = "/admin/orders/batch_ship", tag = "admin", request_body = BatchShipBody,
+/// Ships up to 200 orders, each as a whole and with its own result.
+///
+/// Sent again with the same parcels it changes nothing.
+#[utoipa::path(post, path = "/admin/orders/batch_ship", tag = "admin",
+    operation_id = "admin_batch_ship", request_body = BatchShipBody,
     responses((status = 200, description = "A result for each, in order.", body = BatchShipView)))]
 pub async fn batch_ship(desk: Desk, Body(body): Body<BatchShipBody>) -> Result<Json<BatchShipView>, Problem> {
     check_batch("shipments", body.shipments.len())?;

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -220,17 +219,29 @@ pub struct MovementList {
 /// The answer: sums, or movements.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(example = json!({"day": "2026-11-11", "zone": "+08:00", "from": "2026-11-10T16:00:00.000Z", "until":
+    "2026-11-11T16:00:00.000Z", "accounts": [], "sum": {"opening": 0, "received": {"count": 2,
+    "amount": 39800}, "refunded": {"count": 0, "amount": 0}, "closing": 39800, "paid": {"count":
+    2, "amount": 39800}, "paid_late": {"count": 0, "amount": 0}, "late": {"count": 0, "amount":
+    0}, "late_to_refund": {"count": 0, "amount": 0}, "unmatched": {"count": 0, "amount": 0},
+    "refund_agreed": {"count": 0, "amount": 0}, "pending": {"count": 0, "amount": 0}}}))]
 pub enum StatementAnswer {
     /// Sums.
-    Sums(StatementView),
+    Sums(Box<StatementView>),
     /// Movements.
     Movements(MovementList),
 }
 
 /// Shows the money of a day that is over: what came in, paid orders, went back, and is left; or every movement of it.
-#[utoipa::path(get, path = "/admin/statement", tag = "admin", params(StatementParams),
+///
+/// Once given out, a statement never changes.
+#[utoipa::path(get, path = "/admin/statement", tag = "admin",
+    operation_id = "admin_statement", params(StatementParams),
     responses((status = 200, description = "Sums by account, or a page of movements.", body = StatementAnswer)))]
-pub async fn statement(desk: Desk, Params(params): Params<StatementParams>) -> Result<Response, Problem> {
+pub async fn statement(
+    desk: Desk,
+    Params(params): Params<StatementParams>,
+) -> Result<Json<StatementAnswer>, Problem> {
     let day: Day = params.day.parse().map_err(|error: crate::domain::statement::ParseDayError| {
         Problem::invalid("day", error.to_string(), "day 应为 2026-11-11 这样的日期")
     })?;
@@ -248,7 +259,7 @@ pub async fn statement(desk: Desk, Params(params): Params<StatementParams>) -> R
             ));
         }
         let statement = engine.statement(day, offset).await.map_err(refused)?;
-        return Ok(Json(StatementView::from(statement)).into_response());
+        return Ok(Json(StatementAnswer::Sums(Box::new(statement.into()))));
     }
     let limit = page_len(params.limit, 200, MOVEMENT_PAGE_LEN_MAX)?;
     let after = params.after.as_deref().map(str::parse::<MovementCursor>).transpose();
@@ -256,7 +267,7 @@ pub async fn statement(desk: Desk, Params(params): Params<StatementParams>) -> R
     let page = engine.movements(day, offset, after, limit).await.map_err(refused)?;
     let movements = page.movements.into_iter().map(MovementView::from).collect();
     let next = page.next.map(|next| next.to_string());
-    Ok(Json(MovementList { movements, next }).into_response())
+    Ok(Json(StatementAnswer::Movements(MovementList { movements, next })))
 }
 
 /// Why there is no statement, as a problem. What can't be read is logged here and not told.

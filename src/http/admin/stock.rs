@@ -19,6 +19,7 @@ const POOLS_MAX: usize = 100;
 
 /// The units of one pool. `total = available + held + reserved + sold`, always.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"total": 100, "available": 90, "held": 0, "reserved": 4, "sold": 6}))]
 pub struct CountersView {
     /// All units there are, sold ones included.
     pub total: u64,
@@ -56,6 +57,9 @@ pub struct PoolView {
 
 /// All pools of a SKU.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"sku_id": "42", "has_more": false, "pools": [{"pool": "normal", "total": 100, "available": 90,
+    "held": 0, "reserved": 4, "sold": 6, "safety_stock": 0}, {"pool": "seckill", "activity_id":
+    "9", "total": 50, "available": 50, "held": 0, "reserved": 0, "sold": 0, "safety_stock": 5}]}))]
 pub struct StockView {
     /// The SKU.
     pub sku_id: Id,
@@ -66,7 +70,10 @@ pub struct StockView {
 }
 
 /// Shows the stock of a SKU: the everyday pool and those of the 99 latest activities that sell it.
+///
+/// Each pool has its counters, and the units that are kept back from sale.
 #[utoipa::path(get, path = "/admin/stock/{sku_id}", tag = "admin",
+    operation_id = "admin_stock",
     params(("sku_id" = Id, Path, description = "The SKU.")),
     responses((status = 200, description = "Its counters.", body = StockView)))]
 pub async fn stock(desk: Desk, Parts(id): Parts<Id>) -> Result<Json<StockView>, Problem> {
@@ -160,7 +167,10 @@ pub enum ChangeBody {
 }
 
 /// Adds to a pool, takes from it, or sets it, once for each name of a request and pool.
-#[utoipa::path(post, path = "/admin/stock/adjust", tag = "admin", request_body = AdjustBody,
+///
+/// Needs a reason. Sent again under the same name it changes nothing.
+#[utoipa::path(post, path = "/admin/stock/adjust", tag = "admin",
+    operation_id = "admin_stock_adjust", request_body = AdjustBody,
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
         description = "The adjustment's name.")),
     responses((status = 200, description = "The counters afterwards; sent again, as they are.", body = CountersView)))]
@@ -207,7 +217,10 @@ pub struct TransferBody {
 }
 
 /// Moves available units of a SKU between its pools, once for each name of a request and pool that they come from.
-#[utoipa::path(post, path = "/admin/stock/transfer", tag = "admin", request_body = TransferBody,
+///
+/// Needs a reason. Sent again under the same name it moves nothing.
+#[utoipa::path(post, path = "/admin/stock/transfer", tag = "admin",
+    operation_id = "admin_stock_transfer", request_body = TransferBody,
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
         description = "The transfer's name.")),
     responses((status = 200, description = "The counters of the pool that they came from.", body = CountersView)))]

@@ -120,10 +120,13 @@ impl FormatBody {
     }
 }
 
-/// Writes orders as CSV, JSON lines or a workbook, the oldest first, in constant memory. Personal data is masked unless it
-/// is asked for. In CSV and workbooks a text that could be a formula has an apostrophe before it, in CSV a number of more
-/// than 15 digits, too. An answer that breaks off was not complete: go on behind its last row with `after`.
-#[utoipa::path(post, path = "/admin/order/export", tag = "admin", request_body = ExportBody,
+/// Writes orders as CSV, JSON lines or a workbook, the oldest first, in constant memory.
+///
+/// Personal data is masked unless it is asked for. In CSV and workbooks a text that could be a formula has an
+/// apostrophe before it, in CSV a number of more than 15 digits, too. An answer that breaks off was not complete: go
+/// on behind its last row with `after`.
+#[utoipa::path(post, path = "/admin/order/export", tag = "admin",
+    operation_id = "admin_export", request_body = ExportBody,
     responses((status = 200, content(
         (String = "text/csv"), (String = "application/x-ndjson"),
         (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")),

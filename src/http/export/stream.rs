@@ -100,7 +100,9 @@ mod tests {
     use crate::http::export::cell::MoneyUnit;
     use crate::http::export::columns;
     use crate::http::view::order::Reveal;
-    use crate::{Caller, Config, Durability, Engine};
+    use crate::{
+        Caller, Config, Durability, Engine, Money, Sku, StockAdjustment, StockChange, StockKey, SubmitOrder,
+    };
 
     /// The same page again and again, counted.
     struct Repeated {
@@ -123,8 +125,20 @@ mod tests {
 
     async fn order() -> OrderView {
         let engine = Engine::open(Config::new("").durability(Durability::Memory)).await.unwrap();
-        let order_no = crate::examples::paid_order(&engine).await.unwrap();
-        engine.order(Caller::Operator, order_no).await.unwrap()
+        let sku = Sku {
+            id: 42.into(),
+            product_id: 7.into(),
+            code: "TEA-50".into(),
+            title: "Green tea, 50 g".into(),
+            price: Money::from_minor(19_900),
+            on_sale: true,
+            limit_per_member: 0,
+        };
+        engine.put_sku(sku).await.unwrap();
+        let (key, change) = (StockKey::normal(42.into()), StockChange::Relative(1));
+        engine.adjust_stock(StockAdjustment { id: 1.into(), key, change }).await.unwrap();
+        let receipt = engine.submit(SubmitOrder::one_line(7, 1, 42, 1)).await.unwrap();
+        engine.order(Caller::Operator, receipt.order_no).await.unwrap()
     }
 
     fn layout() -> Layout {

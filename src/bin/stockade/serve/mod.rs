@@ -3,6 +3,7 @@
 mod demo;
 mod log;
 mod run;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,6 +49,14 @@ pub(crate) struct Args {
     /// What is logged: log.level.
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Send traces of requests to this OpenTelemetry collector, as http://127.0.0.1:4318 (OTLP over HTTP, without TLS).
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL")]
+    traces: Option<String>,
+    /// Requests that are traced, of a million.
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    traces_per_million: u32,
 }
 
 impl Args {
@@ -93,13 +102,6 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         );
         return ExitCode::from(2);
     }
-    let level = match log::init(&settings.log) {
-        Ok(level) => level,
-        Err(error) => {
-            eprintln!("error: log.level: {error}");
-            return ExitCode::from(2);
-        }
-    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -107,5 +109,23 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(run::run(args, settings, level))
+    runtime.block_on(async {
+        let traces = match args.traces() {
+            Ok(traces) => traces,
+            Err(error) => {
+                eprintln!("error: --traces: {error}");
+                return ExitCode::from(2);
+            }
+        };
+        let level = match log::init(&settings.log, &traces) {
+            Ok(level) => level,
+            Err(error) => {
+                eprintln!("error: log.level: {error}");
+                return ExitCode::from(2);
+            }
+        };
+        let code = run::run(args, settings, level).await;
+        traces.finish().await;
+        code
+    })
 }
