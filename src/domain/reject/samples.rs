@@ -108,6 +108,7 @@ pub(super) fn all() -> Vec<Reject> {
         Reject::CouponUsed { coupon },
         Reject::CouponTermsOver { terms: TERMS, valid_until_ms: AT_MS },
         Reject::CouponMaximum { terms: TERMS, coupons_max: 3_001 },
+        Reject::NoStore,
     ]
 }
 
