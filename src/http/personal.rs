@@ -48,13 +48,13 @@ pub struct Receiver {
     #[schema(max_length = 96)]
     pub country: Option<String>,
     /// Province or state; at most 96 bytes.
-    #[schema(required = false, max_length = 96, example = "广东省")]
+    #[schema(value_type = Option<String>, max_length = 96, example = "广东省")]
     pub province: String,
     /// City; at most 96 bytes.
-    #[schema(required = false, max_length = 96, example = "深圳市")]
+    #[schema(value_type = Option<String>, max_length = 96, example = "深圳市")]
     pub city: String,
     /// District; at most 96 bytes. Empty where a city has none.
-    #[schema(required = false, max_length = 96, example = "南山区")]
+    #[schema(value_type = Option<String>, max_length = 96, example = "南山区")]
     pub district: String,
     /// Street, house, door; 1 to 768 bytes.
     #[schema(min_length = 1, max_length = 768, example = "科技园路 1 号 2 栋 301")]

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use utoipa::openapi::OpenApi;
+use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::context::{around, method_not_allowed, no_route};
@@ -21,11 +21,11 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// The router that a server serves, and what `/openapi.json` says of it.
-pub fn router(app: App) -> (Router, OpenApi) {
-    let (routes, mut description) = routes().split_for_parts();
-    openapi::complete(&mut description);
+pub fn router(app: App) -> (Router, Value) {
+    let (routes, description) = routes().split_for_parts();
+    let description = openapi::complete(description);
     let router = routes
-        .merge(openapi::pages(&description))
+        .merge(openapi::pages(description.clone()))
         .fallback(async || no_route())
         .method_not_allowed_fallback(async || method_not_allowed())
         .layer(from_fn_with_state(app.clone(), around))

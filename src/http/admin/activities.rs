@@ -276,6 +276,7 @@ pub async fn end_activity(
 #[into_params(parameter_in = Query)]
 pub struct ActivityParams {
     /// Only `upcoming`, `open` or `over` ones.
+    #[param(pattern = "^(upcoming|open|over)$")]
     state: Option<String>,
     /// Only of this kind.
     #[param(inline)]
@@ -283,6 +284,7 @@ pub struct ActivityParams {
     /// Only behind this id: `next` of the page before.
     after: Option<Id>,
     /// Most activities on the page, 1 to 100; 50 without it.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
 }
 

@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::desk::{Desk, page_len};
+use crate::domain::operator::{ACT_ACTION_BYTES_MAX, ACT_TARGET_BYTES_MAX};
+use crate::domain::setting::OPERATOR_BYTES_MAX;
 use crate::http::json::{Id, Moment, Params, instant};
 use crate::http::problem::Problem;
-use crate::{ACTS_PAGE_LEN_MAX, ActFilter, ActsPage, OperatorAct, Position, RecordedAct};
+use crate::{ACTS_PAGE_LEN_MAX, ActFilter, ActsPage, OperatorAct, Position, RecordedAct, Reject};
 
 /// Which acts.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
@@ -15,11 +17,13 @@ use crate::{ACTS_PAGE_LEN_MAX, ActFilter, ActsPage, OperatorAct, Position, Recor
 #[into_params(parameter_in = Query)]
 pub struct ActParams {
     /// Only of this operator.
+    #[param(max_length = 64)]
     operator: Option<String>,
     /// Only this action.
-    #[param(example = "order.ship")]
+    #[param(example = "order.ship", max_length = 64)]
     action: Option<String>,
     /// Only with this target.
+    #[param(max_length = 128)]
     target: Option<String>,
     /// Only from this instant on.
     from: Option<Moment>,
@@ -28,6 +32,7 @@ pub struct ActParams {
     /// `next` of the page before.
     before: Option<Id>,
     /// Most acts on the page, 1 to 100; 50 without it.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
 }
 
@@ -92,6 +97,13 @@ pub struct ActList {
     responses((status = 200, description = "A page of the log.", body = ActList)))]
 pub async fn acts(desk: Desk, Params(params): Params<ActParams>) -> Result<Json<ActList>, Problem> {
     let len_max = page_len(params.limit, 50, ACTS_PAGE_LEN_MAX)?;
+    for (field, text, bytes_max) in [
+        ("operator", &params.operator, OPERATOR_BYTES_MAX),
+        ("action", &params.action, ACT_ACTION_BYTES_MAX),
+        ("target", &params.target, ACT_TARGET_BYTES_MAX),
+    ] {
+        Reject::check_len(field, text.as_deref().unwrap_or_default().len(), bytes_max)?;
+    }
     let filter = ActFilter {
         operator: params.operator.map(Into::into),
         action: params.action.map(Into::into),

@@ -205,8 +205,10 @@ pub struct ControlParams {
     #[serde(default)]
     all: bool,
     /// `next` of the page before.
+    #[param(min_length = 50, max_length = 50)]
     after: Option<String>,
     /// Most switches on the page, 1 to 500; 100 without it.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 

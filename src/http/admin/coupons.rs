@@ -260,7 +260,8 @@ pub struct IssueView {
 /// Sent again under the same name it gives the same coupon.
 #[utoipa::path(post, path = "/admin/coupons/issue", tag = "admin",
     operation_id = "admin_issue", request_body = IssueBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The issue's name.")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "The issue's name.")),
     responses((status = 200, description = "The member has it, durably.", body = IssueView)))]
 pub async fn issue(
     desk: Desk,

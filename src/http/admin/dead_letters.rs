@@ -72,8 +72,10 @@ impl From<DeadLetter> for LetterView {
 #[into_params(parameter_in = Query)]
 pub struct LetterParams {
     /// `next` of the page before.
+    #[param(pattern = "^[0-9]{1,20}[.][0-9]{1,20}$")]
     after: Option<String>,
     /// Most dead letters on the page, 1 to 100; 50 without it.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
 }
 
@@ -95,7 +97,7 @@ pub struct LetterPage {
 /// In the order in which they came.
 #[utoipa::path(get, path = "/admin/delay/{topic}/dead_letters", tag = "admin",
     operation_id = "admin_dead_letters",
-    params(("topic" = String, Path, description = "The topic."), LetterParams),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic."), LetterParams),
     responses((status = 200, description = "A page of them.", body = LetterPage)))]
 pub async fn dead_letters(
     desk: Desk,
@@ -147,7 +149,7 @@ pub struct RequeuedView {
 /// It is due after `delay_ms`.
 #[utoipa::path(post, path = "/admin/delay/{topic}/dead_letters/requeue", tag = "admin",
     operation_id = "admin_dead_letter_requeue", request_body = RequeueBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "It is pending, durably.", body = RequeuedView)))]
 pub async fn requeue(
     desk: Desk,
@@ -186,7 +188,7 @@ pub struct DiscardedView {
 /// Nothing is left of it.
 #[utoipa::path(post, path = "/admin/delay/{topic}/dead_letters/discard", tag = "admin",
     operation_id = "admin_dead_letter_discard", request_body = DiscardBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "It is gone, durably.", body = DiscardedView)))]
 pub async fn discard(
     desk: Desk,

@@ -24,9 +24,10 @@ pub struct OrdersParams {
     /// Only of this member.
     member_id: Option<Id>,
     /// Only in one of these states, with commas between.
-    #[param(example = "paid,partially_shipped")]
+    #[param(example = "paid,partially_shipped", pattern = "^[a-z_, ]*$")]
     status: Option<String>,
     /// Only of this type: `normal`, `seckill` or `group_buy`.
+    #[param(pattern = "^(normal|seckill|group_buy)$")]
     order_type: Option<String>,
     /// Only in this session or campaign.
     activity_id: Option<Id>,
@@ -45,14 +46,17 @@ pub struct OrdersParams {
     /// Only paid before this instant.
     paid_until: Option<Moment>,
     /// Only with this mark, 0 to 9.
+    #[param(maximum = 9)]
     flag: Option<u8>,
     /// Only with (`true`) or without (`false`) an open refund.
     open_refund: Option<bool>,
     /// `newest` first, which is the default, or `oldest` first.
+    #[param(pattern = "^(newest|oldest)$")]
     sort: Option<String>,
     /// `next` of the page before.
     after: Option<OrderNumber>,
     /// Most orders on the page, 1 to 200; 50 without it.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
     /// `true` shows receivers in full, for the scope `security`; recorded.
     #[serde(default)]
@@ -253,11 +257,12 @@ pub(super) fn check_batch(field: &'static str, len: usize) -> Result<(), Problem
 #[into_params(parameter_in = Query)]
 pub struct PaymentParams {
     /// `started`: begun at a provider, and the order is not paid yet.
-    #[param(example = "started")]
+    #[param(example = "started", pattern = "^started$")]
     state: String,
     /// `next` of the page before.
     after: Option<OrderNumber>,
     /// Most orders on the page, 1 to 200; 50 without it.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
 }
 

@@ -69,7 +69,7 @@ pub struct PreflightView {
 #[into_params(parameter_in = Query)]
 pub struct PreflightParams {
     /// Units that are to be sold, as `sku:units` with commas between; a SKU without a plan should have some.
-    #[param(example = "42:100,43:50")]
+    #[param(example = "42:100,43:50", pattern = "^[0-9:, ]*$")]
     planned: Option<String>,
 }
 

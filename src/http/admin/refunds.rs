@@ -30,11 +30,13 @@ impl Part for Named {
 #[into_params(parameter_in = Query)]
 pub struct RefundParams {
     /// States with commas between: `applied`, `required`, `requested`, `failed`; all of these without it.
-    #[param(example = "applied,failed")]
+    #[param(example = "applied,failed", pattern = "^[a-z,]*$")]
     state: Option<String>,
     /// `next` of the page before.
+    #[param(pattern = "^[0-9]{1,20}[.]([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$")]
     after: Option<String>,
     /// Most refunds on the page, 1 to 500; 100 without it.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
@@ -145,7 +147,8 @@ impl RestockBody {
 /// The money is then due: ask the provider, and report how it went.
 #[utoipa::path(post, path = "/admin/refunds/{refund_no}/approve", tag = "admin",
     operation_id = "admin_refund_approve", request_body = ApproveBody,
-    params(("refund_no" = String, Path, description = "The refund.")),
+    params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$", example = "380000000000000001-1",
+        description = "The refund.")),
     responses((status = 200, description = "It is due, durably.", body = RefundReceiptBody)))]
 pub async fn approve(
     desk: Desk,
@@ -175,7 +178,8 @@ pub struct RejectBody {
 /// Needs a reason, for the log; the note is for the member.
 #[utoipa::path(post, path = "/admin/refunds/{refund_no}/reject", tag = "admin",
     operation_id = "admin_refund_reject", request_body = RejectBody,
-    params(("refund_no" = String, Path, description = "The refund.")),
+    params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$", example = "380000000000000001-1",
+        description = "The refund.")),
     responses((status = 200, description = "It is refused, durably.", body = RefundReceiptBody)))]
 pub async fn reject(
     desk: Desk,
@@ -201,7 +205,8 @@ pub struct RequestBody {
 /// A failed refund may be asked for again.
 #[utoipa::path(post, path = "/admin/refunds/{refund_no}/request", tag = "admin",
     operation_id = "admin_refund_request", request_body = RequestBody,
-    params(("refund_no" = String, Path, description = "The refund.")),
+    params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$", example = "380000000000000001-1",
+        description = "The refund.")),
     responses((status = 200, description = "It is noted, durably.", body = RefundReceiptBody)))]
 pub async fn request(
     desk: Desk,
@@ -229,7 +234,8 @@ pub struct FinishBody {
 /// Noted again with the same id of the provider's, it changes nothing.
 #[utoipa::path(post, path = "/admin/refunds/{refund_no}/finish", tag = "admin",
     operation_id = "admin_refund_finish", request_body = FinishBody,
-    params(("refund_no" = String, Path, description = "The refund.")),
+    params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$", example = "380000000000000001-1",
+        description = "The refund.")),
     responses((status = 200, description = "It is noted, durably.", body = RefundReceiptBody)))]
 pub async fn finish(
     desk: Desk,
@@ -258,7 +264,8 @@ pub struct FailBody {
 /// It stays on the work list, and may be asked for again.
 #[utoipa::path(post, path = "/admin/refunds/{refund_no}/fail", tag = "admin",
     operation_id = "admin_refund_fail", request_body = FailBody,
-    params(("refund_no" = String, Path, description = "The refund.")),
+    params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$", example = "380000000000000001-1",
+        description = "The refund.")),
     responses((status = 200, description = "It is noted, durably.", body = RefundReceiptBody)))]
 pub async fn fail(
     desk: Desk,

@@ -19,17 +19,19 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub struct StatementParams {
     /// The day, which must be over.
-    #[param(example = "2026-11-11")]
+    #[param(example = "2026-11-11", pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     day: String,
     /// Where the day begins: an offset from UTC; `Z` without it. A `+` in a query is written `%2B`.
-    #[param(example = "+08:00")]
+    #[param(example = "+08:00", pattern = "^([Zz]|[+-][0-9]{2}:[0-9]{2})$")]
     zone: Option<String>,
     /// `true` lists movements in place of sums.
     #[serde(default)]
     movements: bool,
     /// Of movements: `next` of the page before.
+    #[param(pattern = "^[0-9]{1,20}-[0-9]{1,20}$")]
     after: Option<String>,
     /// Of movements: most on the page, 1 to 1,000; 200 without it.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 

@@ -171,7 +171,8 @@ pub enum ChangeBody {
 /// Needs a reason. Sent again under the same name it changes nothing.
 #[utoipa::path(post, path = "/admin/stock/adjust", tag = "admin",
     operation_id = "admin_stock_adjust", request_body = AdjustBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The adjustment's name.")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "The adjustment's name.")),
     responses((status = 200, description = "The counters afterwards; sent again, as they are.", body = CountersView)))]
 pub async fn adjust(
     desk: Desk,
@@ -220,7 +221,8 @@ pub struct TransferBody {
 /// Needs a reason. Sent again under the same name it moves nothing.
 #[utoipa::path(post, path = "/admin/stock/transfer", tag = "admin",
     operation_id = "admin_stock_transfer", request_body = TransferBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The transfer's name.")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "The transfer's name.")),
     responses((status = 200, description = "The counters of the pool that they came from.", body = CountersView)))]
 pub async fn transfer(
     desk: Desk,

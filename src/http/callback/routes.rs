@@ -23,11 +23,16 @@ pub fn routes() -> OpenApiRouter<App> {
 /// A payment provider's notification, where only one provider is configured. Answered with success once it is recorded;
 /// sent again, it is answered so again.
 #[utoipa::path(post, path = "/callback/payment", tag = "callback",
-    request_body(content = Object, content_type = "application/json", description = "In the provider's own form."),
-    params(("X-Stockade-Timestamp" = Option<String>, Header, description = "When it was signed, in seconds since the Unix epoch."),
-        ("X-Stockade-Signature" = Option<String>, Header, description = "`v1=` and the HMAC-SHA256 of timestamp, a dot and the body, in hexadecimal digits.")),
+    request_body(content = Object, content_type = "application/json", description = "In the provider's own form.",
+        example = json!({"order_no": "380000000000000001", "channel": "wechat", "merchant": "1900000001",
+            "transaction_id": "4200001234202611110000000001", "amount": 19900})),
+    params(("X-Stockade-Timestamp" = Option<String>, Header, pattern = "^[0-9]{1,20}$", example = "1794398400",
+            description = "When it was signed, in seconds since the Unix epoch."),
+        ("X-Stockade-Signature" = Option<String>, Header, pattern = "^v1=[0-9a-fA-F]{64}$",
+            description = "`v1=` and the HMAC-SHA256 of timestamp, a dot and the body, in hexadecimal digits.")),
     responses(
-        (status = 200, description = "It is recorded; don't send it again.", body = Object),
+        (status = 200, description = "It is recorded; don't send it again.", body = Object,
+            example = json!({"result": "paid", "order_no": "380000000000000001"})),
         (status = 204, description = "The same, in the form of some providers."),
         (status = 400, description = "It can't be read.", body = Object),
         (status = 401, description = "It isn't signed by the provider, or not now.", body = Object),
@@ -43,10 +48,13 @@ pub(super) async fn payment(State(app): State<App>, request: Request) -> Result<
 
 /// A payment provider's notification, for the provider of that name.
 #[utoipa::path(post, path = "/callback/payment/{provider}", tag = "callback",
-    request_body(content = Object, content_type = "application/json", description = "In the provider's own form."),
-    params(("provider" = String, Path, description = "The provider's configured name.")),
+    request_body(content = Object, content_type = "application/json", description = "In the provider's own form.",
+        example = json!({"order_no": "380000000000000001", "channel": "wechat", "merchant": "1900000001",
+            "transaction_id": "4200001234202611110000000001", "amount": 19900})),
+    params(("provider" = String, Path, min_length = 1, max_length = 32, example = "pay", description = "The provider's configured name.")),
     responses(
-        (status = 200, description = "It is recorded; don't send it again.", body = Object),
+        (status = 200, description = "It is recorded; don't send it again.", body = Object,
+            example = json!({"result": "paid", "order_no": "380000000000000001"})),
         (status = 204, description = "The same, in the form of some providers."),
         (status = 400, description = "It can't be read.", body = Object),
         (status = 401, description = "It isn't signed by the provider, or not now.", body = Object),

@@ -50,6 +50,7 @@ pub struct PushBody {
 /// Tasks to be pushed.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"tasks": [{"id": "order-42", "body": "close it", "delay_ms": 1_800_000}]}))]
 pub struct PushBatchBody {
     /// At most 4,096, with at most 4 MiB of ids and bodies.
     pub tasks: Vec<PushBody>,
@@ -58,10 +59,13 @@ pub struct PushBatchBody {
 /// How many tasks are wanted, and for how long to wait.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"len_max": 16}))]
 pub struct TakeBody {
     /// Most tasks to be taken, 1 to 256; 1 unless said.
+    #[schema(minimum = 1, maximum = 256)]
     pub len_max: Option<usize>,
     /// How long to wait for a task, in ms, at most 30,000; for `bpop`, and for `reserve` where it is given.
+    #[schema(maximum = 30_000)]
     pub timeout_ms: Option<u64>,
     /// How long a reservation holds, in ms; for `reserve`. 30,000 unless said.
     pub visibility_ms: Option<u64>,
@@ -70,6 +74,7 @@ pub struct TakeBody {
 /// A task that is meant.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"id": "order-42", "delay_ms": 0}))]
 pub struct TaskIdBody {
     /// Its id.
     pub id: String,
@@ -81,6 +86,7 @@ pub struct TaskIdBody {
 /// A reservation that is meant.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"id": "order-42", "reservation": "7-1"}))]
 pub struct ReservationBody {
     /// The task's id.
     pub id: String,
@@ -140,6 +146,7 @@ pub struct OutcomeBody {
 
 /// What each of several operations came to, in their order.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"outcomes": [{"outcome": "pushed", "due_ms": 1_794_400_200_000_u64}]}))]
 pub struct OutcomesBody {
     /// The outcomes.
     pub outcomes: Vec<OutcomeBody>,
@@ -147,6 +154,7 @@ pub struct OutcomesBody {
 
 /// What a topic has.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"pending": 3, "reserved": 1, "dead_letters": 0}))]
 pub struct TopicBody {
     /// Tasks that wait or are due.
     pub pending: u64,
@@ -244,7 +252,7 @@ impl From<ReserveOutcome> for OutcomeBody {
 
 /// Pushes a task.
 #[utoipa::path(post, path = "/gateway/delay/{topic}/push", tag = "gateway", request_body = PushBody,
-    params(("topic" = String, Path, description = "The topic, 1 to 64 bytes.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "`pushed`, durably, or `duplicate_id`.", body = OutcomeBody)))]
 pub async fn push(
     State(app): State<App>,
@@ -257,7 +265,7 @@ pub async fn push(
 
 /// Pushes many tasks at once, each on its own.
 #[utoipa::path(post, path = "/gateway/delay/{topic}/push_batch", tag = "gateway", request_body = PushBatchBody,
-    params(("topic" = String, Path, description = "The topic, 1 to 64 bytes.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "An outcome for each.", body = OutcomesBody)))]
 pub async fn push_batch(
     State(app): State<App>,
@@ -271,52 +279,55 @@ pub async fn push_batch(
 
 /// Takes tasks that are due, for good: at most once.
 #[utoipa::path(post, path = "/gateway/delay/{topic}/pop", tag = "gateway", request_body = TakeBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "`popped`, `not_due` or `not_found`.", body = OutcomeBody)))]
 pub async fn pop(
     State(app): State<App>,
     Parts(topic): Parts<String>,
     Body(body): Body<TakeBody>,
 ) -> Result<Json<OutcomeBody>, Problem> {
-    let outcome = app.engine().delay().pop_batch(&topic, body.len_max()?).await?;
+    let Wanted { len_max, .. } = body.checked()?;
+    let outcome = app.engine().delay().pop_batch(&topic, len_max).await?;
     Ok(Json(outcome.into()))
 }
 
 /// Takes a task for good, and waits for one: at most once.
 #[utoipa::path(post, path = "/gateway/delay/{topic}/bpop", tag = "gateway", request_body = TakeBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "`popped`, `not_due` or `not_found`.", body = OutcomeBody)))]
 pub async fn bpop(
     State(app): State<App>,
     Parts(topic): Parts<String>,
     Body(body): Body<TakeBody>,
 ) -> Result<Json<OutcomeBody>, Problem> {
-    let outcome = app.engine().delay().bpop(&topic, body.timeout_ms()?).await?;
+    let Wanted { timeout_ms, .. } = body.checked()?;
+    let outcome = app.engine().delay().bpop(&topic, timeout_ms).await?;
     Ok(Json(outcome.into()))
 }
 
 /// Reserves tasks that are due: they come back unless they are acknowledged in time. Waits for one where `timeout_ms`
 /// says so.
 #[utoipa::path(post, path = "/gateway/delay/{topic}/reserve", tag = "gateway", request_body = TakeBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "`reserved`, `not_due` or `not_found`.", body = OutcomeBody)))]
 pub async fn reserve(
     State(app): State<App>,
     Parts(topic): Parts<String>,
     Body(body): Body<TakeBody>,
 ) -> Result<Json<OutcomeBody>, Problem> {
+    let Wanted { len_max, timeout_ms } = body.checked()?;
     let visibility_ms = body.visibility_ms.unwrap_or(30_000);
     let delay = app.engine().delay();
     let outcome = match body.timeout_ms {
-        None => delay.reserve(&topic, body.len_max()?, visibility_ms).await?,
-        Some(_) => delay.breserve(&topic, visibility_ms, body.timeout_ms()?).await?,
+        None => delay.reserve(&topic, len_max, visibility_ms).await?,
+        Some(_) => delay.breserve(&topic, visibility_ms, timeout_ms).await?,
     };
     Ok(Json(outcome.into()))
 }
 
 /// Acknowledges a reserved task: it is done and gone.
 #[utoipa::path(post, path = "/gateway/delay/{topic}/ack", tag = "gateway", request_body = ReservationBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "`acked`, `lapsed` or `not_found`.", body = OutcomeBody)))]
 pub async fn ack(
     State(app): State<App>,
@@ -329,7 +340,7 @@ pub async fn ack(
 
 /// Gives a reserved task up: it comes back, or becomes a dead letter.
 #[utoipa::path(post, path = "/gateway/delay/{topic}/nack", tag = "gateway", request_body = ReservationBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "`returned`, `dead_lettered`, `lapsed` or `not_found`.", body = OutcomeBody)))]
 pub async fn nack(
     State(app): State<App>,
@@ -347,7 +358,7 @@ pub async fn nack(
 
 /// Makes a reservation hold longer.
 #[utoipa::path(post, path = "/gateway/delay/{topic}/extend", tag = "gateway", request_body = ReservationBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "`extended`, `lapsed` or `not_found`.", body = OutcomeBody)))]
 pub async fn extend(
     State(app): State<App>,
@@ -365,7 +376,7 @@ pub async fn extend(
 
 /// Removes a task that is not done yet.
 #[utoipa::path(post, path = "/gateway/delay/{topic}/remove", tag = "gateway", request_body = TaskIdBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "`removed`, `removed_reserved`, `expired`, `dead_letter` or `not_found`.",
         body = OutcomeBody)))]
 pub async fn remove(
@@ -379,7 +390,7 @@ pub async fn remove(
 
 /// Gives a pending task another due time.
 #[utoipa::path(post, path = "/gateway/delay/{topic}/reschedule", tag = "gateway", request_body = TaskIdBody,
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "`rescheduled`, `reserved`, `expired`, `dead_letter` or `not_found`.",
         body = OutcomeBody)))]
 pub async fn reschedule(
@@ -400,24 +411,27 @@ pub async fn reschedule(
 
 /// What a topic has.
 #[utoipa::path(get, path = "/gateway/delay/{topic}/stats", tag = "gateway",
-    params(("topic" = String, Path, description = "The topic.")),
+    params(("topic" = String, Path, min_length = 1, max_length = 64, example = "mails", description = "The topic.")),
     responses((status = 200, description = "Its counts.", body = TopicBody)))]
 pub async fn stats(State(app): State<App>, Parts(topic): Parts<String>) -> Result<Json<TopicBody>, Problem> {
     let stats = app.engine().delay().stats(&topic).await?;
     Ok(Json(TopicBody { pending: stats.pending, reserved: stats.reserved, dead_letters: stats.dead_letters }))
 }
 
-impl TakeBody {
-    fn len_max(&self) -> Result<usize, Reject> {
-        let len_max = self.len_max.unwrap_or(1);
-        Reject::check_range("len_max", len_max as u64, 1, TAKEN_MAX as u64)?;
-        Ok(len_max)
-    }
+/// What is wanted, within its bounds.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    len_max: usize,
+    timeout_ms: u64,
+}
 
-    fn timeout_ms(&self) -> Result<u64, Reject> {
-        let timeout_ms = self.timeout_ms.unwrap_or(0);
+impl TakeBody {
+    /// Checks every field, also those that the operation has no use for: what is out of bounds is meant otherwise.
+    fn checked(&self) -> Result<Wanted, Reject> {
+        let (len_max, timeout_ms) = (self.len_max.unwrap_or(1), self.timeout_ms.unwrap_or(0));
+        Reject::check_range("len_max", len_max as u64, 1, TAKEN_MAX as u64)?;
         Reject::check_range("timeout_ms", timeout_ms, 0, WAIT_MS_MAX)?;
-        Ok(timeout_ms)
+        Ok(Wanted { len_max, timeout_ms })
     }
 }
 

@@ -101,6 +101,8 @@ pub struct PriceBody {
 /// The answer to one line.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(example = json!({"line": 1, "status": 201, "order_no": "380000000000000001", "order_status": "pending",
+    "pay_amount": 19900, "pay_before_ms": 1_794_400_200_000_u64}))]
 pub enum LineAnswer<'a> {
     /// The order is placed, and survives a crash.
     Placed {

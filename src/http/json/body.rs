@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use crate::http::limits::guard::BodyBytesMax;
@@ -80,8 +80,24 @@ pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> 
 /// `invalid_json` (400) where the text is none, `invalid_body` (422) with the field where it says something else than
 /// expected.
 pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
+    // Every body is an object; the reader of a structure would take a list of its fields' values, too.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(no_object(bytes));
+    }
     // Where the field stands is found out only for those who got it wrong.
     serde_json::from_slice(bytes).map_err(|error| explain::<T>(bytes, &error))
+}
+
+fn no_object(bytes: &[u8]) -> Problem {
+    match serde_json::from_slice::<IgnoredAny>(bytes) {
+        Err(error) => invalid_json(&error),
+        Ok(_) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_body",
+            "the body is a list, expected an object",
+            "请求体应为 JSON 对象，而不是数组",
+        ),
+    }
 }
 
 fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -> Problem {
@@ -156,6 +172,7 @@ mod tests {
         assert_eq!((status, field.as_deref()), (422, Some("lines[0].Price")));
         assert_eq!(detail, "unknown field `Price`, expected `quantity`");
         assert_eq!(wrong(br#"{"lines":[{"quantity":4294967296}]}"#).0, 422);
+        assert_eq!((wrong(b" [[]]").0, wrong(b"[[]]").1), (422, "invalid_body"), "a list is no order");
         for broken in [&b"{\"lines\":["[..], b"", b"{\"lines\":[]} x", b"{\"lines\":[\xff]}", &[b'['; 10_000]]
         {
             let (status, code, ..) = wrong(broken);

@@ -43,8 +43,12 @@ impl PartialSchema for Moment {
     fn schema() -> RefOr<Schema> {
         let text = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::String))
+            .pattern(Some("^([0-9]{1,20}|[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].{1,60})?)$"))
             .examples(["2026-11-11T12:00:00.000Z"]);
-        let integer = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)).minimum(Some(0));
+        let integer = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::Integer))
+            .minimum(Some(0))
+            .maximum(Some(u64::MAX));
         let description = "An instant: RFC 3339, a date (its midnight in UTC), or ms since the Unix epoch.";
         OneOfBuilder::new().item(text).item(integer).description(Some(description)).into()
     }

@@ -19,8 +19,10 @@ const PAGE_LEN_MAX: usize = 20;
 #[into_params(parameter_in = Query)]
 pub struct ActivitiesParams {
     /// `next` of the page before.
+    #[param(pattern = "^[0-9]{1,20}-[0-9]{1,20}$")]
     pub cursor: Option<String>,
     /// Most activities on the page, 1 to 20, which is the default.
+    #[param(minimum = 1, maximum = 20)]
     pub size: Option<usize>,
 }
 

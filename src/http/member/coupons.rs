@@ -22,10 +22,13 @@ const PAGE_LEN_MAX: usize = 100;
 #[into_params(parameter_in = Query)]
 pub struct CouponsParams {
     /// Only those that are `free`, `locked` or `used`.
+    #[param(pattern = "^(free|locked|used)$", example = "free")]
     pub state: Option<String>,
     /// `next` of the page before.
+    #[param(pattern = "^[0-9a-fA-F]{32}$")]
     pub cursor: Option<String>,
     /// Most coupons on the page, 1 to 100, which is the default.
+    #[param(minimum = 1, maximum = 100)]
     pub size: Option<usize>,
 }
 

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::instant::parse_instant;
 use crate::http::caller::Member;
-use crate::http::json::Params;
+use crate::http::json::{Moment, Params};
 use crate::http::problem::Problem;
 use crate::http::state::App;
 use crate::http::view::order::{OrderBody, Reveal};
@@ -42,22 +42,29 @@ const STATUSES: [OrderStatus; 6] = [
 #[into_params(parameter_in = Query)]
 pub struct ListParams {
     /// Only in these states: repeated, or with commas between them.
-    #[param(example = "pending,paid")]
+    #[param(value_type = Option<String>, example = "pending,paid",
+        pattern = "^(pending|paid|partially_shipped|shipped|completed|cancelled)(,(pending|paid|partially_shipped|shipped|completed|cancelled))*$")]
     pub status: Option<Vec<String>>,
     /// Only of this type: `normal`, `seckill` or `group_buy`.
-    #[param(rename = "type")]
+    #[param(rename = "type", pattern = "^(normal|seckill|group_buy)$")]
     pub order_type: Option<String>,
     /// Only placed at or after this instant: RFC 3339, or ms since the Unix epoch.
+    #[param(value_type = Option<Moment>)]
     pub created_from: Option<String>,
     /// Only placed before this instant: RFC 3339, or ms since the Unix epoch.
+    #[param(value_type = Option<Moment>)]
     pub created_until: Option<String>,
     /// Only the order with this number of the shop's own; beside it no other filter.
+    #[param(min_length = 1, max_length = 64)]
     pub external_no: Option<String>,
     /// `next` of the page before; not beside `page`.
+    #[param(pattern = "^[0-9a-fA-F]{1,16}$")]
     pub cursor: Option<String>,
     /// The page's number, from 1; `page` times `size` is at most 1,000.
+    #[param(minimum = 1, maximum = 1000)]
     pub page: Option<usize>,
     /// Most orders on the page, 1 to 100; 20 unless given.
+    #[param(minimum = 1, maximum = 100)]
     pub size: Option<usize>,
     /// Whether to count the member's orders, too.
     pub counts: Option<bool>,

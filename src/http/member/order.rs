@@ -67,7 +67,8 @@ impl From<PaymentAttempt> for AttemptReceiptBody {
 /// With its timeline, its refunds and packages, and its receiver in full. Another member's answers as one that doesn't
 /// exist.
 #[utoipa::path(get, path = "/api/order/{order_no}", tag = "member",
-    params(("order_no" = String, Path, description = "The order's number.")),
+    params(("order_no" = String, Path, pattern = "^[0-9]{1,19}$", example = "380000000000000001",
+        description = "The order's number.")),
     responses((status = 200, description = "The order.", body = OrderBody)))]
 pub async fn show(
     State(app): State<App>,
@@ -82,7 +83,8 @@ pub async fn show(
 ///
 /// The first time the order's deadline moves by a grace. Each call begins another attempt, at most 16 an order.
 #[utoipa::path(post, path = "/api/order/{order_no}/pay", tag = "member", request_body = PayBody,
-    params(("order_no" = String, Path, description = "The order's number.")),
+    params(("order_no" = String, Path, pattern = "^[0-9]{1,19}$", example = "380000000000000001",
+        description = "The order's number.")),
     responses((status = 200, description = "The trade may be begun.", body = AttemptReceiptBody)))]
 pub async fn pay(
     State(app): State<App>,
@@ -98,7 +100,8 @@ pub async fn pay(
 ///
 /// Its units are on sale again at once. Called again it changes nothing. Takes no body.
 #[utoipa::path(post, path = "/api/order/{order_no}/cancel", tag = "member",
-    params(("order_no" = String, Path, description = "The order's number.")),
+    params(("order_no" = String, Path, pattern = "^[0-9]{1,19}$", example = "380000000000000001",
+        description = "The order's number.")),
     responses((status = 200, description = "It is cancelled, and its units are on sale again.", body = ReceiptBody)))]
 pub async fn cancel(
     State(app): State<App>,
@@ -112,7 +115,8 @@ pub async fn cancel(
 ///
 /// Completes it; by itself that happens a configured time after shipping. Called again it changes nothing. Takes no body.
 #[utoipa::path(post, path = "/api/order/{order_no}/confirm", tag = "member",
-    params(("order_no" = String, Path, description = "The order's number.")),
+    params(("order_no" = String, Path, pattern = "^[0-9]{1,19}$", example = "380000000000000001",
+        description = "The order's number.")),
     responses((status = 200, description = "It is completed.", body = ReceiptBody)))]
 pub async fn confirm(
     State(app): State<App>,
@@ -126,7 +130,8 @@ pub async fn confirm(
 ///
 /// Only while nothing of the order has left. The receiver takes the place of the one before, as a whole.
 #[utoipa::path(post, path = "/api/order/{order_no}/address", tag = "member", request_body = AddressBody,
-    params(("order_no" = String, Path, description = "The order's number.")),
+    params(("order_no" = String, Path, pattern = "^[0-9]{1,19}$", example = "380000000000000001",
+        description = "The order's number.")),
     responses((status = 200, description = "The address is changed.", body = ReceiptBody)))]
 pub async fn change_address(
     State(app): State<App>,

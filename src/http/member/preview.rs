@@ -5,13 +5,13 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::submit::SubmitBody;
+use super::submit::{REQUEST_KEY_BYTES_MAX, SubmitBody};
 use crate::http::caller::Member;
 use crate::http::json::{Body, Id};
 use crate::http::problem::Problem;
 use crate::http::state::App;
 use crate::http::view::order::AmountsBody;
-use crate::{CouponUse, Engine, Preview, QuotedLine, RequestId};
+use crate::{CouponUse, Engine, Preview, QuotedLine, Reject, RequestId};
 
 /// What an order would cost.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -127,6 +127,9 @@ pub async fn preview(
     member: Member,
     Body(body): Body<SubmitBody>,
 ) -> Result<Json<PreviewBody>, Problem> {
+    if let Some(name) = &body.request_id {
+        Reject::check_present("request_id", name.len(), REQUEST_KEY_BYTES_MAX)?;
+    }
     // Nothing is placed, so nothing is to be known again.
     let order = body.into_request(member.0, RequestId::default())?;
     let preview = app.engine().preview(&order).await?;

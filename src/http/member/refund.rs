@@ -82,8 +82,10 @@ fn not_found(reject: Reject) -> Problem {
 /// gives the first answer. While it is open the order isn't shipped.
 #[utoipa::path(post, path = "/api/order/{order_no}/refund", tag = "member", request_body = RefundApplication,
     params(
-        ("order_no" = String, Path, description = "The order's number."),
-        ("Idempotency-Key" = Option<String>, Header, description = "The client's name for this request."),
+        ("order_no" = String, Path, pattern = "^[0-9]{1,19}$", example = "380000000000000001",
+        description = "The order's number."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "The client's name for this request."),
     ),
     responses((status = 201, description = "It is applied for; the shop decides.", body = RefundReceiptBody)))]
 pub async fn apply(
@@ -102,7 +104,8 @@ pub async fn apply(
 ///
 /// Until the shop has decided. Takes no body.
 #[utoipa::path(post, path = "/api/refund/{refund_no}/withdraw", tag = "member",
-    params(("refund_no" = String, Path, description = "The refund's number.")),
+    params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$",
+        example = "380000000000000001-1", description = "The refund's number.")),
     responses((status = 200, description = "It is withdrawn.", body = RefundReceiptBody)))]
 pub async fn withdraw(
     State(app): State<App>,
@@ -117,7 +120,8 @@ pub async fn withdraw(
 ///
 /// A refund of another's order answers as one that doesn't exist.
 #[utoipa::path(get, path = "/api/refund/{refund_no}", tag = "member",
-    params(("refund_no" = String, Path, description = "The refund's number.")),
+    params(("refund_no" = String, Path, pattern = "^([0-9]{1,19}-[1-9][0-9]{0,4}|p[0-9a-f]{32})$",
+        example = "380000000000000001-1", description = "The refund's number.")),
     responses((status = 200, description = "The refund.", body = RefundBody)))]
 pub async fn show(
     State(app): State<App>,

@@ -23,6 +23,7 @@ pub struct ResultParams {
     pub order_no: OrderNumber,
     /// How long to wait for the outcome, in ms, at most 30,000; without it the answer comes at once.
     #[serde(default)]
+    #[param(maximum = 30_000)]
     pub wait_ms: u32,
 }
 

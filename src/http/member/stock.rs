@@ -46,7 +46,7 @@ pub struct StockBody {
 ///
 /// Of this moment: only an order that is placed has its units.
 #[utoipa::path(get, path = "/api/stock/{sku_id}", tag = "public",
-    params(("sku_id" = String, Path, description = "The SKU."), StockParams),
+    params(("sku_id" = String, Path, pattern = "^[0-9]{1,20}$", example = "42", description = "The SKU."), StockParams),
     responses((status = 200, description = "What is there.", body = StockBody)))]
 pub async fn show(
     State(app): State<App>,

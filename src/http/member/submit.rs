@@ -293,8 +293,10 @@ fn promised(promise: Promise, language: Language) -> Response {
 #[utoipa::path(post, path = "/api/order/submit", tag = "member",
     request_body = SubmitBody,
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "The client's name for this request."),
-        ("Prefer" = Option<String>, Header, description = "`respond-async`: don't wait for the outcome."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "The client's name for this request."),
+        ("Prefer" = Option<String>, Header, pattern = "^[ -~]*$", example = "respond-async",
+            description = "`respond-async`: don't wait for the outcome."),
         ("X-Sale-Ticket" = Option<String>, Header, description = "The member's ticket, where the activity asks for one."),
     ),
     responses(

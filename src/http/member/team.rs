@@ -59,7 +59,7 @@ impl From<TeamView> for TeamBody {
 ///
 /// It is found by whoever was given its number, and names nobody.
 #[utoipa::path(get, path = "/api/team/{id}", tag = "member",
-    params(("id" = String, Path, description = "The team.")),
+    params(("id" = String, Path, pattern = "^[0-9]{1,20}$", example = "380000000000000001", description = "The team.")),
     responses((status = 200, description = "How far it is.", body = TeamBody)))]
 pub async fn show(State(app): State<App>, Parts(id): Parts<Id>) -> Result<Json<TeamBody>, Problem> {
     Ok(Json(app.engine().team(id.into()).await?.into()))

@@ -131,7 +131,8 @@ impl Snapshot {
 /// Counters and gauges of the engine and of this adapter.
 #[utoipa::path(get, path = "/metrics", tag = "watching",
     responses((status = 200, description = "Metrics in the text format of OpenMetrics.", body = String,
-        content_type = "application/openmetrics-text")))]
+        content_type = "application/openmetrics-text",
+        example = "# TYPE stockade_orders gauge\n# EOF\n")))]
 pub async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(app.observer().snapshot()));

@@ -3,9 +3,13 @@
 //! Both read the same fields; the shop's own notes and positions in the journal are for the back office alone. Personal
 //! data is masked unless the caller of this module says that its reader may have it whole: it decides nothing about that.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{AnyOfBuilder, Schema};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::refund::RefundBody;
 use crate::domain::event::StockUnits;
@@ -235,9 +239,8 @@ pub struct OrderTeamBody {
 }
 
 /// Who receives an order's goods.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
-#[schema(as = ShownReceiver)]
 pub enum ReceiverBody {
     /// Whole.
     Whole(Box<Receiver>),
@@ -402,6 +405,28 @@ impl From<PackageView> for PackageBody {
 impl From<&StockUnits> for UnitsBody {
     fn from(units: &StockUnits) -> Self {
         Self { sku_id: units.key.sku.into(), quantity: units.quantity }
+    }
+}
+
+/// Written out, because the derived form says that just one of the forms fits, and a masked receiver looks like a whole one.
+impl PartialSchema for ReceiverBody {
+    fn schema() -> RefOr<Schema> {
+        let named = |name: Cow<'static, str>| Ref::from_schema_name(name.into_owned());
+        let forms = [Receiver::name(), MaskedReceiver::name(), OpaquePersonal::name()].map(named);
+        let any = forms.into_iter().fold(AnyOfBuilder::new(), AnyOfBuilder::item);
+        any.description(Some("Who receives an order's goods: whole, masked, or only its size.")).into()
+    }
+}
+
+impl ToSchema for ReceiverBody {
+    fn name() -> Cow<'static, str> {
+        "ShownReceiver".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Receiver::name().into(), Receiver::schema()));
+        schemas.push((MaskedReceiver::name().into(), MaskedReceiver::schema()));
+        schemas.push((OpaquePersonal::name().into(), OpaquePersonal::schema()));
     }
 }
 

@@ -28,8 +28,10 @@ pub struct RefusalsQuery {
     /// Of this member.
     pub member_id: Option<Id>,
     /// With this `X-Request-Id`, or this `Idempotency-Key`; at most 255 bytes.
+    #[param(min_length = 1, max_length = 255)]
     pub request_id: Option<String>,
     /// With this code; at most 255 bytes.
+    #[param(min_length = 1, max_length = 255, example = "sold_out")]
     pub code: Option<String>,
     /// At most so many, 1 to 500. Default: 50.
     #[param(minimum = 1, maximum = 500)]
