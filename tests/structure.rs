@@ -438,7 +438,7 @@ fn given_names(files: &[&str], is_name: impl Fn(&str) -> bool) -> BTreeSet<Strin
 #[test]
 fn every_event_and_every_refusal_is_documented() {
     let page = fs::read_to_string(root().join("docs/ORDERS.md")).expect("the page is there");
-    let codes = given_names(&["src/domain/reject.rs"], |name| {
+    let codes = given_names(&["src/domain/reject/code.rs"], |name| {
         name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
     });
     let files = [

@@ -2,7 +2,9 @@
 
 mod checks;
 mod chinese;
+mod code;
 mod field;
+mod retry;
 #[cfg(test)]
 mod samples;
 
@@ -12,19 +14,7 @@ use super::order::OrderStatus;
 use super::order_type::OrderType;
 use super::refund::RefundState;
 
-/// When it makes sense to send a refused request again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// The same request would be refused again.
-    Never,
-    /// Soon, with the same request id.
-    After {
-        /// How long to wait at least, in milliseconds.
-        wait_ms: u32,
-    },
-    /// After the engine was restarted; the same request id then gives the first answer.
-    AfterRestart,
-}
+pub use retry::Retry;
 
 /// Why a request was refused.
 ///
@@ -581,115 +571,4 @@ pub enum Reject {
     /// A question that only the store can answer, to an engine that keeps none.
     #[error("this engine keeps no store to look through")]
     NoStore,
-}
-
-impl Reject {
-    /// The stable code.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::EmptyOrder => "empty_order",
-            Self::TooManyLines { .. } => "too_many_lines",
-            Self::QuantityTooSmall { .. } => "quantity_too_small",
-            Self::QuantityOverflow { .. } => "quantity_overflow",
-            Self::AmountOverflow => "amount_overflow",
-            Self::UnknownSku { .. } => "unknown_sku",
-            Self::SkuOffSale { .. } => "sku_off_sale",
-            Self::NegativePrice { .. } => "negative_price",
-            Self::UnexpectedActivity { .. } => "unexpected_activity",
-            Self::FieldTooLong { .. } => "field_too_long",
-            Self::FieldEmpty { .. } => "field_empty",
-            Self::SoldOut { .. } => "sold_out",
-            Self::LimitExceeded { .. } => "limit_exceeded",
-            Self::RequestIdReused => "request_id_reused",
-            Self::ExternalNoTaken => "external_no_taken",
-            Self::ExternalNoBusy => "external_no_busy",
-            Self::TermsConflict { .. } => "terms_conflict",
-            Self::DeadlinePassed { .. } => "deadline_passed",
-            Self::DeadlineTooFar { .. } => "deadline_too_far",
-            Self::OrderNotFound => "order_not_found",
-            Self::WrongAmount { .. } => "wrong_amount",
-            Self::WrongStatus { .. } => "wrong_status",
-            Self::OrderOverdue { .. } => "order_overdue",
-            Self::PaymentIdReused => "payment_id_reused",
-            Self::AdjustmentIdReused => "adjustment_id_reused",
-            Self::StockBelowZero { .. } => "stock_below_zero",
-            Self::StockOverflow { .. } => "stock_overflow",
-            Self::Overloaded { .. } => "overloaded",
-            Self::DiskReserve => "disk_reserve",
-            Self::Unavailable => "unavailable",
-            Self::OutcomeUnknown => "outcome_unknown",
-            Self::UnknownOrderType => "unknown_order_type",
-            Self::ActivityRequired { .. } => "activity_required",
-            Self::ActivityNotFound { .. } => "activity_not_found",
-            Self::NotOpenYet { .. } => "not_open_yet",
-            Self::ActivityOver { .. } => "activity_over",
-            Self::SkuNotInActivity { .. } => "sku_not_in_activity",
-            Self::ActivityInvalid { .. } => "activity_invalid",
-            Self::SkuTwice { .. } => "sku_twice",
-            Self::SalesPaused => "sales_paused",
-            Self::SkuPaused { .. } => "sku_paused",
-            Self::ActivityPaused { .. } => "activity_paused",
-            Self::MemberBlocked { .. } => "member_blocked",
-            Self::TeamChoiceInvalid { .. } => "team_choice_invalid",
-            Self::TeamNotFound { .. } => "team_not_found",
-            Self::TeamFull { .. } => "team_full",
-            Self::TeamClosed { .. } => "team_closed",
-            Self::AlreadyInTeam { .. } => "already_in_team",
-            Self::PriceChanged { .. } => "price_changed",
-            Self::CouponsExhausted { .. } => "coupons_exhausted",
-            Self::CouponTermsNotFound { .. } => "coupon_terms_not_found",
-            Self::TransferInvalid { .. } => "transfer_invalid",
-            Self::PositionNotKept { .. } => "position_not_kept",
-            Self::InvalidField { .. } => "invalid_field",
-            Self::UnknownFreight { .. } => "unknown_freight",
-            Self::TooManyCoupons { .. } => "too_many_coupons",
-            Self::CouponRepeated { .. } => "coupon_repeated",
-            Self::CouponNotStackable { .. } => "coupon_not_stackable",
-            Self::CouponNotYetValid { .. } => "coupon_not_yet_valid",
-            Self::CouponExpired { .. } => "coupon_expired",
-            Self::CouponWrongOrderType { .. } => "coupon_wrong_order_type",
-            Self::CouponOutOfScope { .. } => "coupon_out_of_scope",
-            Self::CouponBelowThreshold { .. } => "coupon_below_threshold",
-            Self::CouponWithoutEffect { .. } => "coupon_without_effect",
-            Self::DiscountAboveAmount { .. } => "discount_above_amount",
-            Self::TotalBelowFreight { .. } => "total_below_freight",
-            Self::PriceMissing { .. } => "price_missing",
-            Self::PriceUnexpected { .. } => "price_unexpected",
-            Self::TotalMismatch { .. } => "total_mismatch",
-            Self::RefundAboveQuantity { .. } => "refund_above_quantity",
-            Self::OutOfRange { .. } => "out_of_range",
-            Self::BatchTooLong { .. } => "batch_too_long",
-            Self::TooManyOfOneOrder { .. } => "too_many_of_one_order",
-            Self::SkuNotInOrder { .. } => "sku_not_in_order",
-            Self::UnitsExceeded { .. } => "units_exceeded",
-            Self::RefundExceedsPaid { .. } => "refund_exceeds_paid",
-            Self::RefundNotFound => "refund_not_found",
-            Self::WrongRefundState { .. } => "wrong_refund_state",
-            Self::RefundFinishedOtherwise => "refund_finished_otherwise",
-            Self::RefundOpen => "refund_open",
-            Self::AfterSaleOver { .. } => "after_sale_over",
-            Self::TeamNotFormed => "team_not_formed",
-            Self::CouponNotFound { .. } => "coupon_not_found",
-            Self::CouponLocked { .. } => "coupon_locked",
-            Self::CouponUsed { .. } => "coupon_used",
-            Self::CouponTermsOver { .. } => "coupon_terms_over",
-            Self::CouponMaximum { .. } => "coupon_maximum",
-            Self::NoStore => "no_store",
-        }
-    }
-
-    /// Whether and when to send the same request again.
-    pub const fn retry(&self) -> Retry {
-        match self {
-            Self::Overloaded { retry_after_ms, .. } => Retry::After { wait_ms: *retry_after_ms },
-            Self::ExternalNoBusy => Retry::After { wait_ms: 10 },
-            Self::DiskReserve
-            | Self::SalesPaused
-            | Self::SkuPaused { .. }
-            | Self::ActivityPaused { .. }
-            | Self::NotOpenYet { .. } => Retry::After { wait_ms: 1_000 },
-            Self::Unavailable | Self::OutcomeUnknown => Retry::AfterRestart,
-            _ => Retry::Never,
-        }
-    }
 }

@@ -218,6 +218,8 @@ impl Engine {
             loads: loads.as_ref().map(|(sender, _)| sender.clone()),
             teams: Arc::clone(&team_inbox),
         });
+        // Before the actors run: money that was received is applied before any timer fires (R10).
+        resume_payments(&inboxes, unresolved);
         let boards: Vec<_> = orders.iter().map(|_| Arc::new(OrderBoard::new())).collect();
         let actors = spawn_order_actors(orders, &world, &boards, &supervisor.get_cell()).await?;
 
@@ -298,7 +300,6 @@ impl Engine {
             supervisor,
         });
         reserve_first_numbers(&inner, numbers_until_ms).await?;
-        resume_payments(&inner, unresolved);
         resume_activities(&inner);
         ticker::look_at_disk(&inner);
         ticker::spawn(&inner);
@@ -490,10 +491,10 @@ fn resume_activities(inner: &Inner) {
 }
 
 /// Completes what was begun: payments that were recorded and not applied (R8).
-fn resume_payments(inner: &Inner, unresolved: Vec<AppliedPayment>) {
+fn resume_payments(orders: &[Arc<Inbox<OrderItem>>], unresolved: Vec<AppliedPayment>) {
     for payment in unresolved {
-        let owner = owner_of(payment.order_no.slot(), inner.orders.len());
-        // The inboxes are open: the engine has just been made.
-        let _ = inner.orders[owner].push(OrderItem::ApplyPayment(payment));
+        let owner = owner_of(payment.order_no.slot(), orders.len());
+        // The inboxes are open: the engine is just being made.
+        let _ = orders[owner].push(OrderItem::ApplyPayment(payment));
     }
 }

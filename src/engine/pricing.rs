@@ -91,7 +91,7 @@ impl Engine {
         Ok(revision)
     }
 
-    /// A definition of coupons, as it stands once that is durable.
+    /// A definition of coupons as it stands. A change is shown once it is durable, until then what was before it.
     pub fn coupon_terms(&self, id: impl Into<CouponTermsId>) -> Option<CouponTerms> {
         match self.durable_setting(SettingKey::coupon(id.into()))? {
             Setting::Coupon(terms) => Some(terms),
@@ -131,10 +131,10 @@ impl Engine {
         self.put_setting(setting.key(), origin, |_| Ok(setting)).await
     }
 
-    /// A setting, unless it is not durable yet (R4).
+    /// A setting as it last was durable (R4).
     pub(super) fn durable_setting(&self, key: SettingKey) -> Option<Setting> {
-        let kept = self.inner.register.get(&key)?;
-        (kept.position <= self.inner.journal.acknowledged()).then(|| Setting::clone(&kept.setting))
+        let kept = self.inner.register.shown(&key, &self.inner.journal)?;
+        Some(Setting::clone(&kept.setting))
     }
 }
 

@@ -112,7 +112,7 @@ impl Engine {
         put
     }
 
-    /// A session or campaign as it stands, once that is durable.
+    /// A session or campaign as it stands. A change is shown once it is durable, until then what was before it.
     pub fn activity(&self, id: impl Into<ActivityId>) -> Option<Activity> {
         match self.durable_setting(SettingKey::activity(id.into()))? {
             Setting::Activity(activity) => Some(activity),
@@ -120,11 +120,10 @@ impl Engine {
         }
     }
 
-    /// All sessions and campaigns, ascending by id, but for those whose latest change is not durable yet.
+    /// All sessions and campaigns, ascending by id. A change is shown once it is durable, until then what was before it.
     pub fn activities(&self) -> Vec<Activity> {
-        let acknowledged = self.inner.journal.acknowledged();
-        let kept = self.inner.register.all().into_iter().filter(|kept| kept.position <= acknowledged);
-        kept.filter_map(|kept| kept.setting.as_activity().cloned()).collect()
+        let shown = self.inner.register.all_shown(&self.inner.journal);
+        shown.into_iter().filter_map(|kept| kept.setting.as_activity().cloned()).collect()
     }
 
     /// Turns a switch on what may be sold, or off again. It holds at once for whatever is submitted from here on; payments,
@@ -158,14 +157,14 @@ impl Engine {
         put
     }
 
-    /// All switches that were ever turned, ascending by what they are about.
+    /// All switches that were ever turned, ascending by what they are about. A turn is shown once it is durable, until
+    /// then how the switch stood before it.
     pub fn sale_controls(&self) -> Vec<SaleControl> {
-        let acknowledged = self.inner.journal.acknowledged();
         let control = |kept: crate::actors::register::Kept| match &*kept.setting {
-            Setting::Control(control) if kept.position <= acknowledged => Some(*control),
+            Setting::Control(control) => Some(*control),
             _ => None,
         };
-        self.inner.register.all().into_iter().filter_map(control).collect()
+        self.inner.register.all_shown(&self.inner.journal).into_iter().filter_map(control).collect()
     }
 
     /// Available units of a stock key that are kept back from sale, by [`SaleControl::SafetyStock`]: orders get what is

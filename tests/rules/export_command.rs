@@ -119,6 +119,73 @@ async fn every_order_is_exported_once_as_it_stands() {
 }
 
 #[tokio::test]
+async fn orders_in_cold_files_are_exported_like_all_others() {
+    const ARCHIVE_AFTER_MS: u64 = 10_000;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop");
+    let (clock, time) = Clock::manual(START_MS);
+    let config = config_in(&path, &clock)
+        .checkpoint_interval_ms(1)
+        .retain_closed_ms(1_000)
+        .idempotency_window_ms(ARCHIVE_AFTER_MS)
+        .archive_after_ms(ARCHIVE_AFTER_MS);
+    let engine = Engine::open(config).await.unwrap();
+    engine.put_sku(sku(1)).await.unwrap();
+    engine.adjust_stock(set_total(1, 1, 500)).await.unwrap();
+    let mut orders = BTreeMap::new();
+    let place = async |member: u64| engine.submit(one(member, 1, 1)).await.unwrap();
+    let archived = async |count: u64| {
+        time.advance(ARCHIVE_AFTER_MS);
+        answered(async {
+            while engine.metrics().archived < count {
+                time.advance(1);
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    };
+    // Two files: what is in the second was placed later, by the same members' slots.
+    for round in 0..2 {
+        for member in 0..10 {
+            let receipt = place(100 * round + member).await;
+            engine.pay(payment(&receipt, &format!("{round}-{member}"))).await.unwrap();
+            engine.ship(receipt.order_no, Default::default()).await.unwrap();
+            engine.confirm(Caller::Operator, receipt.order_no).await.unwrap();
+            orders.insert(receipt.order_no, "completed");
+        }
+        let cancelled = place(100 * round + 10).await;
+        engine.cancel(Caller::Operator, cancelled.order_no).await.unwrap();
+        orders.insert(cancelled.order_no, "cancelled");
+        archived(11 * (round + 1)).await;
+        if round == 1 {
+            // Money for one in a file brings it back into memory: it is there as it was, and as it stands.
+            engine.pay(payment(&cancelled, "late")).await.unwrap();
+        }
+    }
+    let closed = place(500).await;
+    engine.cancel(Caller::Operator, closed.order_no).await.unwrap();
+    orders.insert(closed.order_no, "cancelled");
+    orders.insert(place(501).await.order_no, "pending");
+    close(engine, &path).await;
+
+    let (code, csv, stderr) = export(&path, &["--format", "csv"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.starts_with("24 of 24 orders, as of position "), "{stderr}");
+    let all = rows(&csv);
+    assert_eq!(all.len(), 24, "each once");
+    let statuses: BTreeMap<OrderNo, &str> =
+        all.iter().map(|row| (row["order_no"].parse().unwrap(), &*row["status"])).collect();
+    assert_eq!(statuses, orders);
+    let to_refund = all.iter().filter(|row| row["refund_due_minor"] == PRICE.to_string()).count();
+    assert_eq!(to_refund, 1, "as it stands, not as it was when it moved to its file");
+    let (_, csv, stderr) = export(&path, &["--format", "csv", "--status", "completed"]);
+    assert_eq!(rows(&csv).len(), 20, "{stderr}");
+    let since = (START_MS + ARCHIVE_AFTER_MS).to_string();
+    let (_, csv, stderr) = export(&path, &["--format", "csv", "--since", &since]);
+    assert_eq!(rows(&csv).len(), 13, "{stderr}");
+}
+
+#[tokio::test]
 async fn filters_choose_and_a_file_appears_only_when_it_is_complete() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("shop");

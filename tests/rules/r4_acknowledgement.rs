@@ -4,8 +4,8 @@ use std::pin::pin;
 
 use stockade::journal::Operation;
 use stockade::{
-    Activity, ActivityItem, Caller, Config, Durability, Money, OrderStatus, Page, Receipt, Reject,
-    SaleControl, Shipment,
+    Activity, ActivityItem, Caller, Config, CouponBenefit, CouponScope, CouponTerms, Durability, Money,
+    OrderStatus, OrderTypes, Page, Receipt, Reject, SaleControl, Shipment,
 };
 
 use crate::support::*;
@@ -87,6 +87,60 @@ async fn r4_a_setting_is_not_shown_before_it_is_durable() {
     assert_eq!(shop.activity(2).map(|activity| activity.id.0), Some(2));
     assert_eq!(ids(), [1, 2]);
     assert_eq!(shop.sale_controls(), [SaleControl::AllPaused { paused: true }]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r4_a_setting_is_shown_as_it_was_while_its_change_is_not_durable() {
+    let (shop, gate) = Shop::open_gated(|config| config).await;
+    shop.stock_up(1, 5).await;
+    let activity = |title: &str| Activity { id: 1.into(), title: title.to_owned(), ..session_of(1) };
+    let coupon = |threshold| CouponTerms {
+        id: 5.into(),
+        title: "off".into(),
+        benefit: CouponBenefit::AmountOff(Money::from_minor(5)),
+        threshold: Money::from_minor(threshold),
+        scope: CouponScope::All,
+        valid_from_ms: START_MS,
+        valid_until_ms: START_MS + 100_000,
+        stackable: true,
+        issue_max: 10,
+        per_member_max: 0,
+        order_types: OrderTypes::all(),
+    };
+    let paused = |paused| SaleControl::AllPaused { paused };
+    shop.put_activity(activity("before")).await.unwrap();
+    shop.put_coupon_terms(coupon(10), None).await.unwrap();
+    shop.control_sales(paused(false), None).await.unwrap();
+    let shown = || {
+        let title = shop.activity(1).map(|activity| activity.title);
+        let titles: Vec<_> = shop.activities().into_iter().map(|activity| activity.title).collect();
+        assert_eq!(title.iter().collect::<Vec<_>>(), titles.iter().collect::<Vec<_>>());
+        (title, shop.coupon_terms(5).map(|terms| terms.threshold), shop.sale_controls())
+    };
+    let before = (Some("before".to_owned()), Some(Money::from_minor(10)), vec![paused(false)]);
+    assert_eq!(shown(), before);
+    gate.close();
+    let written = shop.journal.written();
+    // Two changes of one activity: neither is durable, and the first is not what was before the second.
+    let mut puts = [pin!(shop.put_activity(activity("between"))), pin!(shop.put_activity(activity("after")))];
+    let mut terms = pin!(shop.put_coupon_terms(coupon(20), None));
+    let mut control = pin!(shop.control_sales(paused(true), None));
+    for put in &mut puts {
+        assert!(poll_once(put.as_mut()).is_pending());
+    }
+    assert!(poll_once(terms.as_mut()).is_pending());
+    assert!(poll_once(control.as_mut()).is_pending());
+    until(|| shop.journal.written() > written).await;
+    assert_eq!(shown(), before, "a crash would take the changes back");
+    let refused = shop.submit(one(7, 1, 1)).await;
+    assert_eq!(refused, Err(Reject::SalesPaused), "the front door goes by them at once");
+    gate.open();
+    for (put, revision) in puts.into_iter().zip([2, 3]) {
+        assert_eq!(answered(put).await, Ok(revision));
+    }
+    assert_eq!(answered(terms).await, Ok(2));
+    assert_eq!(answered(control).await, Ok(2));
+    assert_eq!(shown(), (Some("after".to_owned()), Some(Money::from_minor(20)), vec![paused(true)]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

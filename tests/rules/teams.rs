@@ -1,9 +1,10 @@
 //! Group-buy campaigns: teams are opened and joined, form when all have paid, and fail as a whole.
 
+use stockade::journal::MemoryJournal;
 use stockade::{
-    Activity, ActivityItem, ActivityKind, AdjustmentId, Caller, CloseReason, Event, Money, OrderStatus,
-    OrderType, PaymentResult, Receipt, RefundReason, Reject, Shipment, StockKey, SubmitOrder, TeamChoice,
-    TeamEvent, TeamId, TeamState, TeamTerms,
+    Activity, ActivityItem, ActivityKind, AdjustmentId, Caller, CloseReason, Config, Event, Money,
+    OrderStatus, OrderType, PaymentResult, PriceChange, Receipt, RefundReason, Reject, Shipment, StockKey,
+    SubmitOrder, TeamChoice, TeamEvent, TeamId, TeamState, TeamTerms,
 };
 
 use crate::support::*;
@@ -45,7 +46,11 @@ fn order(member: u64, request: u128, team: TeamChoice) -> SubmitOrder {
 }
 
 async fn shop(size: u32) -> Shop {
-    let shop = Shop::open_with(|config| config.auto_close_ms(OrderType::GroupBuy, AUTO_CLOSE_MS)).await;
+    shop_with(size, |config| config.auto_close_ms(OrderType::GroupBuy, AUTO_CLOSE_MS)).await
+}
+
+async fn shop_with(size: u32, change: impl FnOnce(Config) -> Config) -> Shop {
+    let shop = Shop::open_with(change).await;
     shop.stock_up(SKU, 100).await;
     shop.put_activity(campaign(size)).await.unwrap();
     shop.transfer_stock(AdjustmentId(1), key(SKU), pool(), 50).await.unwrap();
@@ -260,4 +265,73 @@ async fn the_last_payment_races_the_deadline_and_money_is_accounted_for() {
         assert_eq!(shop.status(first.order_no).await == OrderStatus::Paid, formed);
         audit(&shop.journal);
     }
+}
+
+const NOTHING: PriceChange = PriceChange { pay_amount: Money::ZERO, freight: Money::ZERO };
+
+#[tokio::test]
+async fn an_order_that_a_change_makes_cost_nothing_takes_its_seat() {
+    let shop = shop(2).await;
+    let (first, team) = open_team(&shop).await;
+    let second = join(&shop, 2, team).await;
+    shop.change_price(first.order_no, NOTHING).await.unwrap();
+    shop.settle().await;
+    assert_eq!(state_of(&shop, team).await, (TeamState::Forming, 1, 1));
+    assert_eq!(pay(&shop, &second, "t-2").await, PaymentResult::Paid);
+    shop.event(|event| matches!(event, Event::Team(TeamEvent::Formed { .. }))).await;
+    shop.settle().await;
+    for receipt in [first, second] {
+        assert_eq!(shop.status(receipt.order_no).await, OrderStatus::Paid);
+    }
+    every_prefix_comes_to_rest(&shop).await;
+}
+
+/// The journal up to the change that makes the first order cost nothing: the power went before that paid it.
+async fn cut_before_paid(shop: &Shop) -> (Receipt, MemoryJournal) {
+    let (first, _team) = open_team(shop).await;
+    shop.change_price(first.order_no, NOTHING).await.unwrap();
+    let entries = shop.entries();
+    let changed = entries.iter().position(|entry| entry.events[0].name() == "PriceChanged").unwrap();
+    (first, journal_of(&entries[..=changed]))
+}
+
+#[tokio::test]
+async fn r10_an_order_that_costs_nothing_is_paid_after_a_restart_before_its_timer_closes_it() {
+    const GROUP_CLOSE_MS: u32 = 5_000;
+    let change = |config: Config| config.auto_close_ms(OrderType::GroupBuy, GROUP_CLOSE_MS);
+    for (late_ms, events) in [
+        (0, &["OrderPaid"][..]),
+        (u64::from(GROUP_CLOSE_MS), &["OrderClosed", "OrderRevived", "OrderPaid"]),
+        (TIME_LIMIT_MS - 1, &["OrderClosed", "OrderRevived", "OrderPaid"]),
+    ] {
+        let shop = shop_with(2, change).await;
+        let (first, journal) = cut_before_paid(&shop).await;
+        shop.advance_to(START_MS + late_ms);
+        let again = shop.reopen(journal, change).await.unwrap();
+        again.event(|event| matches!(event, Event::OrderPaid { .. })).await;
+        again.settle().await;
+        let what: Vec<_> = again.events_of(first.order_no).into_iter().map(|(_, name)| name).collect();
+        assert_eq!(what[..2], ["OrderCreated", "PriceChanged"]);
+        assert_eq!(what[2..], *events, "{late_ms} ms late");
+        assert_eq!(again.status(first.order_no).await, OrderStatus::Paid);
+        audit(&again.journal);
+    }
+}
+
+#[tokio::test]
+async fn r10_what_costs_nothing_and_is_too_late_for_its_team_owes_no_refund() {
+    let shop = shop(2).await;
+    let (first, journal) = cut_before_paid(&shop).await;
+    shop.advance_to(START_MS + TIME_LIMIT_MS);
+    let again = shop.reopen(journal, |config| config).await.unwrap();
+    again.closed(first.order_no).await;
+    again.settle().await;
+    assert_eq!(again.status(first.order_no).await, OrderStatus::Cancelled);
+    assert_eq!(again.count("RefundRequired"), 0, "nothing was paid");
+    assert_eq!(again.refunds(Default::default()).await.unwrap().refunds, []);
+    assert_eq!(again.stock(pool()).await.unwrap().available, 50);
+    let report = audit(&again.journal);
+    assert_eq!((report.payments_unresolved, report.teams.failed), (0, 1));
+    let hash = again.state_hash().await.unwrap().hash;
+    assert_eq!(again.after_power_cut().await.state_hash().await.unwrap().hash, hash, "R7");
 }

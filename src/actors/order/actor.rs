@@ -468,6 +468,7 @@ impl OrderActor {
         }
         if order.extra.terms.is_some() {
             Self::report_membership(order, before, effects);
+            Self::pay_with_nothing(order, events, effects);
         }
         let has_work = order.has_unfinished_refund();
         let (was_at_rest, is_at_rest) = (is_closed(before) && !had_work, is_closed(after) && !has_work);

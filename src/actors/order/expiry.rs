@@ -2,6 +2,7 @@
 //! a wave of expiries never stops new orders.
 
 use super::actor::{OrderActor, OrderEffects};
+use super::records::NONE;
 use crate::domain::ids::Position;
 use crate::domain::order::{Decision, OrderCommand, OrderStatus};
 use crate::timer::{STEPS_PER_ADVANCE, TimerId};
@@ -29,7 +30,13 @@ impl OrderActor {
             self.counts.expiry_lag_ms = lag_ms;
         }
         for (_deadline_ms, index) in fired.drain(..) {
-            let order = &self.records.get(index).order;
+            let record = self.records.get(index);
+            if record.reviving != NONE {
+                // Money came before the timer and asks the order's team: it keeps the units (R10), so the order is looked
+                // at again with the answer.
+                continue;
+            }
+            let order = &record.order;
             let is_shipped = order.status == OrderStatus::Shipped;
             let command = if is_shipped {
                 OrderCommand::AutoConfirm { after_ms: self.settings.auto_confirm_ms }
@@ -43,6 +50,20 @@ impl OrderActor {
             }
         }
         self.fired = fired;
+    }
+
+    /// Closes an order whose timer fired while its money asked its team, if that has not paid it. One that asks again, or
+    /// is being revived, isn't closed.
+    pub(super) fn expire_after_answer(&mut self, index: u32, now_ms: u64, effects: &mut OrderEffects) {
+        let record = self.records.get(index);
+        if record.reviving != NONE || record.order.status != OrderStatus::Pending {
+            return;
+        }
+        if let Ok(Decision::Events(events)) = record.order.decide(&OrderCommand::Expire, now_ms) {
+            self.record(index, &events, effects);
+            self.counts.expired += 1;
+            self.expired_in_round += 1;
+        }
     }
 
     /// Sets the timer of an order that is, or was, shipped: it fires when the buyer counts as having it. An open refund

@@ -7,7 +7,7 @@ use super::{AppliedPayment, OrderItem, TeamWish};
 use crate::actors::team::TeamItem;
 use crate::domain::event::{Event, OrderCreated};
 use crate::domain::ids::{OrderNo, Position, TeamId};
-use crate::domain::order::{Line, Lines, Order, OrderCommand, OrderStatus, RefundReason};
+use crate::domain::order::{Line, Lines, Order, OrderCommand, OrderEvent, OrderStatus, RefundReason};
 use crate::domain::team::{Membership, TeamEvent, TeamRecord, TeamState};
 
 impl OrderActor {
@@ -59,6 +59,16 @@ impl OrderActor {
         effects.teams.push(TeamItem::Member { team, order_no: order.order_no, what });
     }
 
+    /// An order that has a seat and costs nothing from now on is paid by that, once its team lets it be.
+    pub(super) fn pay_with_nothing(order: &Order, events: &[Event], effects: &mut OrderEffects) {
+        let is_change = |event: &Event| matches!(event, Event::Order { what, .. } if matches!(**what, OrderEvent::PriceChanged { .. }));
+        if order.status == OrderStatus::Pending && order.is_paid_by_nothing() && events.iter().any(is_change)
+        {
+            let payment = OrderItem::ApplyPayment(AppliedPayment::of_nothing(order));
+            effects.routed.push((order.order_no.slot(), payment));
+        }
+    }
+
     /// Whether money for this order must ask its team first; if so it waits for the answer.
     pub(super) fn ask_team(
         &mut self,
@@ -101,7 +111,10 @@ impl OrderActor {
             self.refund(index, payment, RefundReason::TeamFailed, now_ms, effects);
         }
         match self.records.get(index).reviving {
-            NONE => self.end_revival(index, waiting, now_ms, effects),
+            NONE => {
+                self.end_revival(index, waiting, now_ms, effects);
+                self.expire_after_answer(index, now_ms, effects);
+            }
             // Its units are being reserved again: the rest waits for that.
             reviving => self.collects.get_mut(reviving).purpose.wait(waiting),
         }

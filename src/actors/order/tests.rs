@@ -1,4 +1,4 @@
-//! What an order actor does about orders that have left memory.
+//! What an order actor does about orders that have left memory, and about timers of those that ask their team.
 
 use std::sync::Arc;
 
@@ -7,15 +7,16 @@ use tokio::sync::oneshot;
 use super::actor::{OrderActor, OrderEffects, OrderSettings, OrderShared};
 use super::cold::{Load, Loaded, StoreView};
 use super::slots::KeyHasher;
-use super::{Action, Admitted, CommandReply, CommandRequest, OrderItem, Query};
+use super::{Action, Admitted, AppliedPayment, CommandReply, CommandRequest, OrderItem, Query};
 use crate::actors::external::{Claim, ExternalIndex};
 use crate::actors::numbers::NumberLease;
 use crate::actors::reply::{Answer, Receipt, SubmitReply};
+use crate::actors::team::TeamItem;
 use crate::domain::coupon::{Coupon, CouponState};
 use crate::domain::event::OrderCreated;
-use crate::domain::ids::{CouponId, MemberId, OrderNo, Position, RequestId, SkuId, Slot, StockKey};
+use crate::domain::ids::{CouponId, MemberId, OrderNo, Position, RequestId, SkuId, Slot, StockKey, TeamId};
 use crate::domain::money::Money;
-use crate::domain::order::{CloseReason, Line, Lines, Order, OrderText};
+use crate::domain::order::{CloseReason, Line, Lines, Order, OrderStatus, OrderText};
 use crate::domain::order_type::OrderType;
 use crate::domain::reject::Reject;
 use crate::domain::request::Caller;
@@ -176,4 +177,46 @@ fn a_stored_coupon_that_no_event_can_be_about_only_counts_for_the_hash() {
     assert_eq!(actor.state_hash(), coupon.record_hash(MEMBER, COUPON));
     actor.restore_coupon(MEMBER, COUPON, coupon, 3_600_000);
     assert!(holds_coupon(&mut actor), "an event behind the checkpoint may be earlier than one before it");
+}
+
+/// An order that costs nothing and has a seat, whose payment waits for the team's answer, at 5 ms.
+fn asking() -> (OrderActor, AppliedPayment) {
+    let mut actor = actor();
+    let mut order = order();
+    order.extra.terms.get_or_insert_default().team_id = TeamId(1);
+    let payment = AppliedPayment::of_nothing(&order);
+    assert_eq!(order.deadline_ms, 15);
+    actor.restore_open(order);
+    actor.arm_timers(5, 0);
+    let effects = round(&mut actor, OrderItem::ApplyPayment(payment));
+    assert!(matches!(effects.teams.as_slice(), [TeamItem::BeginPayment { .. }]));
+    (actor, payment)
+}
+
+fn written_at(actor: &mut OrderActor, item: OrderItem, now_ms: u64) -> u32 {
+    let mut effects = OrderEffects::default();
+    actor.on_batch(&mut vec![item], now_ms, Position(10), &mut effects);
+    effects.entries.event_count()
+}
+
+#[test]
+fn r10_a_timer_does_not_close_an_order_whose_payment_waits_for_its_team() {
+    for (may_begin, status) in [(true, OrderStatus::Paid), (false, OrderStatus::Cancelled)] {
+        let (mut actor, payment) = asking();
+        assert_eq!(written_at(&mut actor, OrderItem::Tick, 100), 0, "its timer has fired");
+        let says = OrderItem::TeamSays { payment, may_begin };
+        assert!(written_at(&mut actor, says, 100) > 0);
+        assert_eq!(actor.held().map(|order| order.status).collect::<Vec<_>>(), [status]);
+    }
+}
+
+#[test]
+fn r9_an_order_whose_timer_fired_meanwhile_is_closed_if_the_answer_leaves_it_unpaid() {
+    let (mut actor, payment) = asking();
+    assert_eq!(written_at(&mut actor, OrderItem::Tick, 100), 0);
+    // It is for another amount, so that the order stays as it is.
+    let payment = AppliedPayment { amount: Money::from_minor(7), ..payment };
+    written_at(&mut actor, OrderItem::TeamSays { payment, may_begin: true }, 100);
+    let order = actor.held().next().unwrap();
+    assert_eq!((order.status, order.close_reason), (OrderStatus::Cancelled, Some(CloseReason::Timeout)));
 }

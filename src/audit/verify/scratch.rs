@@ -3,11 +3,17 @@
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
 use super::{Progress, VerifyError, VerifyOptions};
 use crate::journal::layout;
+
+/// How often, and how long apart, a lock is tried again that a closing database may still hold.
+const LOCK_RETRIES_MAX: u32 = 200;
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// All files below a directory.
 fn files_below(dir: &Path) -> Result<Vec<PathBuf>, VerifyError> {
@@ -51,7 +57,7 @@ impl Scratch {
         // Locked all at once and until the copy is complete: a journal is consistent over its files only.
         let mut locked = Vec::new();
         for path in files_below(&canonical)? {
-            locked.push((lock_shared(&path, data_dir)?, path));
+            locked.push((lock_shared(&path, data_dir, || thread::sleep(LOCK_RETRY))?, path));
         }
         // Nothing is in it.
         locked.retain(|(_, path)| path.file_name().is_none_or(|name| name != layout::BALLAST_FILE));
@@ -94,13 +100,27 @@ impl Drop for Scratch {
     }
 }
 
-/// Opens a file with a shared lock, which fails while an engine has it locked for itself.
-fn lock_shared(path: &Path, data_dir: &Path) -> Result<File, VerifyError> {
+/// Opens a file with a shared lock, which fails while an engine has it locked for itself. Calls `wait` before each
+/// further try.
+///
+/// The background threads of a database that was closed in this process hold its lock for a moment more; a running
+/// engine holds the directory's own lock too, and that is not tried twice.
+pub(super) fn lock_shared(path: &Path, data_dir: &Path, mut wait: impl FnMut()) -> Result<File, VerifyError> {
     let read = |source| VerifyError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(read)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(VerifyError::InUse { dir: data_dir.to_owned() }),
-        Err(error) => Err(read(error.into())),
+    let is_engines = path.file_name().is_some_and(|name| name == layout::LOCK_FILE);
+    let mut tries_left = if is_engines { 0 } else { LOCK_RETRIES_MAX };
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if tries_left > 0 => {
+                tries_left -= 1;
+                wait();
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(VerifyError::InUse { dir: data_dir.to_owned() });
+            }
+            Err(error) => return Err(read(error.into())),
+        }
     }
 }

@@ -83,11 +83,38 @@ fn a_locked_file_means_in_use_and_leaves_no_copy() {
     let data = outer.path().join("data");
     fs::create_dir(&data).unwrap();
     fs::write(data.join(layout::MARK_FILE), b"slots").unwrap();
-    let owner = File::open(data.join(layout::MARK_FILE)).unwrap();
+    fs::write(data.join(layout::LOCK_FILE), b"").unwrap();
+    let owner = File::open(data.join(layout::LOCK_FILE)).unwrap();
     rustix::fs::flock(&owner, FlockOperation::NonBlockingLockExclusive).unwrap();
     let result = verify(&data, VerifyOptions::new());
     assert!(matches!(result, Err(VerifyError::InUse { .. })));
     assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_lock_of_a_database_that_is_being_closed_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    fs::write(&path, b"frames").unwrap();
+    let lock = || {
+        let holder = File::open(&path).unwrap();
+        rustix::fs::flock(&holder, FlockOperation::NonBlockingLockExclusive).unwrap();
+        holder
+    };
+    let (mut held, mut waits) = (Some(lock()), 0);
+    let locked = scratch::lock_shared(&path, dir.path(), || {
+        waits += 1;
+        if waits == 3 {
+            held = None;
+        }
+    });
+    assert!(locked.is_ok());
+    assert_eq!(waits, 3);
+    drop(locked);
+    let _held = lock();
+    let refused = scratch::lock_shared(&path, dir.path(), || waits += 1);
+    assert!(matches!(refused, Err(VerifyError::InUse { .. })));
+    assert!(waits > 100, "not for ever: {waits}");
 }
 
 #[test]

@@ -274,7 +274,12 @@ impl Order {
         Event::OrderPaid { step: self.step(nth, now_ms), payment, units: self.lines.units() }
     }
 
+    /// Money goes back. Where nothing was paid nothing does: no payment was received that could be settled by it, and an
+    /// order that was to be paid with nothing and can't be any more simply stays unpaid.
     fn refund_due(&self, payment: PaymentId, amount: Money, reason: RefundReason, now_ms: u64) -> Decision {
+        if payment == PaymentId::of_nothing(self.order_no) {
+            return Decision::Unchanged;
+        }
         Decision::Events(vec![Event::RefundRequired { step: self.step(1, now_ms), payment, amount, reason }])
     }
 

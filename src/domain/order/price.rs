@@ -151,11 +151,38 @@ fn money(minor: i128) -> Result<Money, Reject> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::Slot;
+    use crate::domain::ids::{ActivityId, MemberId, Position, RequestId, Slot};
+    use crate::domain::order::{Lines, OrderCommand, RefundReason};
+    use crate::domain::order_type::OrderType;
 
     #[test]
     fn the_payment_that_stands_for_nothing_is_frozen() {
         let order_no = OrderNo::compose(5, Slot::from_index(9).unwrap(), 3);
         assert_eq!(PaymentId::of_nothing(order_no).to_string(), "66b45b2fa96ee9a0d39ea57d2241b1f4");
+    }
+
+    #[test]
+    fn what_was_paid_with_nothing_never_goes_back() {
+        let created = OrderCreated {
+            order_no: OrderNo::compose(5, Slot::from_index(9).unwrap(), 3),
+            member_id: MemberId(7),
+            request_id: RequestId::new(1),
+            body_hash: 3,
+            order_type: OrderType::GroupBuy,
+            at_ms: 5,
+            auto_close_ms: 10,
+            pay_amount: Money::from_minor(1),
+            lines: Lines::one(Line::seat(ActivityId(1), TeamId(1))),
+            extra: Default::default(),
+        };
+        let order = Order::create(created, Position(1));
+        let (nothing, amount) = (PaymentId::of_nothing(order.order_no), Money::ZERO);
+        let refund = |payment| OrderCommand::Refund { payment, amount, reason: RefundReason::TeamFailed };
+        assert_eq!(order.decide(&refund(nothing), 6), Ok(Decision::Unchanged));
+        // The order costs something by now.
+        let apply = OrderCommand::ApplyPayment { payment: nothing, amount };
+        assert_eq!(order.decide(&apply, 6), Ok(Decision::Unchanged));
+        let some = PaymentId::of("wechat", "shop", "1");
+        assert!(matches!(order.decide(&refund(some), 6), Ok(Decision::Events(_))));
     }
 }

@@ -108,12 +108,13 @@ pub(super) fn all() -> Vec<Reject> {
         Reject::CouponUsed { coupon },
         Reject::CouponTermsOver { terms: TERMS, valid_until_ms: AT_MS },
         Reject::CouponMaximum { terms: TERMS, coupons_max: 3_001 },
+        Reject::NoStore,
     ]
 }
 
 #[test]
 fn there_is_a_sample_of_every_reject() {
-    let source = include_str!("../reject.rs");
+    let source = include_str!("code.rs");
     let codes = source.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \""));
     let mut codes: Vec<_> = codes.map(|(_, code)| code.trim_end_matches("\",")).collect();
     let mut samples: Vec<_> = all().iter().map(Reject::code).collect();

@@ -56,10 +56,10 @@ pub struct ExportReport {
 }
 
 /// Calls `each` with every order that the filter lets through, as it stands at the journal's end: first those that were
-/// closed at the store's position, by slot and number, then all others.
+/// closed at the store's position, those in cold files among them, by slot and number, then all others.
 ///
-/// Closed orders are read one by one. Open ones are recovered as a start would, and take the memory that they take in
-/// an engine; so do all orders of a directory without a store.
+/// Closed orders are read one by one, with one block of each cold file in memory, about 64 KiB. Open ones are recovered
+/// as a start would, and take the memory that they take in an engine; so do all orders of a directory without a store.
 ///
 /// # Errors
 /// [`OpsError::InUse`], a directory that can't be opened or read, and [`OpsError::Output`] with the first error of `each`,

@@ -22,8 +22,7 @@ pub enum Access {
     Service,
     /// Somebody in the back office with any one of these scopes.
     Admin(Scopes),
-    /// A service, or somebody in the back office whatever their scopes. The configuration may open it to everybody,
-    /// for a scraper in the same network; the caller of [`Access::allows`] looks at that first.
+    /// A service, as which a scraper comes, or somebody in the back office whatever their scopes.
     Metrics,
 }
 

@@ -25,7 +25,8 @@ const FORMAT: u32 = 1;
 const HEADER_BYTES: u64 = 12;
 const FOOTER_BYTES: usize = 8 + 4 + 8 + 8 + 8 + 4 + 8;
 const INDEX_ENTRY_BYTES: usize = 18;
-const KEY_BYTES: usize = 10;
+/// Length of an order's key.
+pub(super) const KEY_BYTES: usize = 10;
 const BLOCK_BYTES: usize = 64 << 10;
 const SUFFIX: &str = "cold";
 
@@ -113,6 +114,43 @@ impl ColdFile {
         read(&self.file, &self.path, self.index_at, self.blocks as usize * INDEX_ENTRY_BYTES)
     }
 
+    /// Blocks in it.
+    pub(super) fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// The first key of the `nth` block, counting from 0.
+    pub(super) fn first_key(&self, nth: u32) -> Result<[u8; KEY_BYTES], StoreError> {
+        let mut key = [0; KEY_BYTES];
+        key.copy_from_slice(&self.index_entry(nth)?[..KEY_BYTES]);
+        Ok(key)
+    }
+
+    /// The records of the `nth` block, counting from 0.
+    pub(super) fn block_number(&self, nth: u32) -> Result<Vec<u8>, StoreError> {
+        self.block(u64_at(&self.index_entry(nth)?, KEY_BYTES))
+    }
+
+    fn index_entry(&self, nth: u32) -> Result<Vec<u8>, StoreError> {
+        let at = self.index_at + u64::from(nth) * INDEX_ENTRY_BYTES as u64;
+        read(&self.file, &self.path, at, INDEX_ENTRY_BYTES)
+    }
+
+    /// The key and record that begin at a byte of a block, and where the next one does.
+    pub(super) fn record_at<'b>(
+        &self,
+        block: &'b [u8],
+        at: usize,
+    ) -> Result<([u8; KEY_BYTES], &'b [u8], usize), StoreError> {
+        let cut_off = || self.damaged("a record is cut off");
+        let rest = block.get(at..).ok_or_else(cut_off)?;
+        let (head, rest) = rest.split_first_chunk::<{ KEY_BYTES + 4 }>().ok_or_else(cut_off)?;
+        let record = rest.get(..u32_at(head, KEY_BYTES) as usize).ok_or_else(cut_off)?;
+        let mut key = [0; KEY_BYTES];
+        key.copy_from_slice(&head[..KEY_BYTES]);
+        Ok((key, record, at + head.len() + record.len()))
+    }
+
     /// The record of an order.
     fn find(&self, number: OrderNo) -> Result<Option<Vec<u8>>, StoreError> {
         if number < self.least || number > self.greatest {
@@ -169,21 +207,19 @@ impl ColdFile {
 
     fn records(
         &self,
-        mut block: &[u8],
+        block: &[u8],
         mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        while !block.is_empty() {
-            let cut_off = || self.damaged("a record is cut off");
-            let (head, rest) = block.split_at_checked(KEY_BYTES + 4).ok_or_else(cut_off)?;
-            let (key, len) = head.split_at(KEY_BYTES);
-            let (record, rest) = rest.split_at_checked(u32_at(len, 0) as usize).ok_or_else(cut_off)?;
-            each(key, record)?;
-            block = rest;
+        let mut at = 0;
+        while at < block.len() {
+            let (key, record, end) = self.record_at(block, at)?;
+            each(&key, record)?;
+            at = end;
         }
         Ok(())
     }
 
-    fn damaged(&self, what: &str) -> StoreError {
+    pub(super) fn damaged(&self, what: &str) -> StoreError {
         StoreError::damaged(format!("the cold file {}: {what}", self.path.display()))
     }
 }

@@ -17,6 +17,7 @@
 mod acts;
 mod archive;
 mod checkpoint;
+mod cold_scan;
 mod contents;
 mod desk;
 mod head;

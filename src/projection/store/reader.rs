@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::archive::Archive;
+use super::cold_scan::ColdScan;
 use super::head::Head;
 use super::tables;
 use crate::domain::catalogue::Sku;
@@ -326,9 +327,31 @@ impl StoreReader {
         })
     }
 
-    /// Calls `each` with every closed order, by slot and number, until it says no.
-    pub(crate) fn scan_closed(&self, each: impl FnMut(Order) -> bool) -> Result<(), StoreError> {
-        scan_orders(&self.levels.snapshot(), tables::CLOSED, each)
+    /// Calls `each` with every closed order, those in cold files among them, by slot and number, until it says no. One
+    /// that came back from a cold file and is open again is given as it was then.
+    pub(crate) fn scan_closed(&self, mut each: impl FnMut(Order) -> bool) -> Result<(), StoreError> {
+        let archived = |record: &[u8]| decode("an archived order", record);
+        // The files only then: what moves to one meanwhile is in both, and not lost between the two.
+        let snapshot = self.levels.snapshot();
+        let mut cold = ColdScan::new(self.archive.as_deref())?;
+        let mut stored = snapshot.scan(tables::CLOSED, &[], None);
+        while let Some((key, value)) = stored.next()? {
+            while let Some((cold_key, record)) = cold.next_up_to(Some(key))? {
+                // One that is in both has come back: the table is as new as the files, or newer.
+                if cold_key[..] != *key && !each(archived(&record)?) {
+                    return Ok(());
+                }
+            }
+            if !each(decode("a closed order", value)?) {
+                return Ok(());
+            }
+        }
+        while let Some((_key, record)) = cold.next_up_to(None)? {
+            if !each(archived(&record)?) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Calls `each` with member, request and number of every order, until it says no.
@@ -411,18 +434,10 @@ fn members_orders(
 }
 
 /// Calls `each` with every order of a snapshot that belongs into memory, by slot and number, until it says no.
-pub(crate) fn scan_open(snapshot: &Snapshot, each: impl FnMut(Order) -> bool) -> Result<(), StoreError> {
-    scan_orders(snapshot, tables::OPEN, each)
-}
-
-fn scan_orders(
-    snapshot: &Snapshot,
-    table: TableId,
-    mut each: impl FnMut(Order) -> bool,
-) -> Result<(), StoreError> {
-    let mut scan = snapshot.scan(table, &[], None);
+pub(crate) fn scan_open(snapshot: &Snapshot, mut each: impl FnMut(Order) -> bool) -> Result<(), StoreError> {
+    let mut scan = snapshot.scan(tables::OPEN, &[], None);
     while let Some((_key, value)) = scan.next()? {
-        if !each(decode("an order", value)?) {
+        if !each(decode("an open order", value)?) {
             break;
         }
     }
