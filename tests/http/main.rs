@@ -8,6 +8,7 @@ mod admin_goods;
 mod admin_orders;
 mod admin_refunds;
 mod admin_sales;
+mod bounds;
 mod config_command;
 mod gateway;
 mod limits;

@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::domain::order::FLAG_MAX;
 use crate::http::json::{Id, Moment};
 use crate::http::problem::Problem;
-use crate::{OrderFilter, OrderStatus, OrderType};
+use crate::{OrderFilter, OrderStatus, OrderType, Reject};
 
 const STATUSES: [OrderStatus; 6] = [
     OrderStatus::Pending,
@@ -57,6 +58,7 @@ impl FilterBody {
     /// # Errors
     /// A state or a type that there is not.
     pub fn into_filter(self) -> Result<OrderFilter, Problem> {
+        Reject::check_range("flag", self.flag.unwrap_or(0).into(), 0, FLAG_MAX.into())?;
         let names = self.status.as_deref().unwrap_or_default().split(',').filter(|name| !name.is_empty());
         let order_type = self.order_type.as_deref().map(str::parse::<OrderType>).transpose();
         Ok(OrderFilter {

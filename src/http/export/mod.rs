@@ -128,7 +128,8 @@ impl FormatBody {
 #[utoipa::path(post, path = "/admin/order/export", tag = "admin",
     operation_id = "admin_export", request_body = ExportBody,
     responses((status = 200, content(
-        (String = "text/csv"), (String = "application/x-ndjson"),
+        (String = "text/csv", example = "order_no,status\r\n380000000000000001,paid\r\n"),
+        (String = "application/x-ndjson", example = "{\"order_no\":\"380000000000000001\",\"status\":\"paid\"}\n"),
         (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")),
         headers(("x-next-after" = String, description = "Of a workbook that is full: send it as `after`.")),
         description = "The orders.")))]

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::instant::parse_instant;
+use crate::domain::request::EXTERNAL_NO_BYTES_MAX;
 use crate::http::caller::Member;
 use crate::http::json::{Moment, Params};
 use crate::http::problem::Problem;
@@ -250,7 +251,10 @@ pub async fn list(
                 "external_no 不能与 status、type 或时间同时使用",
             ));
         }
-        Some(external_no) => the_one(engine, member, external_no).await?,
+        Some(external_no) => {
+            Reject::check_present("external_no", external_no.len(), EXTERNAL_NO_BYTES_MAX)?;
+            the_one(engine, member, external_no).await?
+        }
         None => match start {
             Start::Before(before) => {
                 engine.orders_of_filtered(member.0, &filter, Page { before, len_max }).await?

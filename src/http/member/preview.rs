@@ -92,6 +92,16 @@ impl PreviewBody {
     }
 }
 
+impl SubmitBody {
+    /// Checks what only a submit has a use for, so that what is wrong with it shows before the order is placed.
+    fn check_unused(&self) -> Result<(), Reject> {
+        match &self.request_id {
+            Some(name) => Reject::check_present("request_id", name.len(), REQUEST_KEY_BYTES_MAX),
+            None => Ok(()),
+        }
+    }
+}
+
 impl PreviewLineBody {
     fn new(line: &QuotedLine, available: u64, engine: &Engine) -> Self {
         let sku = engine.sku(line.sku);
@@ -127,9 +137,7 @@ pub async fn preview(
     member: Member,
     Body(body): Body<SubmitBody>,
 ) -> Result<Json<PreviewBody>, Problem> {
-    if let Some(name) = &body.request_id {
-        Reject::check_present("request_id", name.len(), REQUEST_KEY_BYTES_MAX)?;
-    }
+    body.check_unused()?;
     // Nothing is placed, so nothing is to be known again.
     let order = body.into_request(member.0, RequestId::default())?;
     let preview = app.engine().preview(&order).await?;

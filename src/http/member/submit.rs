@@ -69,7 +69,6 @@ pub struct SubmitBody {
     /// What a preview said is to be paid, in cents; the order is refused if it is not so any more.
     pub expected_pay_amount: Option<i64>,
     /// The member's sale ticket, where the activity asks for one and `X-Sale-Ticket` doesn't carry it.
-    #[schema(max_length = 256)]
     pub ticket: Option<String>,
 }
 
@@ -295,9 +294,10 @@ fn promised(promise: Promise, language: Language) -> Response {
     params(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
             description = "The client's name for this request."),
-        ("Prefer" = Option<String>, Header, pattern = "^[ -~]*$", example = "respond-async",
+        ("Prefer" = Option<String>, Header, pattern = "^.*$", example = "respond-async",
             description = "`respond-async`: don't wait for the outcome."),
-        ("X-Sale-Ticket" = Option<String>, Header, description = "The member's ticket, where the activity asks for one."),
+        ("X-Sale-Ticket" = Option<String>, Header, pattern = "^.*$",
+            description = "The member's ticket, where the activity asks for one."),
     ),
     responses(
         (status = 201, description = "The order is placed, and survives a crash.", body = ReceiptBody),

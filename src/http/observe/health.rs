@@ -25,6 +25,7 @@ const RETRY_AFTER_MS: u32 = 1_000;
 
 /// The process lives.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "alive", "version": "0.1.0"}))]
 pub struct Alive {
     /// `alive`.
     #[schema(example = "alive")]
@@ -35,6 +36,7 @@ pub struct Alive {
 
 /// The engine takes orders.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "ready"}))]
 pub struct Ready {
     /// `ready`.
     #[schema(example = "ready")]

@@ -9,6 +9,7 @@ import zlib
 
 import schemathesis
 from schemathesis import GenerationMode
+from schemathesis.core.parameters import ParameterLocation
 
 KNOWN = json.loads(os.environ.get("STOCKADE_KNOWN", "{}"))
 FIELDS = {
@@ -45,11 +46,36 @@ def replaced(value):
     return value
 
 
+@schemathesis.serializer("application/x-ndjson")
+def lines(context, value):
+    """The order twice, one a line."""
+    line = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return line + b"\n" + line
+
+
+def bounded_wait(body):
+    """Nobody waits for tasks longer than a moment."""
+    if isinstance(body, dict) and isinstance(body.get("timeout_ms"), int):
+        body["timeout_ms"] %= 20
+    return body
+
+
+def is_positive(case, location):
+    info = case.meta.components.get(location)
+    return info is None or info.mode == GenerationMode.POSITIVE
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
+    if case.meta is None:
         return
-    if case.path_parameters:
-        case.path_parameters = replaced(dict(case.path_parameters))
-    if isinstance(case.body, (dict, list)):
-        case.body = replaced(case.body)
+    if case.meta.generation.mode == GenerationMode.POSITIVE:
+        # What is set is validated again, and a path in its escaped form, which may be too long: so only where it changes.
+        parts = replaced(dict(case.path_parameters or {}))
+        if parts != (case.path_parameters or {}):
+            case.path_parameters = parts
+        if isinstance(case.body, (dict, list)):
+            case.body = bounded_wait(replaced(case.body))
+    elif not is_positive(case, ParameterLocation.PATH) and "topic" in (case.path_parameters or {}):
+        # Almost any text is a topic, and one that is too long in its escaped form need not be: this one is.
+        case.path_parameters = {**case.path_parameters, "topic": "t" * 65}
