@@ -9,6 +9,7 @@ mod admin_orders;
 mod admin_refunds;
 mod admin_sales;
 mod config_command;
+mod examples;
 mod gateway;
 mod life;
 mod life_crash;
