@@ -18,6 +18,17 @@ fn is_there(program: &str) -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
+/// Whether curl and openssl are there; says so where they aren't, and fails where they must be.
+pub(crate) fn has_curl() -> bool {
+    let has_curl = is_there("curl") && is_there("openssl");
+    if !has_curl {
+        let must_be = std::env::var_os("STOCKADE_REQUIRE_SERVICES").is_some();
+        assert!(!must_be, "curl and openssl are needed, and not installed");
+        eprintln!("skipped: it needs curl and openssl");
+    }
+    has_curl
+}
+
 /// A command with what an example takes from its environment, and nothing else of ours but where programs are.
 fn example(program: &str, url: &str) -> Command {
     let mut command = Command::new(program);
@@ -61,12 +72,7 @@ fn run(command: impl Fn(&str) -> Command) {
 
 #[test]
 fn the_example_with_curl_runs() {
-    if !(is_there("curl") && is_there("openssl")) {
-        assert!(
-            std::env::var_os("STOCKADE_REQUIRE_SERVICES").is_none(),
-            "curl and openssl are needed for docs/examples/curl"
-        );
-        eprintln!("skipped: docs/examples/curl needs curl and openssl");
+    if !has_curl() {
         return;
     }
     run(|url| {
