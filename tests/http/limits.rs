@@ -102,6 +102,28 @@ async fn an_address_that_asks_too_often_is_refused_before_its_token_is_read() {
 }
 
 #[tokio::test]
+async fn clients_behind_a_trusted_proxy_are_told_apart_and_nobody_else_names_a_client() {
+    let limited = Limited::new(|config| {
+        config.limits.per_address_per_s = 1;
+        config.limits.per_address_burst = 1;
+        config.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let ask = async |peer: &str, client: u32| {
+        let client = std::net::Ipv4Addr::from(0xc633_0000 + client).to_string();
+        let request = request(Method::GET, "", "/api/time").header("x-forwarded-for", client);
+        limited.send(peer, request, String::new()).await.status().as_u16()
+    };
+    for client in 0..10_000 {
+        assert_eq!(ask("10.0.0.1", client).await, 200, "client {client} has not asked yet");
+    }
+    assert_eq!(ask("10.0.0.2", 0).await, 429, "the same client, by another proxy");
+    assert_eq!(ask("192.0.2.1", 10_000).await, 200);
+    assert_eq!(ask("192.0.2.1", 10_001).await, 429, "a name of its own choice is no other address");
+    assert_eq!(ask("10.0.0.1", 10_001).await, 200, "and takes nothing from whom it names");
+}
+
+#[tokio::test]
 async fn beyond_the_requests_in_flight_there_is_room_for_what_is_vital_alone() {
     let limited = Arc::new(Limited::new(|config| config.server.in_flight_max = 0).await);
     let refused = limited.submit("192.0.2.1", 7, 0).await;

@@ -135,6 +135,46 @@ fn the_demo_sells_ends_in_order_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn the_commands_that_the_demo_prints_do_what_they_say() {
+    if !crate::examples::has_curl() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = command(dir.path(), &["--demo", "--listen", "127.0.0.1:0"]);
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut out = BufReader::new(process.stdout.take().expect("it is piped"));
+    let mut printed = String::new();
+    while !printed.contains("/api/order/list") {
+        assert_ne!(out.read_line(&mut printed).expect("it writes"), 0, "it ended after {printed}");
+    }
+    let mut demo =
+        Demo { process, out, addr: String::new(), token: String::new(), pay_secret: String::new() };
+    demo.addr = printed.split("http://").nth(1).and_then(|rest| rest.split(',').next()).expect("one").into();
+    // It is printed a moment before it listens.
+    demo.ask_with("GET", "/healthz", "", "");
+    let commands = &printed[printed.find("TOKEN=").expect("a token")..];
+    let said = || {
+        let output = Command::new("sh").args(["-euc", commands]).env_remove("http_proxy").output();
+        String::from_utf8(output.expect("it runs").stdout).expect("text")
+    };
+    for expected in ["shipped", "already"] {
+        let said = said();
+        let order_no = said.split('"').nth(3).expect("a number").to_owned();
+        assert!(order_no.len() > 10 && order_no.bytes().all(|byte| byte.is_ascii_digit()), "{said}");
+        assert!(said.contains("HTTP/1.1 200") && said.contains(r#""result":"paid""#), "{said}");
+        assert!(said.contains(&format!(r#""outcome":"{expected}""#)), "{said}");
+        let list = &said[said.rfind(r#"{"orders":"#).expect("a list")..];
+        let list: serde_json::Value = serde_json::from_str(list).expect("a list");
+        let orders = list["orders"].as_array().expect("a list");
+        assert_eq!(orders.len(), 2, "one of every day, and one of the session: {list}");
+        let shipped = orders.iter().find(|order| order["order_no"] == *order_no).expect("the first");
+        assert_eq!(shipped["status"], "shipped");
+    }
+    demo.signal("-TERM");
+    assert_eq!(demo.process.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
 fn a_hang_up_takes_good_limits_and_no_bad_ones() {
     let dir = tempfile::tempdir().expect("a directory");
     let config = dir.path().join("stockade.toml");

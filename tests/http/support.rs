@@ -148,7 +148,7 @@ impl Shop {
 }
 
 /// Signs the tests' tokens.
-const SECRET: &[u8] = b"a secret of thirty-two bytes, at least";
+pub(crate) const SECRET: &[u8] = b"a secret of thirty-two bytes, at least";
 
 /// A configuration under which the tests' tokens are good.
 pub(crate) fn live(config: &HttpConfig) -> Live {

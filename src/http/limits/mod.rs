@@ -1,6 +1,6 @@
 //! Load control: who may ask how often, and how much may be under way at a time.
 //!
-//! Plain parts without a router: [`ClientAddress`](peer::ClientAddress) says who asks, [`RateLimits`] how often each
+//! Plain parts without a router: [`ClientAddress`] says who asks, [`RateLimits`] how often each
 //! member and each address may, [`InFlight`] how much runs at a time. The routes ask them before they do any work, so
 //! that refusing stays cheap. The engine bounds itself once more behind them; its bounds are about memory, these about
 //! fairness.

@@ -103,23 +103,27 @@ impl Demo {
                 format!("  {id}  {title}, {}.{:02}\n", price / 100, price % 100)
             })
             .collect();
+        let submit = format!(
+            "curl -s http://{addr}/api/order/submit -H \"authorization: Bearer $TOKEN\" \\\n  \
+             -H 'content-type: application/json' \\\n  \
+             -d '{{\"request_id\": \"demo-1\", \"lines\": [{{\"sku_id\": \"42\", \"quantity\": 1}}]}}'"
+        );
         let text = format!(
             "Stockade demo at http://{addr}, data in {}. All routes: http://{addr}/docs\n\n\
              {goods}\n\
              TOKEN={member}\n\
              ADMIN={admin}\n\
              PAY_SECRET={pay_secret}\n\n\
-             # Member {MEMBER} orders a tea; sent again, it gets the same answer.\n\
-             curl -s http://{addr}/api/order/submit -H \"authorization: Bearer $TOKEN\" \\\n  \
-             -H 'content-type: application/json' \\\n  \
-             -d '{{\"request_id\": \"demo-1\", \"lines\": [{{\"sku_id\": \"42\", \"quantity\": 1}}]}}'\n\n\
+             # Member {MEMBER} orders a tea.\n\
+             {submit}\n\n\
+             # Sent again, the same request gets the same answer; its number is needed below.\n\
+             ORDER=$({submit} | cut -d'\"' -f4)\n\n\
              # The same tea in the running session, at half its price, one for each member.\n\
              curl -s http://{addr}/api/order/submit -H \"authorization: Bearer $TOKEN\" \\\n  \
              -H 'content-type: application/json' \\\n  \
              -d '{{\"request_id\": \"demo-2\", \"order_type\": \"seckill\", \"activity_id\": \"1\", \
              \"lines\": [{{\"sku_id\": \"42\", \"quantity\": 1}}]}}'\n\n\
-             # The payment provider says that the first order, whose number goes here, is paid; it signs what it says.\n\
-             ORDER=...\n\
+             # The payment provider says that the first order is paid; it signs what it says.\n\
              BODY='{{\"order_no\": \"'$ORDER'\", \"channel\": \"demo\", \"merchant\": \"shop\", \
              \"transaction_id\": \"'$ORDER'\", \"amount\": 16900}}'\n\
              NOW=$(date +%s)\n\
