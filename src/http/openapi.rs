@@ -122,7 +122,7 @@ fn who_may(access: Option<&Access>) -> String {
         Some(Access::Member) => "Role: member.".to_owned(),
         Some(Access::Service) => "Role: service.".to_owned(),
         Some(Access::Metrics) => {
-            "Role: service, or admin with any scope; the configuration may open it to everybody.".to_owned()
+            "Role: service, or admin with any scope.".to_owned()
         }
         Some(Access::Admin(scopes)) if scopes.iter().count() == 1 => {
             format!("Role: admin with scope {scopes}.")

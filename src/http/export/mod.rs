@@ -18,6 +18,7 @@ pub mod workbook;
 use std::sync::Arc;
 
 use axum::body::Body as HttpBody;
+use axum::extract::Extension;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -36,6 +37,7 @@ use super::admin::orders::reveal_of;
 use super::auth::access::Shown;
 use super::json::{Body, Id};
 use super::problem::Problem;
+use super::server::Pace;
 use super::state::App;
 use crate::{OrderNo, OrderView, Reject};
 
@@ -133,7 +135,15 @@ impl FormatBody {
         (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")),
         headers(("x-next-after" = String, description = "Of a workbook that is full: send it as `after`.")),
         description = "The orders.")))]
-pub async fn export(desk: Desk, Body(body): Body<ExportBody>) -> Result<Response, Problem> {
+pub async fn export(
+    desk: Desk,
+    pace: Option<Extension<Pace>>,
+    Body(body): Body<ExportBody>,
+) -> Result<Response, Problem> {
+    if let Some(Extension(pace)) = pace {
+        // A file takes as long as its reader; that must only not stand still.
+        pace.stream();
+    }
     let reason = body.reason.given()?.to_owned();
     let unit = match body.money {
         MoneyBody::Cents => MoneyUnit::Cents,

@@ -155,24 +155,28 @@ pub(crate) const ENTRIES: &[Entry] = &[
         Kind::Own,
         "Keys that sale tickets are signed with, at most 16, as [{ id = 1, secret = { file = \
              \"/etc/stockade/ticket.key\" } }].",
-    ),
+    )
+    .live(),
     Entry::new(
         "tickets.required_for",
         Kind::Own,
         "Activities whose orders need a ticket: \"all\", \"none\" or a list of ids.",
-    ),
+    )
+    .live(),
     Entry::int(
         "tickets.tickets_max",
         "tickets",
         (1, 1 << 24),
         "Most used tickets that are remembered; more are refused.",
-    ),
+    )
+    .live(),
     Entry::int(
         "tickets.lifetime_ms_max",
         "ms",
         (1, 604_800_000),
         "A ticket that expires later than this from now is refused.",
-    ),
+    )
+    .live(),
     Entry::new(
         "admin.backup_root",
         Kind::Text,
@@ -195,12 +199,14 @@ pub(crate) const ENTRIES: &[Entry] = &[
         Kind::Own,
         "Payment providers that sign in the generic way, as [{ name = \"pay\", secrets = [{ file \
              = \"/etc/stockade/pay.key\" }] }].",
-    ),
+    )
+    .live(),
     Entry::new(
         "callback.wechat",
         Kind::Own,
         "WeChat Pay, one for each merchant: name, channel, mchid, api_v3_key, public_keys.",
-    ),
+    )
+    .live(),
     Entry::new(
         "engine.data_dir",
         Kind::Text,
