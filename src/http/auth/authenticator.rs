@@ -11,15 +11,15 @@ use super::tokens::{self, AuthError, Rules};
 /// Stands behind an `Arc` and is replaced as a whole when the configuration is read anew: keys, rules and what was
 /// remembered under them go together, so that a token of a removed key is refused from the next request on.
 ///
-/// **Cost.** For a shared secret one HMAC, and two small JSON documents to read. A public key takes some fifty (EdDSA) to
-/// hundreds (RS256) of times as long as an HMAC for a token's first request, and a look-up in memory for each further one.
+/// **Cost.** For a token's first request one HMAC and two small JSON documents to read, some fifty (EdDSA) to hundreds
+/// (RS256) of times as much where the key is public; a look-up in memory for each further one.
 #[derive(Debug)]
 pub struct Authenticator {
     keys: Keys,
     rules: Rules,
-    /// Only where a key is slow to verify by. An HMAC is little work, and in a sale with more
-    /// members than entries most look-ups would miss and then pay for an insertion.
-    cache: Option<Cache>,
+    /// Also for shared secrets: a member asks several times, for prices, stock, the order and its result, and what an HMAC
+    /// and two JSON documents cost is the dearest part of letting a request in.
+    cache: Cache,
 }
 
 impl Authenticator {
@@ -42,7 +42,7 @@ impl Authenticator {
             audience: config.audience.clone(),
             leeway_ms: config.leeway_ms,
         };
-        let cache = keys.any_slow().then(|| Cache::new(config.tokens_cached_max));
+        let cache = Cache::new(config.tokens_cached_max);
         Ok(Self { keys, rules, cache })
     }
 
@@ -58,21 +58,17 @@ impl Authenticator {
     ) -> Result<Option<Principal>, AuthError> {
         let Some(authorization) = authorization else { return Ok(None) };
         let token = tokens::bearer(authorization)?;
-        if let Some(cache) = &self.cache
-            && let Some(principal) = cache.find(token, now_ms, self.rules.leeway_ms)?
-        {
+        if let Some(principal) = self.cache.find(token, now_ms, self.rules.leeway_ms)? {
             return Ok(Some(principal));
         }
         let verified = tokens::verify(token, &self.keys, &self.rules, now_ms)?;
-        if let Some(cache) = self.cache.as_ref().filter(|_| verified.key.is_slow()) {
-            cache.insert(token, &verified.principal, verified.validity, now_ms, self.rules.leeway_ms);
-        }
+        self.cache.insert(token, &verified.principal, verified.validity, now_ms, self.rules.leeway_ms);
         Ok(Some(verified.principal))
     }
 
     /// How many tokens are remembered.
     #[cfg(test)]
     pub(super) fn cached(&self) -> usize {
-        self.cache.as_ref().map_or(0, Cache::len)
+        self.cache.len()
     }
 }

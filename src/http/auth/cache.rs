@@ -1,4 +1,4 @@
-//! Verified tokens, remembered: a bounded table, so that a public key's signature is verified once for each token.
+//! Verified tokens, remembered: a bounded table, so that a signature is verified once for each token.
 //!
 //! It belongs to one set of keys; whoever changes the keys begins with an empty table. It never gives a principal for a
 //! token that it hasn't been given, byte for byte, and never one whose time is over.

@@ -23,7 +23,7 @@ pub struct AuthConfig {
     pub audience: Option<String>,
     /// How far the issuer's clock may be from ours, in ms, up to [`LEEWAY_MS_MAX`].
     pub leeway_ms: u64,
-    /// How many verified tokens of public keys are remembered, up to [`TOKENS_CACHED_MAX`]; 0 for none.
+    /// How many verified tokens are remembered, up to [`TOKENS_CACHED_MAX`]; 0 for none.
     pub tokens_cached_max: usize,
 }
 

@@ -167,11 +167,6 @@ impl Key {
         self.alg.name() == alg
     }
 
-    /// Whether verifying is dear, so that remembering the result pays: some fifty times an HMAC and more.
-    pub(super) fn is_slow(&self) -> bool {
-        self.alg != Alg::Hs256
-    }
-
     /// Whether `signature`, in base64url, is this key's over `message`.
     pub(super) fn verifies(&self, message: &[u8], signature: &str) -> bool {
         crypto::verify(signature, message, &self.decoding, self.alg.algorithm()).is_ok_and(|is_good| is_good)
@@ -219,11 +214,6 @@ impl Keys {
             (None, [key]) => Some(key),
             (None, _) => None,
         }
-    }
-
-    /// Whether verifying by one of them is dear.
-    pub(super) fn any_slow(&self) -> bool {
-        self.0.iter().any(Key::is_slow)
     }
 }
 

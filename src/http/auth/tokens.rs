@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{IgnoredAny, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::keys::{Key, Keys};
+use super::keys::Keys;
 use super::principal::{Principal, Scopes};
 use crate::domain::ids::MemberId;
 
@@ -121,11 +121,9 @@ impl Validity {
 
 /// A token that was verified.
 #[derive(Clone, Debug)]
-pub(super) struct Verified<'a> {
+pub(super) struct Verified {
     pub(super) principal: Principal,
     pub(super) validity: Validity,
-    /// The key that it was signed with.
-    pub(super) key: &'a Key,
 }
 
 /// The token in the value of an `Authorization` header.
@@ -146,12 +144,7 @@ pub(super) fn bearer(authorization: &str) -> Result<&str, AuthError> {
 }
 
 /// Verifies a token of at most [`TOKEN_BYTES_MAX`] bytes.
-pub(super) fn verify<'a>(
-    token: &str,
-    keys: &'a Keys,
-    rules: &Rules,
-    now_ms: u64,
-) -> Result<Verified<'a>, AuthError> {
+pub(super) fn verify(token: &str, keys: &Keys, rules: &Rules, now_ms: u64) -> Result<Verified, AuthError> {
     let (message, signature) = token.rsplit_once('.').ok_or(AuthError::Malformed)?;
     let (header, payload) = message.split_once('.').ok_or(AuthError::Malformed)?;
     // A dot more makes it an encrypted token, or none at all; base64 has none.
@@ -174,7 +167,7 @@ pub(super) fn verify<'a>(
         return Err(AuthError::ClaimsInvalid);
     }
     let principal = claims.principal().ok_or(AuthError::ClaimsInvalid)?;
-    Ok(Verified { principal, validity, key })
+    Ok(Verified { principal, validity })
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, AuthError> {

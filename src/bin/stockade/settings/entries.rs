@@ -147,7 +147,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
         "auth.tokens_cached_max",
         "tokens",
         (0, 1 << 20),
-        "How many verified tokens of public keys are remembered; 0 for none.",
+        "How many verified tokens are remembered; 0 for none.",
     )
     .live(),
     Entry::new(
