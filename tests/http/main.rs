@@ -30,4 +30,5 @@ mod serve_command;
 mod server;
 mod submit;
 mod support;
+mod tickets;
 mod walk;
