@@ -39,6 +39,10 @@ pub struct ServerConfig {
     pub in_flight_max: usize,
     /// Requests in flight beyond that for callbacks, health and administration, 1 to 1,000,000. Default: 256.
     pub in_flight_reserve: usize,
+    /// How long the answer waits that refuses a request because too many are in flight, or come from one member or
+    /// address, in ms, 0 to 10,000: who doesn't heed `Retry-After` asks no more often than that over a connection. Default:
+    /// 250.
+    pub refusal_delay_ms: u64,
     /// Networks of proxies whose `X-Forwarded-For` is believed, at most 256. Default: none.
     pub trusted_proxies: Vec<IpNet>,
     /// Origins whose pages may call from a browser, as `https://shop.example`, at most 64. Default: none.
@@ -59,6 +63,7 @@ impl Default for ServerConfig {
             drain_ms_max: limits.drain_ms_max,
             in_flight_max: 4_096,
             in_flight_reserve: 256,
+            refusal_delay_ms: 250,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
         }

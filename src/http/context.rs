@@ -73,7 +73,13 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
             request.extensions_mut().insert(context);
             next.run(request).instrument(watch.span(&request_id)).await
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            let delay = app.live().guard().refusal_delay();
+            if is_for_load(&problem) && !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            problem.into_response()
+        }
     };
     let problem = response.extensions_mut().remove::<Arc<Problem>>();
     watch.finish(&request_id, response.status(), problem.as_deref());
@@ -88,6 +94,11 @@ pub async fn around(State(app): State<App>, mut request: Request, next: Next) ->
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// Whether a request is refused because there are too many, and for nothing of its own.
+fn is_for_load(problem: &Problem) -> bool {
+    matches!(problem.http_status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// Lets a request in, or says why not. It is under way as long as its permit lives.

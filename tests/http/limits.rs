@@ -26,6 +26,7 @@ struct Limited {
 impl Limited {
     async fn new(change: impl FnOnce(&mut HttpConfig)) -> Self {
         let mut config = HttpConfig::default();
+        config.server.refusal_delay_ms = 0;
         change(&mut config);
         let (clock, time) = Clock::manual(0);
         let live = live(&config).by_clock(&config, clock);

@@ -5,7 +5,9 @@
 //! whether the member may.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -29,6 +31,7 @@ pub struct Guard {
     rates: RateLimits,
     in_flight: InFlight,
     networks: Arc<RwLock<(TrustedProxies, BodyBytesMax)>>,
+    refusal_delay_ms: Arc<AtomicU64>,
 }
 
 impl Guard {
@@ -38,6 +41,7 @@ impl Guard {
             rates: RateLimits::new(config.limits.rates(), clock),
             in_flight: InFlight::new(config.server.in_flight_max, config.server.in_flight_reserve),
             networks: Arc::new(RwLock::new(networks(config))),
+            refusal_delay_ms: Arc::new(AtomicU64::new(config.server.refusal_delay_ms)),
         }
     }
 
@@ -46,6 +50,13 @@ impl Guard {
         self.rates.replace(config.limits.rates());
         self.in_flight.replace(config.server.in_flight_max, config.server.in_flight_reserve);
         *self.networks.write().unwrap_or_else(PoisonError::into_inner) = networks(config);
+        self.refusal_delay_ms.store(config.server.refusal_delay_ms, Ordering::Relaxed);
+    }
+
+    /// How long an answer waits that refuses a request for load. A refusal costs about as much as it takes to read the
+    /// request; sent at once, it is asked for again at once, and the server would be busy refusing.
+    pub fn refusal_delay(&self) -> Duration {
+        Duration::from_millis(self.refusal_delay_ms.load(Ordering::Relaxed))
     }
 
     /// Requests under way, ordinary and in the reserve.

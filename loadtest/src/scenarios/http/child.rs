@@ -39,7 +39,11 @@ pub(crate) async fn run(args: HttpServerArgs) -> Result<(), Failure> {
     let keys = Keys::new(vec![Key::hs256("a", &Secret::new(SECRET)?)?])?;
     let live = Live::with_keys(&config, keys)?;
     let data = args.engine.data.clone().ok_or("name a directory")?;
-    let engine = Engine::open(shop::config(&data, &args.engine, COMMANDS_MAX)).await?;
+    // As `stockade serve` does: the engine has threads of its own, which live as long as the process.
+    let threads = tokio::runtime::Builder::new_multi_thread().thread_name("engine").enable_all().build()?;
+    let opening = threads.spawn(Engine::open(shop::config(&data, &args.engine, COMMANDS_MAX)));
+    std::mem::forget(threads);
+    let engine = opening.await??;
     shop::stock(&engine, SOLD_OUT, 0, |sku| if sku == IN_STOCK { UNITS } else { 0 }).await?;
     let server = Server::bind(loopback, config.server.limits())?;
     let addr = server.local_addr()?;

@@ -102,9 +102,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         );
         return ExitCode::from(2);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
+    // The engine has threads of its own: its actors don't stand in one queue with thousands of connections, so a flood
+    // of requests that are refused doesn't slow down those that were let in.
+    let threads =
+        |name: &str| tokio::runtime::Builder::new_multi_thread().thread_name(name).enable_all().build();
+    let (runtime, engine_runtime) = match (threads("http"), threads("engine")) {
+        (Ok(runtime), Ok(engine_runtime)) => (runtime, engine_runtime),
+        (Err(error), _) | (_, Err(error)) => {
             eprintln!("error: can't start threads: {error}");
             return ExitCode::FAILURE;
         }
@@ -124,7 +128,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
                 return ExitCode::from(2);
             }
         };
-        let code = run::run(args, settings, level).await;
+        let code = run::run(args, settings, level, engine_runtime.handle()).await;
         traces.finish().await;
         code
     })

@@ -9,6 +9,7 @@ use stockade::http::observe::Connections;
 use stockade::http::observe::health::Opening;
 use stockade::http::server::{Cut, Server, ServerCounters, ServerLimitsHandle};
 use stockade::http::{App, Live, router};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -35,8 +36,8 @@ impl Failure {
     }
 }
 
-pub(super) async fn run(args: &Args, settings: Settings, level: LogLevel) -> ExitCode {
-    match serve(args, settings, level).await {
+pub(super) async fn run(args: &Args, settings: Settings, level: LogLevel, engine: &Handle) -> ExitCode {
+    match serve(args, settings, level, engine).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { message, code }) => {
             eprintln!("error: {message}");
@@ -45,7 +46,7 @@ pub(super) async fn run(args: &Args, settings: Settings, level: LogLevel) -> Exi
     }
 }
 
-async fn serve(args: &Args, settings: Settings, level: LogLevel) -> Result<(), Failure> {
+async fn serve(args: &Args, settings: Settings, level: LogLevel, threads: &Handle) -> Result<(), Failure> {
     let mut signals =
         Signals::new().map_err(|error| Failure::new(format!("can't wait for signals: {error}")))?;
     // The port is taken first: that it is in use shows before a large journal is read. Nobody can connect yet.
@@ -75,11 +76,13 @@ async fn serve(args: &Args, settings: Settings, level: LogLevel) -> Result<(), F
     let serving = serving.map_err(|error| in_use(listen, &error))?;
     let mut serving = tokio::spawn(serving);
     tracing::info!(%addr, data = %data_dir.display(), "opening the data");
+    let mut opening_engine = threads.spawn(Engine::open(settings.engine.config()));
     let opened = tokio::select! {
-        opened = Engine::open(settings.engine.config()) => opened,
+        opened = &mut opening_engine => opened,
         // Nothing is acknowledged yet: the next start recovers what this one would have.
         () = signals.next_end() => return Ok(()),
     };
+    let opened = opened.map_err(|error| Failure::new(format!("opening the data ended early: {error}")))?;
     let engine = opened.map_err(|error| {
         Failure::new(format!("can't open the data in {}: {}", data_dir.display(), with_causes(&error)))
     })?;

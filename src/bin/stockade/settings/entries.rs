@@ -73,6 +73,14 @@ pub(crate) const ENTRIES: &[Entry] = &[
         "Requests in flight beyond that for callbacks, health and administration.",
     )
     .live(),
+    Entry::int(
+        "server.refusal_delay_ms",
+        "ms",
+        (0, 10_000),
+        "How long the answer waits that refuses a request for load: so a client that doesn't heed \
+             Retry-After asks no more often.",
+    )
+    .live(),
     Entry::new(
         "server.trusted_proxies",
         Kind::Networks { len_max: 256 },
