@@ -202,7 +202,9 @@ async fn a_clean_directory_passes_whole_and_trimmed() {
         let store = report.store.unwrap();
         assert_eq!(store.compared_with_replay, !is_trimmed);
         assert_eq!(report.first_position.0 > 1, is_trimmed);
-        assert_eq!((store.open_orders, store.closed_orders, report.orders.total), (20, 20, 60));
+        // A checkpoint that was due already may take in some of the last twenty.
+        assert!((40..60).contains(&(store.open_orders + store.closed_orders)), "{store:?}");
+        assert_eq!(report.orders.total, 60);
         assert!(store.position < report.last_position, "some of it stands in the journal alone");
         let orders = (report.orders.completed, report.orders.cancelled(), report.orders.paid);
         assert_eq!(orders, (15, 15, 15));
@@ -219,7 +221,8 @@ async fn observers_see_stored_orders_and_entries() {
     let options = VerifyOptions::new().in_place(true);
     let options = options.on_order(|_| orders += 1).on_entry(|_, _| entries += 1);
     let report = verify(&left.data, options).unwrap();
-    assert_eq!((orders, entries), (40, report.entries));
+    assert!((40..60).contains(&orders), "{orders}");
+    assert_eq!(entries, report.entries);
 }
 
 /// Every change of the store, whether there is something to compare it with or not.
