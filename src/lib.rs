@@ -84,7 +84,11 @@ pub mod examples;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod journal;
+#[cfg(any(feature = "http", feature = "relay", feature = "search"))]
+pub mod personal;
 pub(crate) mod projection;
+#[cfg(feature = "relay")]
+pub mod relay;
 pub mod runtime;
 pub mod timer;
 
@@ -130,6 +134,8 @@ pub use domain::task::{
     TOPIC_BYTES_MAX, Task, TaskEvent, TaskId, TopicName, TopicStats,
 };
 pub use domain::team::{TeamEvent, TeamState};
+#[cfg(feature = "relay")]
+pub use engine::Relay;
 pub use engine::ops;
 pub use engine::{
     ACTS_PAGE_LEN_MAX, ActFilter, ActPage, ActsPage, BackupError, BackupReport, Config, ConfigError,
@@ -138,7 +144,8 @@ pub use engine::{
     MemberFilter, Metrics, MovementCursor, MovementPage, ORDER_ACTORS_MAX, OpenError, OrderCounts,
     OrderFilter, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, ParseMovementCursorError, Preview,
     Promise, REFUNDS_PAGE_LEN_MAX, RecordedAct, RecordedEvent, RefundFilter, RefundPage, RefundRequest,
-    SUBMISSION_WAIT_MS_MAX, ShipPackage, ShutdownError, StateHash, StatementError, Submission,
+    ReindexProgress, SUBMISSION_WAIT_MS_MAX, Search, SearchAnswer, SearchConfig, SearchCounts, SearchFigures,
+    SearchMode, SearchSource, ShipPackage, ShutdownError, StateHash, StatementError, Submission,
     SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
 };
 pub use journal::Durability;

@@ -21,6 +21,7 @@ pub mod pricing;
 pub mod refund;
 pub mod reject;
 pub mod request;
+pub mod search;
 pub mod setting;
 pub mod statement;
 pub mod stock;

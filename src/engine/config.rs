@@ -56,6 +56,9 @@ pub struct Config {
     pub(crate) task_attempts_max: u16,
     pub(crate) task_visibility_ms_max: u64,
     pub(crate) task_dead_letters_max: usize,
+    pub(crate) search: super::SearchConfig,
+    #[cfg(feature = "relay")]
+    pub(crate) relay: crate::relay::RelayConfig,
 }
 
 /// A setting outside its bounds.
@@ -135,10 +138,23 @@ impl Config {
             task_attempts_max: 16,
             task_visibility_ms_max: 12 * 3_600_000,
             task_dead_letters_max: 100_000,
+            search: super::SearchConfig::default(),
+            #[cfg(feature = "relay")]
+            relay: crate::relay::RelayConfig::default(),
         }
     }
 
+    /// The relay's subscriptions. Default: none but those that were made while the engine ran.
+    #[cfg(feature = "relay")]
+    #[must_use]
+    pub fn relay(mut self, relay: crate::relay::RelayConfig) -> Self {
+        self.relay = relay;
+        self
+    }
+
     setters! {
+        /// Order search. Default: [`SearchMode::Off`](crate::SearchMode::Off).
+        search: super::SearchConfig,
         /// When a write is acknowledged. Default: [`Durability::Synced`].
         durability: Durability,
         /// Number of order actors, 1 to [`ORDER_ACTORS_MAX`]. Default: one per core.

@@ -25,7 +25,10 @@ mod payments;
 mod pricing;
 mod promise;
 pub(crate) mod recovery;
+#[cfg(feature = "relay")]
+mod relay;
 mod sales;
+mod search;
 mod shipping;
 mod statement;
 pub(crate) mod store;
@@ -53,7 +56,7 @@ use crate::actors::register::Register;
 use crate::actors::stock::registry::StockRegistry;
 use crate::actors::team::shell::TeamWorld;
 use crate::domain::ids::Slot;
-use crate::journal::{Durability, JournalHandle};
+use crate::journal::{Durability, Holds, JournalHandle};
 use crate::runtime::clock::Clock;
 use crate::runtime::credits::Credits;
 use crate::runtime::filter::RotatingFilter;
@@ -73,6 +76,12 @@ pub use metrics::{Health, Metrics};
 pub use operators::{ACTS_PAGE_LEN_MAX, ActFilter, ActPage, ActsPage, RecordedAct};
 pub use pricing::Preview;
 pub use promise::{Failure, Promise, SUBMISSION_WAIT_MS_MAX, Submission};
+#[cfg(feature = "relay")]
+pub use relay::Relay;
+pub use search::{
+    ReindexProgress, Search, SearchAnswer, SearchConfig, SearchCounts, SearchFigures, SearchMode,
+    SearchSource,
+};
 pub use shipping::ShipPackage;
 pub use statement::{
     MOVEMENT_PAGE_LEN_MAX, MovementCursor, MovementPage, ParseMovementCursorError, StatementError,
@@ -142,6 +151,8 @@ pub(crate) struct Inner {
     /// The store, where there is one.
     pub(crate) store: Option<store::StoreHandle>,
     pub(crate) scans: store::Scans,
+    /// Who needs which part of the journal.
+    pub(crate) holds: Arc<Holds>,
     pub(crate) backup: Arc<backup::BackupSlot>,
     /// The socket that commands come through, where there is one.
     pub(crate) control: Mutex<Option<ops::ControlServer>>,

@@ -31,7 +31,8 @@ use crate::actors::team::actor::TeamActor;
 use crate::actors::team::index::TeamIndex;
 use crate::actors::team::shell::{TeamShell, TeamWorld};
 use crate::journal::{
-    Durability, Journal, JournalHandle, MemoryJournal, SledJournal, SledJournalOptions, WriterOptions, layout,
+    Durability, Holds, Journal, JournalHandle, MemoryJournal, SledJournal, SledJournalOptions, WriterOptions,
+    layout,
 };
 use crate::projection::levels::{PageStore, SledPages};
 use crate::projection::store::{Archive, Checkpointer};
@@ -248,10 +249,13 @@ impl Engine {
         let around = (&journal, &clock, &credits);
         let delay = DelayHandle::start(&config, tasks, around, supervisor.get_cell()).await?;
 
+        let holds = Arc::new(Holds::default());
+        holds.begin_at(journal.reader().first());
+        holds.note_written(journal.durable(), 0);
         let store = match (checkpointer, view, &loads) {
             (Some(checkpointer), Some(view), Some((_, loads))) => {
                 let parts = StoreParts { checkpointer, view, loads, inboxes: &inboxes, credits: &credits };
-                Some(start_store(&config, parts, &journal, &clock).await?)
+                Some(start_store(&config, parts, (&journal, &holds), &clock).await?)
             }
             _ => None,
         };
@@ -291,6 +295,7 @@ impl Engine {
             recovery,
             journal_disk_bytes: Default::default(),
             scans: Default::default(),
+            holds,
             backup: Default::default(),
             control: Mutex::default(),
             tasks: Mutex::default(),
@@ -329,7 +334,7 @@ struct StoreParts<'p> {
 async fn start_store(
     config: &Config,
     parts: StoreParts<'_>,
-    journal: &JournalHandle,
+    (journal, holds): (&JournalHandle, &Arc<Holds>),
     clock: &Clock,
 ) -> Result<StoreHandle, OpenError> {
     let StoreParts { checkpointer, view, loads, inboxes, credits } = parts;
@@ -356,7 +361,7 @@ async fn start_store(
         payment_window_ms: config.payment_window_ms,
         archive_after_ms: config.archive_after_ms,
         called: Default::default(),
-        trim_hold: Default::default(),
+        holds: Arc::clone(holds),
     });
     // Not under the engine's supervisor: when the store fails, orders go on.
     let spawned = Actor::spawn(None, Projector::new(Arc::clone(&world)), checkpointer).await;

@@ -122,6 +122,7 @@ impl Housekeeping {
             // What has been closed for long enough leaves, also when nothing else happens.
             inner.orders.iter().for_each(|inbox| drop(inbox.push(OrderItem::Tick)));
         }
+        inner.holds.note_written(inner.journal.durable(), inner.journal.stats().bytes);
         inner.journal_disk_bytes.store(inner.journal.reader().bytes_on_disk(), Ordering::Relaxed);
     }
 

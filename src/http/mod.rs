@@ -37,7 +37,6 @@ pub mod live;
 pub mod member;
 pub mod observe;
 pub mod openapi;
-pub mod personal;
 pub mod problem;
 pub mod router;
 pub mod secret;

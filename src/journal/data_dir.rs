@@ -32,6 +32,8 @@ pub mod layout {
     pub const ARCHIVE_DIR: &str = "archive";
     /// The search index.
     pub const SEARCH_DIR: &str = "search";
+    /// The relay's subscriptions, cursors and dead letters.
+    pub const RELAY_DIR: &str = "relay";
     /// Which positions must be found again.
     pub const MARK_FILE: &str = "mark";
     /// Takes up space that can be freed in need.
@@ -55,7 +57,7 @@ pub mod layout {
 }
 
 /// Everything that may be in a directory whose creation was interrupted; `lost+found` is a mount point's own.
-const OWN_NAMES: [&str; 13] = [
+const OWN_NAMES: [&str; 14] = [
     layout::FORMAT_FILE,
     layout::FORMAT_FILE_NEW,
     layout::WRITTEN_BY_FILE,
@@ -66,6 +68,7 @@ const OWN_NAMES: [&str; 13] = [
     layout::STORE_DIR,
     layout::ARCHIVE_DIR,
     layout::SEARCH_DIR,
+    layout::RELAY_DIR,
     layout::MARK_FILE,
     layout::BALLAST_FILE,
     "lost+found",

@@ -21,6 +21,7 @@ mod error;
 mod figures;
 mod frame;
 mod handle;
+mod holds;
 mod mark;
 mod memory;
 mod pack;
@@ -49,6 +50,7 @@ pub use frame::{
 pub use handle::{
     Acknowledge, Durability, JournalHandle, JournalStats, MonotonicUs, OnPoison, WriterOptions,
 };
+pub(crate) use holds::{Holds, TooLate};
 pub use memory::{MemoryJournal, Operation};
 pub use pack::pack;
 pub use scan::{Scan, scan};

@@ -4,4 +4,6 @@
 //! them belong to one position of the journal.
 
 pub(crate) mod levels;
+#[cfg(feature = "search")]
+pub(crate) mod search;
 pub(crate) mod store;

@@ -22,10 +22,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::store::ProjectorWorld;
 use super::{Engine, Inner};
 use crate::domain::ids::Position;
-use crate::journal::JournalHandle;
+use crate::journal::{Holds, JournalHandle};
 use crate::runtime::clock::Clock;
 
 pub(super) use copy::{Source, Watch};
@@ -154,21 +153,27 @@ impl Drop for SlotTaken {
 }
 
 /// Keeps the journal from being trimmed.
-struct Hold(Option<Arc<ProjectorWorld>>);
+struct Hold(Arc<Holds>);
+
+/// The name that a backup keeps the journal under; there is one at a time.
+const HOLDER: &str = "backup";
 
 impl Hold {
-    fn place(&self, at: Position) {
-        if let Some(world) = &self.0 {
-            world.hold_trim(Some(at));
-        }
+    /// Keeps what is left of the journal.
+    fn everything(holds: &Arc<Holds>) -> Self {
+        holds.hold_all(HOLDER);
+        Self(Arc::clone(holds))
+    }
+
+    /// Keeps it from here on. It can't come too late: everything that is left has been held since before.
+    fn keep_from(&self, position: Position) {
+        let _ = self.0.hold(HOLDER, position);
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(world) = &self.0 {
-            world.hold_trim(None);
-        }
+        self.0.release(HOLDER);
     }
 }
 
@@ -201,7 +206,8 @@ impl BackupJob {
             },
             watch: Arc::new(watch),
             journal: inner.journal.clone(),
-            hold: Hold(store.map(|store| Arc::clone(&store.world))),
+            // Everything stays until the snapshot says from where on it is needed.
+            hold: Hold::everything(&inner.holds),
             until: inner.journal.acknowledged(),
             clock: inner.clock.clone(),
             slot,
@@ -215,15 +221,13 @@ impl BackupJob {
     pub(super) fn run(self, progress: &mut dyn FnMut(u64) -> bool) -> Result<BackupReport, BackupError> {
         let Self { source, watch, journal, hold, until, clock, slot } = self;
         let began_ns = clock.monotonic_ns();
-        // Everything stays until the snapshot says from where on it is needed.
-        hold.place(Position(0));
         // With `Buffered`, what was acknowledged becomes durable a little later; a poisoned journal syncs no more.
         while journal.durable() < until && !journal.poisoned() {
             watch.check_wanted()?;
             thread::sleep(DURABLE_POLL);
         }
         drop(journal);
-        let result = source.copy(&watch, &|stored| hold.place(stored), progress);
+        let result = source.copy(&watch, &|stored| hold.keep_from(stored), progress);
         // Whoever hears of the end finds the directory free and the next backup possible.
         drop((source, hold));
         let elapsed_ms = clock.monotonic_ns().saturating_sub(began_ns) / 1_000_000;

@@ -5,8 +5,8 @@
 //! journal to be trimmed, one checkpoint later. When anything fails the store stops for good: orders go on.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
@@ -17,7 +17,7 @@ use crate::actors::order::OrderItem;
 use crate::actors::order::cold::StoreView;
 use crate::actors::order::gather::Gather;
 use crate::domain::ids::Position;
-use crate::journal::{Frame, JournalHandle, JournalRead};
+use crate::journal::{Frame, Holds, JournalHandle, JournalRead};
 use crate::projection::store::{Checkpointer, Taken};
 use crate::runtime::clock::Clock;
 use crate::runtime::inbox::Inbox;
@@ -53,15 +53,8 @@ pub(crate) struct ProjectorWorld {
     pub(crate) archive_after_ms: u64,
     /// Set while a call is on its way to the projector, so that a busy one is not called twice.
     pub(crate) called: AtomicBool,
-    /// While it names a position, the journal keeps the frame that contains it and what follows: a backup reads it.
-    pub(crate) trim_hold: Mutex<Option<Position>>,
-}
-
-impl ProjectorWorld {
-    /// Holds trimming at a position, or lets it go on.
-    pub(crate) fn hold_trim(&self, at: Option<Position>) {
-        *self.trim_hold.lock().unwrap_or_else(PoisonError::into_inner) = at;
-    }
+    /// Who else still needs the journal.
+    pub(crate) holds: Arc<Holds>,
 }
 
 /// A message to the projector.
@@ -86,6 +79,10 @@ pub(crate) struct ProjectorState {
     checkpointer: Option<Checkpointer>,
     /// Checkpoints that the journal may be trimmed to, oldest first: position, and bytes written to the journal by then.
     trims: VecDeque<(Position, u64)>,
+    /// The store needs nothing of the journal before this.
+    trim_to: Position,
+    /// The journal was last told to keep what is from here on.
+    trimmed_to: Position,
     /// The last checkpoint left frames behind because of their size.
     was_cut: bool,
 }
@@ -182,18 +179,21 @@ impl Projector {
         let written = self.world.journal.stats().bytes;
         let keep = self.world.journal_keep_min_bytes;
         let mut trim_to = None;
-        // A hold that comes after this look finds the checkpoint that was just made, and this trim stays before it.
-        let hold = *self.world.trim_hold.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((position, at_bytes)) = state.trims.front().copied()
             && written.saturating_sub(at_bytes) >= keep
-            && hold.is_none_or(|hold| position < hold)
         {
             trim_to = Some(position);
             state.trims.pop_front();
         }
         state.trims.push_back((stored, written));
         if let Some(position) = trim_to {
-            self.world.journal.trim(Position(position.0 + 1));
+            // Remembered, for the time when those who hold some of it let go.
+            state.trim_to = state.trim_to.max(Position(position.0 + 1));
+        }
+        let keep_from = self.world.holds.give_up(state.trim_to);
+        if keep_from > state.trimmed_to {
+            state.trimmed_to = keep_from;
+            self.world.journal.trim(keep_from);
         }
     }
 
@@ -274,7 +274,13 @@ impl Actor for Projector {
         checkpointer: Checkpointer,
     ) -> Result<ProjectorState, ActorProcessingErr> {
         let trims = VecDeque::from([(checkpointer.position(), 0)]);
-        Ok(ProjectorState { checkpointer: Some(checkpointer), trims, was_cut: false })
+        Ok(ProjectorState {
+            checkpointer: Some(checkpointer),
+            trims,
+            trim_to: Position(0),
+            trimmed_to: Position(0),
+            was_cut: false,
+        })
     }
 
     async fn handle(

@@ -8,8 +8,8 @@ use super::desk::{Desk, Reason};
 use super::order_name::OrderName;
 use crate::http::json::{Body, Parts};
 use crate::http::member::submit::ReceiptBody;
-use crate::http::personal::Receiver;
 use crate::http::problem::Problem;
+use crate::personal::Receiver;
 use crate::{Caller, Money, PriceChange};
 
 /// Why an order is cancelled.

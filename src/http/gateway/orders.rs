@@ -13,10 +13,10 @@ use super::pump;
 use crate::http::context::Context;
 use crate::http::json::{Id, OrderNumber, ext_bytes};
 use crate::http::member::submit::{LineBody, REQUEST_KEY_BYTES_MAX, TeamBody, coupon_id};
-use crate::http::personal::Receiver;
 use crate::http::problem::Problem;
 use crate::http::server::Pace;
 use crate::http::state::App;
+use crate::personal::Receiver;
 use crate::{
     BroughtLine, BroughtPrices, Money, OrderType, Receipt, Reject, RequestId, SubmitOrder, TeamChoice,
 };

@@ -11,10 +11,10 @@ use super::submit::ReceiptBody;
 use crate::PaymentAttempt;
 use crate::http::caller::Member;
 use crate::http::json::{Body, OrderNumber, Parts, instant};
-use crate::http::personal::Receiver;
 use crate::http::problem::Problem;
 use crate::http::state::App;
 use crate::http::view::order::{OrderBody, Reveal};
+use crate::personal::Receiver;
 
 /// How it is to be paid.
 #[derive(Clone, Debug, Deserialize, ToSchema)]

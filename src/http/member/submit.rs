@@ -15,9 +15,9 @@ use crate::http::caller::Member;
 use crate::http::context::Context;
 use crate::http::json::{Body, Id, OrderNumber, ext_bytes, instant};
 use crate::http::language::Language;
-use crate::http::personal::Receiver;
 use crate::http::problem::Problem;
 use crate::http::state::App;
+use crate::personal::Receiver;
 use crate::{
     CouponId, MemberId, Money, OrderLine, OrderType, Promise, Receipt, Reject, RequestId, SubmitOrder,
     TeamChoice,

@@ -14,7 +14,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::refund::RefundBody;
 use crate::domain::event::StockUnits;
 use crate::http::json::{Id, OrderNumber, ext_value, instant};
-use crate::http::personal::{MaskedPersonal, MaskedReceiver, OpaquePersonal, Receiver, StoredPersonal};
+use crate::personal::{MaskedPersonal, MaskedReceiver, OpaquePersonal, Receiver, StoredPersonal};
 use crate::{
     Attempt, LineView, Money, OrderTerms, OrderView, PackageView, Personal, Shipment, SpentCoupon,
     TimelineEntry,

@@ -1,4 +1,5 @@
-//! Personal data as the adapter writes it into an order, and shows it: who receives the goods, and where.
+//! Personal data as the HTTP adapter writes it into an order, and as it is shown, searched and relayed: who receives the
+//! goods, and where.
 //!
 //! The engine stores it as bytes that it never looks into. Here they are a versioned JSON object, so that they can be told
 //! from what another program has stored. Answers show it masked; whole it is only given to who may see it. Nothing here
@@ -9,6 +10,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 use serde_json::{Map, Value};
+#[cfg(feature = "http")]
 use utoipa::ToSchema;
 
 use crate::domain::reject::Reject;
@@ -35,33 +37,37 @@ const PHONE_SHOWN_LAST: usize = 4;
 const PHONE_DIGITS_MIN: usize = 8;
 
 /// Who receives an order's goods. Its `Debug` form reveals nothing.
-#[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http", derive(ToSchema))]
 pub struct Receiver {
     /// Name; 1 to 128 bytes.
-    #[schema(min_length = 1, max_length = 128, example = "张三")]
+    #[cfg_attr(feature = "http", schema(min_length = 1, max_length = 128, example = "张三"))]
     pub name: String,
     /// Phone number; 1 to 32 bytes.
-    #[schema(min_length = 1, max_length = 32, example = "13812345678")]
+    #[cfg_attr(feature = "http", schema(min_length = 1, max_length = 32, example = "13812345678"))]
     pub phone: String,
     /// Country, where the shop delivers to more than one; at most 96 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 96)]
+    #[cfg_attr(feature = "http", schema(max_length = 96))]
     pub country: Option<String>,
     /// Province or state; at most 96 bytes.
-    #[schema(value_type = Option<String>, max_length = 96, example = "广东省")]
+    #[cfg_attr(feature = "http", schema(value_type = Option<String>, max_length = 96, example = "广东省"))]
     pub province: String,
     /// City; at most 96 bytes.
-    #[schema(value_type = Option<String>, max_length = 96, example = "深圳市")]
+    #[cfg_attr(feature = "http", schema(value_type = Option<String>, max_length = 96, example = "深圳市"))]
     pub city: String,
     /// District; at most 96 bytes. Empty where a city has none.
-    #[schema(value_type = Option<String>, max_length = 96, example = "南山区")]
+    #[cfg_attr(feature = "http", schema(value_type = Option<String>, max_length = 96, example = "南山区"))]
     pub district: String,
     /// Street, house, door; 1 to 768 bytes.
-    #[schema(min_length = 1, max_length = 768, example = "科技园路 1 号 2 栋 301")]
+    #[cfg_attr(
+        feature = "http",
+        schema(min_length = 1, max_length = 768, example = "科技园路 1 号 2 栋 301")
+    )]
     pub address: String,
     /// Postcode; at most 16 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 16)]
+    #[cfg_attr(feature = "http", schema(max_length = 16))]
     pub postcode: Option<String>,
 }
 
@@ -223,13 +229,14 @@ fn decode_plain(bytes: &[u8]) -> Option<Receiver> {
 }
 
 /// A receiver as it is shown to who need not know it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http", derive(ToSchema))]
 pub struct MaskedReceiver {
     /// The first character, and stars for up to two more.
-    #[schema(example = "张*")]
+    #[cfg_attr(feature = "http", schema(example = "张*"))]
     pub name: String,
     /// The first three and the last four digits, or the last two characters of a short one.
-    #[schema(example = "138****5678")]
+    #[cfg_attr(feature = "http", schema(example = "138****5678"))]
     pub phone: String,
     /// Country.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -241,7 +248,7 @@ pub struct MaskedReceiver {
     /// District.
     pub district: String,
     /// Always masked.
-    #[schema(example = "***")]
+    #[cfg_attr(feature = "http", schema(example = "***"))]
     pub address: String,
     /// Always masked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -249,7 +256,8 @@ pub struct MaskedReceiver {
 }
 
 /// Personal data in a form that this adapter doesn't read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, DeriveDeserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, DeriveDeserialize)]
+#[cfg_attr(feature = "http", derive(ToSchema))]
 pub struct OpaquePersonal {
     /// Always true; tells it from a receiver.
     pub opaque: bool,
@@ -260,7 +268,8 @@ pub struct OpaquePersonal {
 }
 
 /// Personal data as answers show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http", derive(ToSchema))]
 #[serde(untagged)]
 pub enum MaskedPersonal {
     /// A receiver, masked.

@@ -1,0 +1,163 @@
+//! Order search: from the index where it is good, from the store where it is not.
+
+use crate::domain::ids::Position;
+use crate::domain::reject::Reject;
+use crate::domain::search::{Cursor, Expr, Sort};
+use crate::engine::{Engine, OrderView};
+
+/// Where searches are answered from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SearchMode {
+    /// From the index, which is kept; where it fails or is too far behind, filters are answered from the store.
+    #[default]
+    Fallback,
+    /// From the index alone: where it fails or is too far behind, searches are refused.
+    On,
+    /// From the store. The index is not kept, and nothing is held for it.
+    Off,
+}
+
+/// How order search is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchConfig {
+    /// Where searches are answered from. Default: [`SearchMode::Fallback`] in the server; [`SearchMode::Off`] in an engine
+    /// that is embedded.
+    pub mode: SearchMode,
+    /// How far the index may be behind before searches are answered from the store, or refused, in ms. Default: 10,000.
+    pub max_lag_ms: u64,
+    /// How often what was taken in becomes searchable, in ms, 10 to 10,000. Default: 200.
+    pub refresh_ms: u64,
+    /// Memory for documents that are not written yet, in bytes, 15 MiB to 4 GiB. Default: 64 MiB.
+    pub memory_bytes: usize,
+    /// Most bytes of journal that are kept for an index that is behind; beyond it the index lets go, and is built anew from
+    /// the store. Default: 1 GiB.
+    pub lag_bytes_max: u64,
+}
+
+impl Default for SearchConfig {
+    fn default() -> Self {
+        Self {
+            mode: SearchMode::Off,
+            max_lag_ms: 10_000,
+            refresh_ms: 200,
+            memory_bytes: 64 << 20,
+            lag_bytes_max: 1 << 30,
+        }
+    }
+}
+
+/// A search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// Which orders.
+    pub expr: Expr,
+    /// In which sequence.
+    pub sort: Sort,
+    /// Only behind this place: [`SearchAnswer::next`] of the page before.
+    pub after: Option<Cursor>,
+    /// Most orders on the page, 1 to 200.
+    pub len_max: usize,
+    /// Whether to count all hits, by status and type.
+    pub count: bool,
+    /// Read your writes: wait, two seconds at most, until what was acknowledged before this call is searchable.
+    pub fresh: bool,
+}
+
+/// Where an answer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchSource {
+    /// The search index.
+    Index,
+    /// The store.
+    Store,
+}
+
+/// Numbers of hits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchCounts {
+    /// All of them.
+    pub total: u64,
+    /// By status, in the order of the variants.
+    pub by_status: [u64; 6],
+    /// By type, in the order of the variants.
+    pub by_type: [u64; 3],
+    /// Whether all hits were counted; false where the store has looked at as many orders as it may.
+    pub complete: bool,
+}
+
+/// A page of hits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchAnswer {
+    /// The orders, as they stand now.
+    pub orders: Vec<OrderView>,
+    /// Where the next page starts; `None` on the last one.
+    pub next: Option<Cursor>,
+    /// How many hits there are, where that was asked for.
+    pub counts: Option<SearchCounts>,
+    /// Where the answer comes from.
+    pub source: SearchSource,
+    /// Everything up to this position is in it.
+    pub as_of: Position,
+}
+
+/// How far an index is with being built anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReindexProgress {
+    /// Orders that were taken in.
+    pub orders: u64,
+    /// About how many there are in all.
+    pub orders_total: u64,
+}
+
+/// The index's figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SearchFigures {
+    /// Whether there is an index that is kept.
+    pub is_on: bool,
+    /// Everything up to here is searchable.
+    pub position: Position,
+    /// Age of the oldest durable event that is not searchable, in ms.
+    pub lag_ms: u64,
+    /// Bytes of journal that are kept for it.
+    pub lag_bytes: u64,
+    /// Documents in it.
+    pub documents: u64,
+    /// Commits so far.
+    pub commits: u64,
+    /// Orders taken in so far.
+    pub indexed: u64,
+    /// Size on the disk, in bytes.
+    pub disk_bytes: u64,
+    /// Whether it is being built anew.
+    pub is_rebuilding: bool,
+    /// Searches that were answered from the index, and from the store.
+    pub answered: [u64; 2],
+    /// Why it has stopped, if it has.
+    pub failure: Option<String>,
+}
+
+impl Engine {
+    /// Orders that a search is for.
+    pub async fn search(&self, _search: &Search) -> Result<SearchAnswer, Reject> {
+        unimplemented!()
+    }
+
+    /// Switches search over, without a restart.
+    pub fn set_search_mode(&self, _mode: SearchMode) {
+        unimplemented!()
+    }
+
+    /// The index's figures.
+    pub fn search_figures(&self) -> SearchFigures {
+        unimplemented!()
+    }
+
+    /// Builds the index anew from the store, while the old one goes on answering. `progress` is called now and then, on a
+    /// thread of its own.
+    pub async fn reindex(
+        &self,
+        _progress: impl FnMut(ReindexProgress) + Send + 'static,
+    ) -> Result<ReindexProgress, Reject> {
+        unimplemented!()
+    }
+}

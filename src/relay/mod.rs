@@ -1,0 +1,27 @@
+//! The relay: durable subscriptions that carry events to other systems, at least once and in order per order (R11).
+//!
+//! ```text
+//! journal ── durable events ──▶ a subscription's lanes ── message ──▶ sink (RabbitMQ, NATS, webhook)
+//!                                  │     ▲ retry, backoff                │ confirmed / refused / down
+//!                                  │     └───────────────────────────────┘
+//!                                  ├ cursor: everything before it is done ──▶ book, fdatasync ──▶ journal may be trimmed
+//!                                  └ refused too often ──▶ dead letters
+//! pulled subscriptions: poll ── messages behind the cursor ── ack moves it
+//! ```
+
+pub mod message;
+pub mod sink;
+pub mod sinks;
+pub mod spec;
+
+mod error;
+mod status;
+
+pub use error::RelayError;
+pub use message::Message;
+pub use sink::{Delivery, Sink, Undelivered};
+pub use spec::{
+    EventChoice, NatsSpec, PersonalChoice, RabbitSpec, RelayConfig, RetrySpec, Secret, SinkSpec, Start,
+    SubscriptionSpec, WebhookSpec,
+};
+pub use status::{DeadPage, DeadRelayed, SubscriptionState, SubscriptionStatus};

@@ -1,0 +1,1 @@
+//! The sinks: RabbitMQ, NATS JetStream, webhooks.
