@@ -175,6 +175,11 @@ impl Engine {
         self.inner.search.set_mode(mode);
     }
 
+    /// Where searches are answered from; [`SearchMode::Off`] in an engine that can't keep an index.
+    pub fn search_mode(&self) -> SearchMode {
+        self.inner.search.mode()
+    }
+
     /// Changes how far the index may be behind before searches are answered from the store, or refused, in ms.
     pub fn set_search_max_lag_ms(&self, max_lag_ms: u64) {
         self.inner.search.set_max_lag_ms(max_lag_ms);
