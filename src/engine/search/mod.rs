@@ -1,9 +1,25 @@
 //! Order search: from the index where it is good, from the store where it is not.
 
+#[cfg(feature = "search")]
+mod catch_up;
+#[cfg(feature = "search")]
+pub(super) mod follow;
+mod handle;
+#[cfg(feature = "search")]
+mod projector;
+#[cfg(feature = "search")]
+mod rebuild;
+
 use crate::domain::ids::Position;
 use crate::domain::reject::Reject;
 use crate::domain::search::{Cursor, Expr, Sort};
 use crate::engine::{Engine, OrderView};
+
+pub(crate) use handle::SearchHandle;
+#[cfg(feature = "search")]
+pub(crate) use projector::Call;
+#[cfg(feature = "search")]
+pub(crate) use rebuild::{Reindex, ReindexError};
 
 /// Where searches are answered from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,25 +155,6 @@ pub struct SearchFigures {
 impl Engine {
     /// Orders that a search is for.
     pub async fn search(&self, _search: &Search) -> Result<SearchAnswer, Reject> {
-        unimplemented!()
-    }
-
-    /// Switches search over, without a restart.
-    pub fn set_search_mode(&self, _mode: SearchMode) {
-        unimplemented!()
-    }
-
-    /// The index's figures.
-    pub fn search_figures(&self) -> SearchFigures {
-        unimplemented!()
-    }
-
-    /// Builds the index anew from the store, while the old one goes on answering. `progress` is called now and then, on a
-    /// thread of its own.
-    pub async fn reindex(
-        &self,
-        _progress: impl FnMut(ReindexProgress) + Send + 'static,
-    ) -> Result<ReindexProgress, Reject> {
         unimplemented!()
     }
 }

@@ -1,0 +1,1 @@
+//! The index against orders that were made up.
