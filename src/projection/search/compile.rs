@@ -71,7 +71,7 @@ impl<'c> Compiler<'c> {
                 let terms = skus.into_iter().map(|sku| Term::from_field_u64(fields.sku, sku.0));
                 Ok(Box::new(TermSetQuery::new(terms)))
             }
-            Expr::Activity(activity) => exactly(fields.activity, activity.0.into()),
+            Expr::Activity(activity) => exactly(fields.activity, activity.0),
             Expr::Team(team) => exactly(fields.team, team.0),
             Expr::Created(span) => Ok(range(fields.created, span.from.map(time), span.until.map(time))),
             Expr::Paid(Span { from, until }) => {

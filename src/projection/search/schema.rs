@@ -130,7 +130,7 @@ impl Fields {
         document.add_i64(self.paid, order.paid_at_ms().map_or(0, time));
         document.add_i64(self.amount, order.pay_amount.minor());
         if let Some(activity) = order.activity() {
-            document.add_u64(self.activity, activity.0.into());
+            document.add_u64(self.activity, activity.0);
         }
         if let Some(team) = order.team() {
             document.add_u64(self.team, team.0);
