@@ -578,6 +578,7 @@ impl Engine {
             _reason = inner.gate.wait_poisoned() => {}
         }
         self.stop_store().await;
+        self.stop_search().await;
         for actor in &inner.actors {
             let _ = actor.stop_and_wait(None, None).await;
         }

@@ -228,9 +228,7 @@ async fn every_combination_of_filters_gives_what_a_scan_gives_from_either_source
             };
             receipts.push(shop.place(external).await);
             let views = views(&shop, &receipts).await;
-            for (mode, source) in
-                [(SearchMode::Off, SearchSource::Store)]
-            {
+            for (mode, source) in [(SearchMode::Off, SearchSource::Store)] {
                 shop.set_search_mode(mode);
                 shop.wait_for_source(source).await;
                 hits += check(&shop, &mut random, &views, &teams, source).await;

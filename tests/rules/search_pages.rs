@@ -27,7 +27,8 @@ async fn pages_neither_skip_nor_repeat_while_orders_arrive_and_change_and_the_so
         let mut sources = BTreeSet::new();
         for page in 0.. {
             // The index is switched off for every third page: the same cursor goes on in the store.
-            let mode = SearchMode::Off;let _=page;
+            let mode = SearchMode::Off;
+            let _ = page;
             shop.set_search_mode(mode);
             let is_off = mode == SearchMode::Off;
             shop.wait_for_source(if is_off { SearchSource::Store } else { SearchSource::Index }).await;
