@@ -9,6 +9,8 @@ mod handle;
 mod projector;
 #[cfg(feature = "search")]
 mod rebuild;
+#[cfg(all(test, feature = "search"))]
+mod tests;
 
 use crate::domain::ids::Position;
 use crate::domain::reject::Reject;
@@ -17,9 +19,7 @@ use crate::engine::{Engine, OrderView};
 
 pub(crate) use handle::SearchHandle;
 #[cfg(feature = "search")]
-pub(crate) use projector::Call;
-#[cfg(feature = "search")]
-pub(crate) use rebuild::{Reindex, ReindexError};
+pub(crate) use rebuild::{Reindex, build_stopped};
 
 /// Where searches are answered from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,6 +146,8 @@ pub struct SearchFigures {
     pub disk_bytes: u64,
     /// Whether it is being built anew.
     pub is_rebuilding: bool,
+    /// How often it was built anew so far.
+    pub rebuilds: u64,
     /// Searches that were answered from the index, and from the store.
     pub answered: [u64; 2],
     /// Why it has stopped, if it has.
