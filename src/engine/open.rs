@@ -12,10 +12,10 @@ use tokio::sync::{oneshot, watch};
 use super::config::Config;
 use super::delay::DelayHandle;
 use super::recovery::{Makings, Recovered, Sources, recover};
-use super::store::{Projector, ProjectorWorld, Readers, ReadersWorld, StoreBoard, StoreHandle, warm};
+use super::search::SearchHandle;
 #[cfg(feature = "search")]
 use super::search::follow;
-use super::search::SearchHandle;
+use super::store::{Projector, ProjectorWorld, Readers, ReadersWorld, StoreBoard, StoreHandle, warm};
 use super::{Engine, Inner, OpenError, RecoveryReport, Settings, ops, ticker};
 use crate::actors::activity::ActivityWork;
 use crate::actors::activity::shell::{ActivityShell, ActivityWorld};

@@ -59,7 +59,10 @@ fn bar(ReindexProgress { orders, orders_total }: ReindexProgress) -> String {
     let done = orders.min(total);
     let filled = (u128::from(done) * u128::from(BAR_WIDTH) / u128::from(total)) as usize;
     let (full, empty) = ("#".repeat(filled), "-".repeat(BAR_WIDTH as usize - filled));
-    format!("[{full}{empty}] {:>3} %  {orders} of {orders_total} orders", u128::from(done) * 100 / u128::from(total))
+    format!(
+        "[{full}{empty}] {:>3} %  {orders} of {orders_total} orders",
+        u128::from(done) * 100 / u128::from(total)
+    )
 }
 
 #[cfg(test)]
@@ -71,7 +74,10 @@ mod tests {
         let shown = |orders, orders_total| bar(ReindexProgress { orders, orders_total });
         assert_eq!(shown(0, 0), format!("[{}]   0 %  0 of 0 orders", "-".repeat(30)));
         assert_eq!(shown(50, 100), format!("[{}{}]  50 %  50 of 100 orders", "#".repeat(15), "-".repeat(15)));
-        assert_eq!(shown(u64::MAX, u64::MAX).split(']').next(), Some(format!("[{}", "#".repeat(30)).as_str()));
+        assert_eq!(
+            shown(u64::MAX, u64::MAX).split(']').next(),
+            Some(format!("[{}", "#".repeat(30)).as_str())
+        );
         assert!(shown(120, 100).contains("100 %"), "more were placed meanwhile");
     }
 }

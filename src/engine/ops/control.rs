@@ -17,9 +17,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 #[cfg(feature = "search")]
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 #[cfg(feature = "search")]
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, Weak};
@@ -226,7 +226,9 @@ fn reindex(engine: &Weak<Inner>, stream: &UnixStream) -> Result<String, String> 
     let mut out = stream;
     loop {
         match telling.recv_timeout(REINDEX_REPORT_EVERY) {
-            Ok(Ok(ReindexProgress { orders, orders_total })) => return Ok(format!("ok {orders} {orders_total}\n")),
+            Ok(Ok(ReindexProgress { orders, orders_total })) => {
+                return Ok(format!("ok {orders} {orders_total}\n"));
+            }
             Ok(Err(error)) => return Err(error.to_string()),
             Err(RecvTimeoutError::Disconnected) => return Err(GONE.to_owned()),
             Err(RecvTimeoutError::Timeout) => {

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use super::{SearchConfig, SearchFigures, SearchMode, SearchSource};
 use crate::domain::ids::Position;
 use crate::domain::search::Expr;
-use crate::engine::{Engine, Inner};
 use crate::engine::store::Scans;
+use crate::engine::{Engine, Inner};
 use crate::projection::search::{Hits, HitsPage, IndexError};
 
 #[cfg(feature = "search")]

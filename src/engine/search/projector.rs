@@ -404,11 +404,7 @@ impl SearchProjector {
     }
 
     /// Puts a new index in the place of the old one.
-    async fn take_over(
-        &self,
-        state: &mut State,
-        built: Built,
-    ) -> Result<ReindexProgress, ReindexError> {
+    async fn take_over(&self, state: &mut State, built: Built) -> Result<ReindexProgress, ReindexError> {
         let world = &self.world;
         let board = world.handle.board();
         let taken_over = match built {

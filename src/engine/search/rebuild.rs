@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{ReindexProgress, SearchConfig};
 use super::catch_up::{Filled, Sources, Space, Stuck};
 use super::handle::SearchBoard;
+use super::{ReindexProgress, SearchConfig};
 use crate::domain::ids::Position;
 use crate::domain::order::Order;
 use crate::domain::reject::Reject;

@@ -59,9 +59,7 @@ impl<'c> Compiler<'c> {
             Expr::Not(expr) => self.expr(expr, depth - 1).map(none_of),
             Expr::Text(text) => self.text(text),
             Expr::OrderNo(order_no) => exactly(fields.order_no, number(*order_no)),
-            Expr::ExternalNo(external_no) => {
-                Ok(term(Term::from_field_text(fields.external_no, external_no)))
-            }
+            Expr::ExternalNo(external_no) => Ok(term(Term::from_field_text(fields.external_no, external_no))),
             Expr::Member(member) => exactly(fields.member, member.0),
             Expr::Status(status) => exactly(fields.status, *status as u64),
             Expr::OrderType(order_type) => exactly(fields.order_type, *order_type as u64),
@@ -86,9 +84,7 @@ impl<'c> Compiler<'c> {
             }
             Expr::Flag(flag) => exactly(fields.flag, (*flag).into()),
             Expr::OpenRefund(true) => exactly(fields.open_refund, 1),
-            Expr::OpenRefund(false) => {
-                Ok(none_of(term(Term::from_field_u64(fields.open_refund, 1))))
-            }
+            Expr::OpenRefund(false) => Ok(none_of(term(Term::from_field_u64(fields.open_refund, 1)))),
         }
     }
 

@@ -165,7 +165,8 @@ pub(super) fn find(searcher: &Searcher, query: &dyn Query, page: &HitsPage) -> t
     let mut ranks = first.ranks.into_sorted_vec();
     let more = ranks.len() > page.len_max;
     ranks.truncate(page.len_max);
-    let mut hits = Hits { page: ranks.into_iter().map(|rank| ranking.cursor(rank)).collect(), more, ..Hits::default() };
+    let mut hits =
+        Hits { page: ranks.into_iter().map(|rank| ranking.cursor(rank)).collect(), more, ..Hits::default() };
     for (kind, count) in (0_u64..).zip(kinds) {
         hits.by_status[(kind / TYPES) as usize] += count;
         hits.by_type[(kind % TYPES) as usize] += count;

@@ -77,9 +77,11 @@ impl Generations {
 
     /// Size of a generation on the disk, in bytes.
     pub(crate) fn bytes_on_disk(&self, number: u64) -> u64 {
-        let size = |entry: io::Result<fs::DirEntry>| entry.and_then(|entry| entry.metadata()).map(|data| data.len());
+        let size =
+            |entry: io::Result<fs::DirEntry>| entry.and_then(|entry| entry.metadata()).map(|data| data.len());
         // Files come and go meanwhile.
-        fs::read_dir(self.path(number)).map_or(0, |entries| entries.filter_map(|entry| size(entry).ok()).sum())
+        fs::read_dir(self.path(number))
+            .map_or(0, |entries| entries.filter_map(|entry| size(entry).ok()).sum())
     }
 
     fn path(&self, number: u64) -> PathBuf {

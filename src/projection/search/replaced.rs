@@ -42,7 +42,9 @@ impl Replaced {
             let inverted = reader.inverted_index(self.field)?;
             for number in numbers {
                 let term = Term::from_field_u64(self.field, *number);
-                let Some(mut found) = inverted.read_postings(&term, IndexRecordOption::Basic)? else { continue };
+                let Some(mut found) = inverted.read_postings(&term, IndexRecordOption::Basic)? else {
+                    continue;
+                };
                 while found.doc() != TERMINATED {
                     docs.push(found.doc());
                     found.advance();

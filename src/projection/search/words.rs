@@ -154,8 +154,7 @@ impl Pieces {
                 position += 1;
             } else if char.is_alphanumeric() {
                 self.text.extend(char.to_lowercase());
-                let goes_on =
-                    |char: &char| char.is_alphanumeric() && !is_han(*char) && !is_kana(*char);
+                let goes_on = |char: &char| char.is_alphanumeric() && !is_han(*char) && !is_kana(*char);
                 while let Some(char) = chars.next_if(goes_on) {
                     self.text.extend(char.to_lowercase());
                 }
@@ -315,7 +314,10 @@ mod tests {
 
     #[test]
     fn a_name_is_cut_into_characters() {
-        assert_eq!(texts(&words("欧阳小明 Li", Kind::Name)), [("欧", 0), ("阳", 1), ("小", 2), ("明", 3), ("li", 4)]);
+        assert_eq!(
+            texts(&words("欧阳小明 Li", Kind::Name)),
+            [("欧", 0), ("阳", 1), ("小", 2), ("明", 3), ("li", 4)]
+        );
     }
 
     #[test]

@@ -82,8 +82,8 @@ impl Shop {
     /// The shop that comes back after this one was dropped, or had its power cut.
     async fn crash(self, dir: &Path) -> Self {
         let Self { engine, clock, time, journal, pages } = self;
-        let (journal, pages) = (journal.after_power_cut(), pages.after_crash());
         drop(engine);
+        let (journal, pages) = (journal.after_power_cut(), pages.after_crash());
         Self::on(dir, (clock, time), journal, pages, SearchMode::On).await
     }
 
@@ -93,7 +93,8 @@ impl Shop {
             .map(|n| {
                 let engine = self.engine.clone();
                 tokio::spawn(async move {
-                    let receipt = engine.submit(SubmitOrder::one_line(n % 7, u128::from(n), 1, 1)).await.unwrap();
+                    let receipt =
+                        engine.submit(SubmitOrder::one_line(n % 7, u128::from(n), 1, 1)).await.unwrap();
                     let payment = Payment {
                         order: receipt.order_no.into(),
                         channel: "bank".into(),

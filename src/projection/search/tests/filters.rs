@@ -74,12 +74,8 @@ fn any_expr(random: &mut Random, depth: u64) -> Expr {
 fn any_page(random: &mut Random, orders: &Orders) -> HitsPage {
     let keys = [SortKey::Created, SortKey::Paid, SortKey::Amount];
     let sort = Sort { key: keys[random.below(3) as usize], descending: random.below(2) == 0 };
-    let mut page = HitsPage {
-        sort,
-        after: None,
-        len_max: 1 + random.below(30) as usize,
-        count: random.below(2) == 0,
-    };
+    let mut page =
+        HitsPage { sort, after: None, len_max: 1 + random.below(30) as usize, count: random.below(2) == 0 };
     if random.below(2) == 0 {
         let all = naive(orders.values(), |_| true, &HitsPage { len_max: orders.len(), ..page });
         page.after = all.page.get(random.below(all.page.len() as u64 + 1) as usize).copied();

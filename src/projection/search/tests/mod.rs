@@ -16,8 +16,8 @@ use crate::domain::ids::{
 };
 use crate::domain::money::Money;
 use crate::domain::order::{
-    Line, Lines, Order, OrderExtra, OrderHistory, OrderStatus, OrderTerms, OrderText, RefundDue, RefundReason,
-    SellerNote, TimelineEntry,
+    Line, Lines, Order, OrderExtra, OrderHistory, OrderStatus, OrderTerms, OrderText, RefundDue,
+    RefundReason, SellerNote, TimelineEntry,
 };
 use crate::domain::order_type::OrderType;
 use crate::domain::search::{Cursor, Expr, Sort, SortKey};

@@ -74,7 +74,8 @@ fn titles_are_found_as_each_line_names_them() {
     let orders: Vec<Order> = (1..=60).map(|n| order(n, &mut Random(n))).collect();
     index.put(&orders, Position(0)).unwrap();
     index.commit(Position(60), START_MS).unwrap();
-    let cases = [("绿茶", 0), ("龙井 50g", 0), ("green tea", 1), ("紫砂壶", 2), ("t shirt", 3), ("oolong", 3)];
+    let cases =
+        [("绿茶", 0), ("龙井 50g", 0), ("green tea", 1), ("紫砂壶", 2), ("t shirt", 3), ("oolong", 3)];
     for (text, sku) in cases {
         let has_it = |order: &&Order| order.lines.iter().any(|line| line.key.sku == SkuId(sku));
         let mut expected: Vec<u64> = orders.iter().filter(has_it).map(|order| order.order_no.get()).collect();
@@ -122,13 +123,16 @@ fn sealed_and_foreign_personal_data_is_not_searched() {
         Personal::Plain(b"Zebra 13812345678".as_slice().into()),
         Personal::Sealed { key_version: 1, ciphertext: b"Zebra".as_slice().into() },
     ];
-    let orders: Vec<Order> = (1_u64..).zip(foreign).map(|(n, personal)| {
-        let mut order = order(n, &mut Random(n));
-        if let Some(text) = order.extra.text.as_mut() {
-            text.personal = Some(personal);
-        }
-        order
-    }).collect();
+    let orders: Vec<Order> = (1_u64..)
+        .zip(foreign)
+        .map(|(n, personal)| {
+            let mut order = order(n, &mut Random(n));
+            if let Some(text) = order.extra.text.as_mut() {
+                text.personal = Some(personal);
+            }
+            order
+        })
+        .collect();
     index.put(&orders, Position(0)).unwrap();
     index.commit(Position(2), START_MS).unwrap();
     for text in ["zebra", "5678"] {
