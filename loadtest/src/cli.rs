@@ -1,10 +1,14 @@
 //! The command line.
 
+mod relay;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use stockade::Durability;
+
+pub(crate) use relay::{RelayArgs, RelayChildArgs, ServiceArgs};
 
 /// How long durability `buffered` may leave events unsynced, in ms.
 const BUFFERED_INTERVAL_MS: u64 = 10;
@@ -42,6 +46,9 @@ pub(crate) enum Scenario {
     Import(ImportArgs),
     Delay(DelayArgs),
     Http(HttpArgs),
+    Relay(Box<RelayArgs>),
+    #[command(hide = true)]
+    RelayChild(RelayChildArgs),
     #[command(hide = true)]
     HttpServer(HttpServerArgs),
     #[command(hide = true)]

@@ -3,6 +3,7 @@
 
 mod acked;
 mod audit;
+mod brokers;
 mod buyer;
 mod cli;
 mod latency;
@@ -13,6 +14,7 @@ mod plan;
 mod process;
 mod progress;
 mod recheck;
+mod relayed;
 mod report;
 mod sampling;
 mod scenarios;
@@ -57,6 +59,8 @@ fn main() -> ExitCode {
         Scenario::Delay(args) => runtime.block_on(scenarios::delay::run(args)).map(Some),
         Scenario::Http(args) => runtime.block_on(scenarios::http::run(args)).map(Some),
         Scenario::HttpServer(args) => runtime.block_on(scenarios::http::child::run(args)).map(|()| None),
+        Scenario::Relay(args) => runtime.block_on(scenarios::relay::run(*args)).map(Some),
+        Scenario::RelayChild(args) => runtime.block_on(scenarios::relay::child::run(args)).map(|()| None),
         Scenario::Import(args) => runtime.block_on(scenarios::import::run(args)).map(Some),
         Scenario::Restart(args) => runtime.block_on(scenarios::restart::run(args)).map(Some),
         Scenario::RestartChild(args) => runtime.block_on(scenarios::restart_child::run(args)).map(|()| None),

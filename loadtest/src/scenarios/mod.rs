@@ -10,6 +10,7 @@ pub(crate) mod memory;
 pub(crate) mod openloop;
 pub(crate) mod recovery;
 pub(crate) mod refusals;
+pub(crate) mod relay;
 pub(crate) mod restart;
 pub(crate) mod restart_child;
 pub(crate) mod run;
