@@ -1,6 +1,7 @@
 //! The command line.
 
 mod relay;
+mod search;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use stockade::Durability;
 
 pub(crate) use relay::{RelayArgs, RelayChildArgs, ServiceArgs};
+pub(crate) use search::{SearchArgs, SearchChildArgs};
 
 /// How long durability `buffered` may leave events unsynced, in ms.
 const BUFFERED_INTERVAL_MS: u64 = 10;
@@ -47,8 +49,11 @@ pub(crate) enum Scenario {
     Delay(DelayArgs),
     Http(HttpArgs),
     Relay(Box<RelayArgs>),
+    Search(Box<SearchArgs>),
     #[command(hide = true)]
     RelayChild(RelayChildArgs),
+    #[command(hide = true)]
+    SearchChild(SearchChildArgs),
     #[command(hide = true)]
     HttpServer(HttpServerArgs),
     #[command(hide = true)]

@@ -6,6 +6,7 @@ mod audit;
 mod brokers;
 mod buyer;
 mod cli;
+mod described;
 mod latency;
 mod lifecycle;
 mod machine;
@@ -61,6 +62,8 @@ fn main() -> ExitCode {
         Scenario::HttpServer(args) => runtime.block_on(scenarios::http::child::run(args)).map(|()| None),
         Scenario::Relay(args) => runtime.block_on(scenarios::relay::run(*args)).map(Some),
         Scenario::RelayChild(args) => runtime.block_on(scenarios::relay::child::run(args)).map(|()| None),
+        Scenario::Search(args) => runtime.block_on(scenarios::search::run(*args)).map(Some),
+        Scenario::SearchChild(args) => runtime.block_on(scenarios::search::child::run(args)).map(|()| None),
         Scenario::Import(args) => runtime.block_on(scenarios::import::run(args)).map(Some),
         Scenario::Restart(args) => runtime.block_on(scenarios::restart::run(args)).map(Some),
         Scenario::RestartChild(args) => runtime.block_on(scenarios::restart_child::run(args)).map(|()| None),

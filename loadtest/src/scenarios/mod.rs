@@ -14,6 +14,7 @@ pub(crate) mod relay;
 pub(crate) mod restart;
 pub(crate) mod restart_child;
 pub(crate) mod run;
+pub(crate) mod search;
 pub(crate) mod seckill;
 pub(crate) mod soak;
 pub(crate) mod throughput;
