@@ -40,8 +40,36 @@ impl Inbox {
     }
 }
 
+/// The RabbitMQ that the environment names, else one at its usual place on the loopback, with names for this run.
+pub(crate) fn rabbitmq_of_the_environment() -> rabbitmq::Rabbit {
+    let variable = |name, default: &str| setting(&None, name).unwrap_or_else(|| default.to_owned());
+    rabbitmq::Rabbit {
+        address: variable("STOCKADE_RABBITMQ", "127.0.0.1:5672"),
+        user: variable("STOCKADE_RABBITMQ_USER", "guest"),
+        password: variable("STOCKADE_RABBITMQ_PASSWORD", "guest"),
+        name: unique_name(),
+    }
+}
+
+/// An option, else a variable of the environment that is not empty.
+pub(crate) fn setting(option: &Option<String>, variable: &str) -> Option<String> {
+    option.clone().or_else(|| std::env::var(variable).ok()).filter(|value| !value.is_empty())
+}
+
+/// Whether a test has the service that it needs. Without it the test is skipped, with a line that says so, unless services
+/// are required: then it fails.
+#[cfg(test)]
+fn has_service(service: &str, is_there: bool) -> bool {
+    let is_required = std::env::var_os("STOCKADE_REQUIRE_SERVICES").is_some_and(|value| value == "1");
+    assert!(is_there || !is_required, "{service} is not there, and services are required");
+    if !is_there {
+        println!("skipped: {service} is not there");
+    }
+    is_there
+}
+
 /// A name for queues, exchanges and streams that no other run has.
 pub(crate) fn unique_name() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    format!("stockade-loadtest-{}-{:x}", std::process::id(), since.as_millis())
+    format!("stockade-loadtest-{}-{:x}", std::process::id(), since.as_nanos())
 }

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use stockade::Durability;
 
-pub(crate) use relay::{RelayArgs, RelayChildArgs, ServiceArgs};
+pub(crate) use relay::{OutgoingArgs, RelayArgs, RelayChildArgs, RelaySinkArg, ServiceArgs, StallArgs};
 pub(crate) use search::{SearchArgs, SearchChildArgs};
 
 /// How long durability `buffered` may leave events unsynced, in ms.
@@ -36,13 +36,14 @@ pub(crate) struct Cli {
 pub(crate) enum Scenario {
     Run(RunArgs),
     Seckill(SeckillArgs),
-    Throughput(ThroughputArgs),
+    Throughput(Box<ThroughputArgs>),
     Crash(CrashArgs),
     Refusals(RefusalsArgs),
     Memory(MemoryArgs),
     Wave(WaveArgs),
     Recovery(RecoveryArgs),
     Soak(SoakArgs),
+    Stall(StallArgs),
     Restart(RestartArgs),
     Openloop(OpenloopArgs),
     Import(ImportArgs),
@@ -281,6 +282,9 @@ pub(crate) struct ThroughputArgs {
     /// Audit the journal afterwards [default: yes, unless durability is memory].
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) audit: Option<bool>,
+
+    #[command(flatten)]
+    pub(crate) outgoing: OutgoingArgs,
 
     #[command(flatten)]
     pub(crate) store: StoreArgs,

@@ -120,7 +120,7 @@ impl Received {
 
     /// Messages, each counted once.
     pub(crate) fn distinct(&self) -> u64 {
-        self.messages - self.duplicates - self.problems.total()
+        self.seen.count
     }
 
     pub(crate) fn messages(&self) -> u64 {

@@ -67,7 +67,15 @@ impl OwnNats {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)).to_string()
     }
 
-    fn start(&mut self) -> Result<(), Failure> {
+    /// Whether its program can be run.
+    #[cfg(test)]
+    pub(crate) fn is_installed(program: &Path) -> bool {
+        let version =
+            Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    }
+
+    pub(super) fn start(&mut self) -> Result<(), Failure> {
         let mut command = Command::new(&self.program);
         command.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"]).arg(self.data.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -76,7 +84,7 @@ impl OwnNats {
         wait_for(&self.address())
     }
 
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             // It fails only when the process has ended by itself.
             let _ = child.kill();

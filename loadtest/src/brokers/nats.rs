@@ -85,3 +85,56 @@ impl Nats {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::brokers::control::OwnNats;
+    use crate::brokers::{has_service, unique_name};
+
+    async fn publish(nats: &Nats, positions: std::ops::Range<u64>) {
+        let context = nats.connect().await.unwrap();
+        let config = jetstream::stream::Config {
+            name: nats.name.clone(),
+            subjects: vec![format!("{}.>", nats.name)],
+            ..Default::default()
+        };
+        context.get_or_create_stream(config).await.unwrap();
+        for position in positions {
+            let body = format!(r#"{{"schema":1,"position":{position},"event":"OrderPaid"}}"#);
+            context.publish(format!("{}.x", nats.name), body.into()).await.unwrap().await.unwrap();
+        }
+    }
+
+    async fn wait_for(inbox: &Inbox, distinct: u64) {
+        let started = Instant::now();
+        while inbox.received().distinct() < distinct {
+            assert!(started.elapsed() < Duration::from_secs(60), "{:?}", inbox.received());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_consumer_goes_on_after_the_server_was_killed() {
+        if !has_service("nats-server", OwnNats::is_installed(Path::new("nats-server"))) {
+            return;
+        }
+        let mut server = OwnNats::start_new(Path::new("nats-server")).unwrap();
+        let nats = Nats { address: server.address(), name: unique_name() };
+        let inbox = Inbox::default();
+        let consumer = tokio::spawn(nats.clone().consume(inbox.clone()));
+        publish(&nats, 1..100).await;
+        wait_for(&inbox, 99).await;
+        server.kill();
+        server.start().unwrap();
+        publish(&nats, 100..200).await;
+        wait_for(&inbox, 199).await;
+        assert_eq!(inbox.received().duplicates(), 0, "a consumer knows its place");
+        nats.remove().await.unwrap();
+        inbox.stop();
+        consumer.await.unwrap();
+    }
+}

@@ -171,3 +171,49 @@ async fn acknowledge(delivery: Option<Delivery>) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::Instant;
+
+    use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+    use lapin::{BasicProperties, Confirmation};
+
+    use super::*;
+    use crate::brokers::{has_service, rabbitmq_of_the_environment};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_bounded_queue_refuses_and_what_it_took_is_read() {
+        let rabbit = rabbitmq_of_the_environment();
+        if !has_service("RabbitMQ", TcpStream::connect(&rabbit.address).is_ok()) {
+            return;
+        }
+        rabbit.make_bounded(5).await.unwrap();
+        let (connection, channel) = rabbit.channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        let mut taken = 0;
+        for position in 1..=20 {
+            let body = format!(r#"{{"schema":1,"position":{position},"event":"OrderPaid"}}"#);
+            let options = BasicPublishOptions::default();
+            let properties = BasicProperties::default();
+            let confirm =
+                channel.basic_publish("".into(), rabbit.name(), options, body.as_bytes(), properties).await;
+            taken += u64::from(matches!(confirm.unwrap().await.unwrap(), Confirmation::Ack(_)));
+        }
+        assert!((5..20).contains(&taken), "{taken}");
+        assert_eq!(u64::from(rabbit.len().await.unwrap()), taken);
+
+        let inbox = Inbox::default();
+        let consumer = tokio::spawn(rabbit.clone().consume(inbox.clone()));
+        let started = Instant::now();
+        while inbox.received().distinct() < taken || rabbit.len().await.unwrap() > 0 {
+            assert!(started.elapsed() < Duration::from_secs(60), "{:?}", inbox.received());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        inbox.stop();
+        consumer.await.unwrap();
+        rabbit.remove().await.unwrap();
+        connection.close(200, "done".into()).await.unwrap();
+    }
+}

@@ -123,6 +123,59 @@ pub(crate) struct ServiceArgs {
     pub(crate) nats_server: PathBuf,
 }
 
+/// What is on beside the load. The same orders go to an engine without it first.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OutgoingArgs {
+    /// Keep a search index meanwhile.
+    #[arg(long)]
+    pub(crate) search: bool,
+
+    /// Relay every event meanwhile.
+    #[arg(long, value_enum)]
+    pub(crate) relay: Option<RelaySinkArg>,
+
+    #[command(flatten)]
+    pub(crate) services: ServiceArgs,
+}
+
+/// Where events are relayed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RelaySinkArg {
+    /// To a sink in this process that takes everything at once: what the relay itself costs.
+    Null,
+    /// To RabbitMQ.
+    Rabbitmq,
+}
+
+/// Subscriptions to a sink that is dead, with much room and with little, and a search index that is switched off, while
+/// orders are taken and completed: memory must stay where it is, the journal must be kept for the one and let go of for the
+/// other, and both must go on afterwards as they should.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StallArgs {
+    /// Orders; an eighth of them cancelled, a sixteenth as well, the others paid, shipped and received.
+    #[arg(long, default_value_t = 2_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=1_000_000_000))]
+    pub(crate) orders: u64,
+
+    /// Most journal that is kept for the subscription with little room, in MiB.
+    #[arg(long, default_value_t = 32, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub(crate) lag_mib_max: u64,
+
+    /// Clients.
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) clients: u64,
+
+    /// Orders that each client has under way.
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) in_flight: u64,
+
+    /// Decides who buys what and how they behave.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
 /// The engine that `relay` kills.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RelayChildArgs {

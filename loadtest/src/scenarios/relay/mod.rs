@@ -102,6 +102,7 @@ fn set_received(
         report.set(format!("{name}_events"), wanted.events);
         report.set(format!("{name}_messages"), received.messages());
         report.set(format!("{name}_duplicates"), received.duplicates());
+        report.set(format!("{name}_distinct"), received.distinct());
         report.set(format!("{name}_missing"), wanted.missing);
         report.set(format!("{name}_messages_per_s"), per_second(received.messages(), elapsed));
         report.set(format!("{name}_table_orders"), received.orders());

@@ -8,12 +8,15 @@ use crate::acked::Problems;
 use crate::brokers::control::{Control, OwnNats};
 use crate::brokers::nats::Nats;
 use crate::brokers::rabbitmq::Rabbit;
-use crate::brokers::{Inbox, unique_name};
+use crate::brokers::{Inbox, rabbitmq_of_the_environment, setting, unique_name};
 use crate::cli::{RelayArgs, ServiceArgs};
 use crate::relayed::CHOSEN;
 
 /// Most journal that is kept for a subscription, in bytes: more than any run needs.
 const LAG_BYTES_MAX: u64 = 1 << 36;
+
+/// Most messages on their way.
+pub(crate) const IN_FLIGHT_MAX: u64 = 4_096;
 
 /// A subscription to all that is chosen, from the first event on.
 pub(crate) fn subscription(sink: SinkSpec, start: Start) -> SubscriptionSpec {
@@ -23,7 +26,7 @@ pub(crate) fn subscription(sink: SinkSpec, start: Start) -> SubscriptionSpec {
         sink,
         // A broker that comes back is found soon.
         retry: RetrySpec { backoff_ms: 50, backoff_ms_max: 1_000, ..RetrySpec::default() },
-        in_flight_max: 4_096,
+        in_flight_max: IN_FLIGHT_MAX as u32,
         lag_bytes_max: LAG_BYTES_MAX,
         dead_letters_max: 1_000_000,
         snapshot: false,
@@ -119,13 +122,8 @@ pub(crate) fn start(args: &RelayArgs) -> Result<Vec<Service>, Failure> {
 
 /// A RabbitMQ with names for this run.
 pub(crate) fn rabbit(args: &ServiceArgs) -> Rabbit {
-    let guest = || "guest".to_owned();
-    Rabbit {
-        address: setting(&args.rabbitmq, "STOCKADE_RABBITMQ").unwrap_or_else(|| "127.0.0.1:5672".to_owned()),
-        user: setting(&None, "STOCKADE_RABBITMQ_USER").unwrap_or_else(guest),
-        password: setting(&None, "STOCKADE_RABBITMQ_PASSWORD").unwrap_or_else(guest),
-        name: unique_name(),
-    }
+    let rabbit = rabbitmq_of_the_environment();
+    Rabbit { address: args.rabbitmq.clone().unwrap_or(rabbit.address), ..rabbit }
 }
 
 fn nats(args: &ServiceArgs, stops: u64) -> Result<(String, Option<Control>), Failure> {
@@ -140,9 +138,4 @@ fn nats(args: &ServiceArgs, stops: u64) -> Result<(String, Option<Control>), Fai
         _ if stops == 0 => Ok((address, None)),
         _ => Err("stopping a NATS server that is there needs --nats-stop and --nats-start".into()),
     }
-}
-
-/// An option, else a variable of the environment that is not empty.
-fn setting(option: &Option<String>, variable: &str) -> Option<String> {
-    option.clone().or_else(|| std::env::var(variable).ok()).filter(|value| !value.is_empty())
 }

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use stockade::Engine;
 
-use self::child::with_search;
 use self::lag::LagMeter;
 use self::queries::{Corpus, Kind, Timed, hits_max, prepare};
 use crate::acked::Problems;
@@ -27,7 +26,8 @@ use crate::segments::Segments;
 use crate::stream::{IN_FLIGHT_MAX, Stream};
 use crate::{Failure, described, shop, store};
 
-pub(crate) use self::check::wait_until_searchable;
+pub(crate) use self::check::{count, wait_until_searchable};
+pub(crate) use self::child::with_search;
 
 /// Units of each SKU: more than any run can sell.
 const UNITS: u64 = 1 << 38;
