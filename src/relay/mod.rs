@@ -18,7 +18,7 @@ mod error;
 mod status;
 
 pub use error::RelayError;
-pub use message::Message;
+pub use message::{Message, Orders, Recorded, RenderError, RenderOptions, Renderer};
 pub use sink::{Delivery, Sink, Undelivered};
 pub use spec::{
     EventChoice, NatsSpec, PersonalChoice, RabbitSpec, RelayConfig, RetrySpec, Secret, SinkSpec, Start,
