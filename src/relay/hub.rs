@@ -31,6 +31,9 @@ const COMMANDS: usize = 16;
 const LETTERS_LEN_MAX: usize = 1_000;
 /// Size of their bodies, in bytes; one more at most.
 const LETTERS_BYTES_MAX: usize = 8 << 20;
+/// Looks, 1 ms apart, at whether everybody has let go of the relay's world.
+const HOLDER_LOOKS_MAX: usize = 5_000;
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Who holds the journal while nobody knows what subscriptions need.
 const UNKNOWN_HOLDER: &str = "relay";
 
@@ -177,8 +180,10 @@ impl Hub {
         if let Some(world) = self.world()? {
             return Ok(world);
         }
-        let Phase::Idle(parts) = &*self.phase() else { return Err(RelayError::Off) };
-        let parts = Arc::clone(parts);
+        let parts = match &*self.phase() {
+            Phase::Idle(parts) => Arc::clone(parts),
+            Phase::Open(_) | Phase::Failed(_) | Phase::Closed => return Err(RelayError::Off),
+        };
         let opened = tokio::task::spawn_blocking(move || Self::open_book(&parts));
         let opened = opened.await.map_err(|_ended_early| RelayError::Off)?;
         {
@@ -207,6 +212,11 @@ impl Hub {
         let mut subscriptions = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
         subscriptions.insert(name.to_owned(), Arc::clone(&subscription));
         subscription
+    }
+
+    /// Whether the engine is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(*self.phase(), Phase::Closed)
     }
 
     /// All subscriptions, by name.
@@ -377,6 +387,10 @@ impl Hub {
         Ok(subscription.board.status(&world))
     }
 
+    pub(crate) fn check_pulled(&self, name: &str) -> Result<(), RelayError> {
+        self.find_pulled(name).map(|_found| ())
+    }
+
     fn find_pulled(&self, name: &str) -> Result<(Arc<World>, Arc<Subscription>), RelayError> {
         let (world, subscription) = self.find(name)?;
         match subscription.board.spec().sink {
@@ -447,6 +461,13 @@ impl Hub {
         futures_util::future::join_all(closing).await;
         let phase = std::mem::replace(&mut *self.phase(), Phase::Closed);
         if let Phase::Open(world) = phase {
+            // A reader in the middle of a step, and whoever polls, hold on to the journal for a moment longer.
+            for _ in 0..HOLDER_LOOKS_MAX {
+                if Arc::strong_count(&world) == 1 {
+                    break;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
             // Blocks for a commit. Where the runtime is gone, so is everybody who waits.
             let _ = tokio::task::spawn_blocking(move || world.book.close()).await;
         }

@@ -28,6 +28,9 @@ mod status;
 mod task;
 mod world;
 
+pub(crate) use hub::{Hub, Parts};
+pub(crate) use world::ProgramSinks;
+
 pub use check::{NAME_BYTES_MAX, SUBSCRIPTIONS_MAX};
 pub use error::RelayError;
 pub use message::{Message, Orders, Recorded, RenderError, RenderOptions, Renderer};

@@ -41,7 +41,7 @@ pub(super) struct PullState {
 
 /// Messages behind the cursor, and behind `after` where that is given.
 pub(super) async fn poll(
-    world: &World,
+    world: &Arc<World>,
     subscription: &Subscription,
     after: Option<Position>,
     (len_max, wait): (usize, Duration),
@@ -80,8 +80,8 @@ pub(super) async fn poll(
             }
             continue;
         }
-        let reader = world.journal.reader();
-        let read = tokio::task::spawn_blocking(move || read_events(reader.as_ref(), from)).await;
+        let of = Arc::clone(world);
+        let read = tokio::task::spawn_blocking(move || read_events(&of, from)).await;
         let events = match read {
             Ok(Ok(events)) => events,
             Ok(Err(JournalError::PositionTrimmed { asked, first })) => {

@@ -15,7 +15,7 @@ use super::message::{Message, Recorded, Renderer};
 use super::spec::EventChoice;
 use super::world::World;
 use crate::domain::ids::Position;
-use crate::journal::{JournalError, JournalRead};
+use crate::journal::JournalError;
 
 /// Most bytes of journal that one step reads; a frame more at most.
 const STEP_BYTES: usize = 256 << 10;
@@ -87,7 +87,7 @@ impl Reading {
     pub(super) fn start(world: &Arc<World>, renderer: Renderer, chosen: Chosen, from: Position) -> Self {
         let (sender, batches) = mpsc::channel(BATCHES);
         let reader = Reader {
-            reader: world.journal.reader(),
+            world: Arc::clone(world),
             durable: world.journal.watch_durable(),
             renderer,
             chosen,
@@ -110,7 +110,7 @@ impl Drop for Reading {
 }
 
 struct Reader {
-    reader: Arc<dyn JournalRead>,
+    world: Arc<World>,
     durable: watch::Receiver<Position>,
     renderer: Renderer,
     chosen: Chosen,
@@ -125,8 +125,8 @@ impl Reader {
                 // The journal is closed.
                 return;
             }
-            let (reader, from) = (Arc::clone(&self.reader), self.next);
-            let read = tokio::task::spawn_blocking(move || read_events(reader.as_ref(), from)).await;
+            let (world, from) = (Arc::clone(&self.world), self.next);
+            let read = tokio::task::spawn_blocking(move || read_events(&world, from)).await;
             let events = match read {
                 Ok(Ok(events)) => events,
                 Ok(Err(JournalError::PositionTrimmed { first, .. })) => {
@@ -206,9 +206,9 @@ fn made(message: Message, recorded: &Recorded) -> Made {
 }
 
 /// A step of the journal from a position on.
-pub(super) fn read_events(reader: &dyn JournalRead, from: Position) -> Result<Vec<Recorded>, JournalError> {
+pub(super) fn read_events(world: &World, from: Position) -> Result<Vec<Recorded>, JournalError> {
     let mut events = Vec::new();
-    for frame in reader.read(from, STEP_BYTES)? {
+    for frame in world.journal.reader().read(from, STEP_BYTES)? {
         for entry in frame.entries() {
             if entry.last() < from {
                 continue;

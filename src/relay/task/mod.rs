@@ -360,8 +360,8 @@ impl Task {
         let cursor = self.progress.cursor();
         if self.progress.oldest_at_ms().is_none() && cursor != self.looked_at && cursor < self.world.next() {
             self.looked_at = cursor;
-            let reader = self.world.journal.reader();
-            let look_up = tokio::task::spawn_blocking(move || read_events(reader.as_ref(), cursor));
+            let world = Arc::clone(&self.world);
+            let look_up = tokio::task::spawn_blocking(move || read_events(&world, cursor));
             self.work.push(Box::pin(async move {
                 let events = look_up.await.ok().and_then(Result::ok).unwrap_or_default();
                 Work::Oldest { at_ms: events.first().map_or(0, |first| first.event.at_ms()) }
