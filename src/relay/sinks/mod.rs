@@ -14,6 +14,9 @@ mod rabbit;
 mod tls;
 mod webhook;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use super::error::RelayError;
