@@ -28,7 +28,7 @@ const STALL_MAX: Duration = Duration::from_secs(60);
 
 /// A sink that takes everything at once and keeps nothing.
 #[derive(Default)]
-struct Null {
+pub(super) struct Null {
     messages: AtomicU64,
 }
 

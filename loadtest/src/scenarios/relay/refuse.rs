@@ -1,7 +1,8 @@
 //! A queue that is full and says so: messages are tried again, then become dead letters, and orders go on meanwhile. Then
 //! somebody reads the queue, the dead letters are requeued, and everything must have come in sequence.
 //!
-//! The rate of orders is taken in turns: of an engine without a subscription, and of one whose subscription is refused.
+//! The rate of orders is taken in turns: of an engine without a subscription, of one whose sink takes everything at once, and
+//! of one whose subscription is refused. A turn begins when the relay of the one before is done.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::lifecycle::{Ends, Load, live};
 use crate::place::Place;
 use crate::relayed;
 use crate::report::{Report, per_second, rounded};
+use crate::scenarios::outgoing::Null;
 use crate::segments::Segments;
 use crate::store;
 
@@ -38,6 +40,9 @@ const IN_FLIGHT: u64 = 32;
 const POLL: Duration = Duration::from_millis(50);
 /// Longest wait for it to go on.
 const STALL_MAX: Duration = Duration::from_secs(60);
+/// How long nothing must have come from the queue: before dead letters are requeued, and at the end.
+const BETWEEN_REQUEUES: Duration = Duration::from_millis(100);
+const AT_THE_END: Duration = Duration::from_secs(2);
 /// Most times that all dead letters are requeued: a consumer slower than the relay has the queue full again.
 const REQUEUES_MAX: u64 = 1_000;
 
@@ -61,23 +66,10 @@ fn spec(rabbit: &Rabbit) -> SubscriptionSpec {
 }
 
 async fn refuse(args: &RelayArgs, place: &Place, rabbit: &Rabbit) -> Result<Report, Failure> {
-    let alone = Place::new(None)?;
-    let without = Engine::open(config(alone.path(), &args.engine)).await?;
-    let engine = Engine::open(config(place.path(), &args.engine)).await?;
-    stock(&without).await?;
-    stock(&engine).await?;
-    let relay = engine.relay()?;
-    relay.create(NAME, spec(rabbit)).await?;
-
     let mut problems = Problems::default();
-    let mut rates = [Vec::new(), Vec::new()];
-    for round in 0..args.rounds {
-        let buyers = round * args.orders / args.rounds..(round + 1) * args.orders / args.rounds;
-        for (engine, rates) in [&without, &engine].into_iter().zip(&mut rates) {
-            rates.push(place_orders(engine, args.seed, buyers.clone(), &mut problems).await?);
-        }
-    }
-    let [without_per_s, refused_per_s] = rates.map(median);
+    let (engine, rates) = take_turns(args, place, rabbit, &mut problems).await?;
+    let [without_per_s, relayed_per_s, refused_per_s] = rates.map(median);
+    let relay = engine.relay()?;
     let before = settle(&relay, &mut problems).await?;
 
     // Somebody reads the queue from now on.
@@ -87,20 +79,20 @@ async fn refuse(args: &RelayArgs, place: &Place, rabbit: &Rabbit) -> Result<Repo
     let (mut requeued, mut requeues) = (0, 0);
     let mut after = before.clone();
     while after.dead_letters > 0 && requeues < REQUEUES_MAX {
+        wait_until_read(rabbit, &inbox, BETWEEN_REQUEUES).await;
         requeued += relay.requeue(NAME, None).await?;
         requeues += 1;
         after = settle(&relay, &mut problems).await?;
     }
-    wait_until_read(rabbit, &inbox).await;
+    wait_until_read(rabbit, &inbox, AT_THE_END).await;
     let elapsed = started.elapsed();
     inbox.stop();
     consumer.await?;
     if store::drain(&engine).await.is_none_or(|drained| !drained.complete) {
         problems.add(|| "the store has not caught up".to_owned());
     }
-    without.shutdown().await?;
     engine.shutdown().await?;
-    drop((engine, without, relay));
+    drop((engine, relay));
 
     let mut report = Report::new("relay-refuse", args.engine.durability.name(), place.path());
     report.set("seed", args.seed);
@@ -109,9 +101,12 @@ async fn refuse(args: &RelayArgs, place: &Place, rabbit: &Rabbit) -> Result<Repo
     report.set("queue_max", args.queue_max);
     report.set("attempts_max", ATTEMPTS_MAX);
     report.set("orders_per_s_without", without_per_s);
+    report.set("orders_per_s_relayed", relayed_per_s);
     report.set("orders_per_s_refused", refused_per_s);
-    let percent = refused_per_s as f64 * 100.0 / without_per_s.max(1) as f64;
-    report.set("refused_percent", rounded(percent));
+    let percent_of = |per_s: u64| rounded(refused_per_s as f64 * 100.0 / per_s.max(1) as f64);
+    let percent = percent_of(without_per_s);
+    report.set("refused_percent", percent);
+    report.set("refused_percent_of_relayed", percent_of(relayed_per_s));
     if args.expect_percent.is_some_and(|least| percent < least) {
         problems.add(|| format!("orders went at {percent:.0} % of their rate beside a queue that refuses"));
     }
@@ -139,6 +134,41 @@ async fn refuse(args: &RelayArgs, place: &Place, rabbit: &Rabbit) -> Result<Repo
     report.add_problems(problems);
     report.set("audit", if report.passed() { "pass" } else { "fail" });
     Ok(report)
+}
+
+/// Places the same orders with each of three engines in turns. Answers the one whose subscription is refused, and the rates of
+/// all turns.
+async fn take_turns(
+    args: &RelayArgs,
+    place: &Place,
+    rabbit: &Rabbit,
+    problems: &mut Problems,
+) -> Result<(Engine, [Vec<u64>; 3]), Failure> {
+    let (without_place, relayed_place) = (Place::new(None)?, Place::new(None)?);
+    let open = |place: &Place| config(place.path(), &args.engine);
+    let without = Engine::open(open(&without_place)).await?;
+    let relayed = Engine::open(open(&relayed_place).relay_sink(NAME, Arc::new(Null::default()))).await?;
+    let refused = Engine::open(open(place)).await?;
+    let sink = SinkSpec::Program { sink: NAME.to_owned() };
+    relayed.relay()?.create(NAME, subscription(sink, Start::First)).await?;
+    refused.relay()?.create(NAME, spec(rabbit)).await?;
+    for engine in [&without, &relayed, &refused] {
+        stock(engine).await?;
+    }
+    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
+    for round in 0..args.rounds {
+        let buyers = round * args.orders / args.rounds..(round + 1) * args.orders / args.rounds;
+        for (engine, rates) in [&without, &relayed, &refused].into_iter().zip(&mut rates) {
+            rates.push(place_orders(engine, args.seed, buyers.clone(), problems).await?);
+            let relay = engine.relay()?;
+            if !relay.subscriptions().is_empty() {
+                settle(&relay, problems).await?;
+            }
+        }
+    }
+    without.shutdown().await?;
+    relayed.shutdown().await?;
+    Ok((refused, rates))
 }
 
 /// Takes orders through their lives; answers how many went in a second.
@@ -178,7 +208,7 @@ async fn settle(relay: &Relay, problems: &mut Problems) -> Result<SubscriptionSt
 }
 
 /// Waits until the queue is empty and what was in it is taken in.
-async fn wait_until_read(rabbit: &Rabbit, inbox: &Inbox) {
+async fn wait_until_read(rabbit: &Rabbit, inbox: &Inbox, quiet: Duration) {
     let (mut last, mut since) = (0, Instant::now());
     while since.elapsed() < STALL_MAX {
         let messages = inbox.received().messages();
@@ -186,7 +216,7 @@ async fn wait_until_read(rabbit: &Rabbit, inbox: &Inbox) {
             (last, since) = (messages, Instant::now());
         }
         // Taken out and not acknowledged yet doesn't count as in it: so it must be quiet as well.
-        if since.elapsed() > Duration::from_secs(2) && rabbit.len().await.is_ok_and(|len| len == 0) {
+        if since.elapsed() > quiet && rabbit.len().await.is_ok_and(|len| len == 0) {
             return;
         }
         tokio::time::sleep(POLL).await;
