@@ -80,12 +80,10 @@ impl Outgoing {
     /// Reports how far behind everything is that the load has just ended for, and waits until it has caught up.
     pub(crate) async fn drain(&self, engine: &Engine, report: &mut Report) -> Result<(), Failure> {
         let started = Instant::now();
-        let figures = engine.search_figures();
-        let appended = engine.metrics().appended;
         let subscription = self.relay.map(|_| engine.relay()).transpose()?;
         let status = subscription.as_ref().map(|relay| relay.subscription(NAME)).transpose()?;
-        // Both catch up at the same time, and are waited for one after the other: so the first wait hides some of the second.
         if self.search {
+            let (figures, appended) = (engine.search_figures(), engine.metrics().appended);
             report.set("search_lag_ms", figures.lag_ms);
             report.set("search_lag_events", appended.0.saturating_sub(figures.position.0));
         }
