@@ -50,13 +50,16 @@ struct Envelope<'a> {
     #[serde(borrow)]
     status: Option<Cow<'a, str>>,
     amount: Option<i64>,
+    version: Option<u32>,
 }
 
 /// An order as the messages have told of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Row {
     /// Position of the last message about it.
     last: u64,
+    /// Events of its own so far.
+    version: u32,
     status: Option<OrderStatus>,
     /// In minor units.
     amount: Option<i64>,
@@ -102,12 +105,17 @@ impl Received {
         let order_no = order_no.map_err(|error| error.to_string())?;
         self.digest = self.digest.wrapping_add(digest(envelope.position, &envelope.event, order_no));
         let Some(order_no) = order_no else { return Ok(()) };
-        let row =
-            self.table.entry(order_no).or_insert(Row { last: 0, status: None, amount: None, member: None });
+        let row = self.table.entry(order_no).or_default();
         if row.last > envelope.position {
             return Err(format!("of order {order_no}, came after position {}", row.last));
         }
         row.last = envelope.position;
+        if let Some(version) = envelope.version {
+            if row.version.checked_add(1) != Some(version) {
+                return Err(format!("version {version} of order {order_no} came after {}", row.version));
+            }
+            row.version = version;
+        }
         if let Some(name) = envelope.status.as_deref() {
             row.status = Some(status_of(name).ok_or_else(|| format!("status {name}"))?);
         }
@@ -143,7 +151,7 @@ impl Received {
 
     /// Holds an event of the journal against what has come.
     fn compare_event(&self, position: u64, event: &Event, wanted: &mut Wanted) {
-        if !wanted.chosen.contains(&event.name()) || position < wanted.from {
+        if !wanted.chosen.contains(&event.name()) {
             return;
         }
         wanted.events += 1;
@@ -156,13 +164,11 @@ impl Received {
 
     /// Holds an order of the store against the table.
     fn compare_order(&self, order: &Order, wanted: &mut Wanted) {
-        if order.created_position.0 < wanted.from {
-            return;
-        }
         wanted.orders += 1;
-        let stored = (Some(order.status), Some(order.pay_amount.minor()), Some(order.member_id.0));
+        let (amount, member) = (order.pay_amount.minor(), order.member_id.0);
+        let stored = (order.version, Some(order.status), Some(amount), Some(member));
         let row = self.table.get(&order.order_no);
-        if row.map(|row| (row.status, row.amount, row.member)) != Some(stored) {
+        if row.map(|row| (row.version, row.status, row.amount, row.member)) != Some(stored) {
             let order_no = order.order_no;
             wanted.problems.add(|| format!("order {order_no}: stored {stored:?}, by its messages {row:?}"));
         }
@@ -170,16 +176,20 @@ impl Received {
 
     /// What is left to say once all events and orders are compared.
     fn compare_totals(&self, wanted: &mut Wanted) {
+        let (rows, orders) = (self.orders(), wanted.orders);
+        if rows != orders {
+            wanted.problems.add(|| format!("{orders} orders are stored, the messages tell of {rows}"));
+        }
+        if wanted.journal_first > 1 {
+            // What is trimmed away can't be counted; the orders' versions say that none of theirs is missing.
+            return;
+        }
         let came = self.seen.count;
         let expected = wanted.events - wanted.missing;
         if came != expected {
             wanted.problems.add(|| format!("{came} events came, and {expected} of them were chosen"));
         } else if wanted.missing == 0 && self.digest != wanted.digest {
             wanted.problems.add(|| "messages name other events or orders than the journal".to_owned());
-        }
-        let (rows, orders) = (self.orders(), wanted.orders);
-        if rows != orders {
-            wanted.problems.add(|| format!("{orders} orders are stored, the messages tell of {rows}"));
         }
     }
 }
@@ -188,9 +198,9 @@ impl Received {
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
     chosen: Vec<&'static str>,
-    /// Events before this position are of no account, and orders placed before it.
-    from: u64,
     digest: u64,
+    /// First position that the journal still has.
+    pub(crate) journal_first: u64,
     /// Events that were chosen.
     pub(crate) events: u64,
     pub(crate) missing: u64,
@@ -200,11 +210,11 @@ pub(crate) struct Wanted {
     pub(crate) problems: Problems,
 }
 
-/// Audits a data directory that no engine has open any more, and holds each `Received` against it, which was to have what
-/// of `chosen` has happened from position `from` on.
-pub(crate) fn audit(data: &Path, received: &[&Received], from: u64) -> Result<Vec<Wanted>, Failure> {
+/// Audits a data directory that no engine has open any more, and holds each `Received` against it, which was to have
+/// everything that is [`CHOSEN`].
+pub(crate) fn audit(data: &Path, received: &[&Received]) -> Result<Vec<Wanted>, Failure> {
     let bar = progress::bar("audit", 0);
-    let blank = || Wanted { chosen: CHOSEN.to_vec(), from, ..Wanted::default() };
+    let blank = || Wanted { chosen: CHOSEN.to_vec(), ..Wanted::default() };
     let wanted: Vec<_> = received.iter().map(|_| std::cell::RefCell::new(blank())).collect();
     let each = |compare: &dyn Fn(&Received, &mut Wanted)| {
         for (received, wanted) in received.iter().zip(&wanted) {
@@ -217,6 +227,11 @@ pub(crate) fn audit(data: &Path, received: &[&Received], from: u64) -> Result<Ve
         .on_order(|order| each(&|received, wanted| received.compare_order(order, wanted)))
         .on_entry(|first, events| {
             bar.inc(events.len() as u64);
+            each(&|_, wanted| {
+                if wanted.journal_first == 0 {
+                    wanted.journal_first = first.0;
+                }
+            });
             for (position, event) in (first.0..).zip(events) {
                 each(&|received, wanted| received.compare_event(position, event, wanted));
             }
@@ -289,7 +304,12 @@ mod tests {
     use super::*;
 
     fn message(position: u64, event: &str, order_no: u64, status: &str) -> Vec<u8> {
+        versioned(position, event, order_no, status, None)
+    }
+
+    fn versioned(position: u64, event: &str, order_no: u64, status: &str, version: Option<u32>) -> Vec<u8> {
         serde_json::json!({
+            "version": version,
             "schema": 1, "position": position, "entry": position, "event": event, "order_no": order_no.to_string(),
             "user_id": "7", "status": status, "amount": 9_900, "payload": {},
         })
@@ -321,6 +341,15 @@ mod tests {
         let other = message(7, "OrderCreated", 78, "pending");
         assert_eq!(received(&[later.clone(), first.clone()]).problems.total(), 1);
         assert_eq!(received(&[first, later, other]).problems.total(), 0);
+    }
+
+    #[test]
+    fn every_version_of_an_order_must_come() {
+        let [first, second, third] =
+            [1, 2, 3].map(|version| versioned(u64::from(version), "OrderPaid", 77, "paid", Some(version)));
+        assert_eq!(received(&[first.clone(), second.clone(), third.clone()]).problems.total(), 0);
+        assert_eq!(received(&[first, third.clone()]).problems.total(), 1);
+        assert_eq!(received(&[second, third]).problems.total(), 2);
     }
 
     #[test]

@@ -36,6 +36,11 @@ pub(crate) struct RelayArgs {
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1_000))]
     pub(crate) kills: u64,
 
+    /// Let the journal be trimmed as far as neither store nor relay needs it. Then what came is held against the versions of
+    /// the stored orders, and against what is left of the journal.
+    #[arg(long)]
+    pub(crate) trim: bool,
+
     /// Use a quorum queue.
     #[arg(long)]
     pub(crate) mirror: bool,
@@ -191,4 +196,6 @@ pub(crate) struct RelayChildArgs {
     /// The buyer after its last one.
     #[arg(long)]
     pub(crate) orders: u64,
+    #[arg(long)]
+    pub(crate) trim: bool,
 }

@@ -59,7 +59,11 @@ pub(crate) async fn run(args: RelayChildArgs) -> Result<(), Failure> {
     die_with_parent();
     let relay: RelayConfig = serde_json::from_str(&std::env::var(SUBSCRIPTIONS)?)?;
     let data = args.engine.data.as_deref().ok_or("the data directory is missing")?;
-    let engine = Engine::open(config(data, &args.engine).relay(relay)).await?;
+    let mut config = config(data, &args.engine).relay(relay);
+    if args.trim {
+        config = config.journal_keep_min_bytes(0);
+    }
+    let engine = Engine::open(config).await?;
     stock(&engine).await?;
     say("ready");
     let started = Instant::now();

@@ -96,7 +96,7 @@ fn set_received(
 ) -> Result<(), Failure> {
     let mut guards: Vec<_> = services.iter().map(|service| service.inbox.received()).collect();
     let received: Vec<&relayed::Received> = guards.iter().map(|guard| &**guard).collect();
-    let wanted = relayed::audit(data, &received, 0)?;
+    let wanted = relayed::audit(data, &received)?;
     for ((service, received), wanted) in services.iter().zip(&mut guards).zip(wanted) {
         let name = service.name();
         report.set(format!("{name}_events"), wanted.events);
@@ -107,6 +107,7 @@ fn set_received(
         report.set(format!("{name}_messages_per_s"), per_second(received.messages(), elapsed));
         report.set(format!("{name}_table_orders"), received.orders());
         report.set("stored_orders", wanted.orders);
+        report.set("journal_first", wanted.journal_first);
         problems.append(wanted.problems);
         problems.append(received.take_problems());
     }
@@ -245,6 +246,9 @@ impl Run<'_> {
                 ("--first", self.done),
                 ("--orders", args.orders),
             ];
+            if args.trim {
+                command.arg("--trim");
+            }
             for (name, value) in numbers {
                 command.arg(name).arg(value.to_string());
             }

@@ -120,11 +120,12 @@ async fn refuse(args: &RelayArgs, place: &Place, rabbit: &Rabbit) -> Result<Repo
     report.set("requeue_s", rounded(elapsed.as_secs_f64()));
     report.set("dead_letters_left", after.dead_letters);
     let mut received = inbox.received();
-    let wanted = relayed::audit(place.path(), &[&*received], 0)?;
+    let wanted = relayed::audit(place.path(), &[&*received])?;
     for wanted in wanted {
         report.set("events", wanted.events);
         report.set("missing", wanted.missing);
         report.set("stored_orders", wanted.orders);
+        report.set("journal_first", wanted.journal_first);
         problems.append(wanted.problems);
     }
     report.set("messages", received.messages());
