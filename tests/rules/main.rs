@@ -45,6 +45,7 @@ mod reconcile_command;
 mod refund_work_list;
 #[cfg(feature = "relay")]
 mod relay_down;
+mod relay_consumer;
 #[cfg(feature = "relay")]
 mod relay_nats;
 #[cfg(feature = "relay")]
