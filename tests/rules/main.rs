@@ -45,6 +45,7 @@ mod reconcile_command;
 mod refund_work_list;
 #[cfg(feature = "relay")]
 mod relay_down;
+#[cfg(feature = "relay")]
 mod relay_consumer;
 #[cfg(feature = "relay")]
 mod relay_nats;
@@ -57,6 +58,10 @@ mod relay_sinks;
 #[cfg(feature = "relay")]
 mod relay_support;
 mod sale_controls;
+mod search;
+mod search_filters;
+mod search_own;
+mod search_pages;
 mod sessions;
 mod shipping;
 mod statement;
