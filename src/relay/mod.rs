@@ -14,11 +14,15 @@ pub mod sink;
 pub mod sinks;
 pub mod spec;
 
+mod check;
 mod error;
+mod names;
 mod status;
 
+pub use check::{NAME_BYTES_MAX, SUBSCRIPTIONS_MAX};
 pub use error::RelayError;
-pub use message::Message;
+pub use message::{Message, Orders, Recorded, RenderError, RenderOptions, Renderer};
+pub use names::event_names;
 pub use sink::{Delivery, Sink, Undelivered};
 pub use spec::{
     EventChoice, NatsSpec, PersonalChoice, RabbitSpec, RelayConfig, RetrySpec, Secret, SinkSpec, Start,
