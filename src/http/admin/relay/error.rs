@@ -13,10 +13,16 @@ impl From<RelayError> for Problem {
         let conflict = StatusCode::CONFLICT;
         match error {
             RelayError::Off => Self::new(
-                StatusCode::NOT_IMPLEMENTED,
+                StatusCode::SERVICE_UNAVAILABLE,
                 "relay_off",
-                "this engine has no relay: it keeps everything in memory, or is closed",
-                "该引擎没有事件转发：数据只在内存中，或者引擎已关闭",
+                "the relay is closed",
+                "事件转发已关闭",
+            ),
+            RelayError::Stopped { name: _, reason } => Self::new(
+                conflict,
+                "subscription_stopped",
+                format!("the subscription does not run: {reason}"),
+                format!("该订阅未在运行：{reason}"),
             ),
             RelayError::NotFound { name: _ } => Self::new(
                 StatusCode::NOT_FOUND,

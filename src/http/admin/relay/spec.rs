@@ -108,6 +108,11 @@ pub struct RetryBody {
 pub enum SinkBody {
     /// Nowhere by themselves: a client polls `/gateway/events/{name}` and acknowledges.
     Pull {},
+    /// To a sink that the program which embeds the engine has handed in under this name.
+    Program {
+        /// The name.
+        sink: String,
+    },
     /// To RabbitMQ.
     Rabbitmq(RabbitBody),
     /// To NATS JetStream.
@@ -275,7 +280,7 @@ impl SpecBody {
     /// A secret that has to be sent.
     pub fn into_spec(self, old: Option<&SubscriptionSpec>) -> Result<SubscriptionSpec, Problem> {
         let secret = match &self.sink {
-            SinkBody::Pull {} => None,
+            SinkBody::Pull {} | SinkBody::Program { .. } => None,
             SinkBody::Rabbitmq(RabbitBody { password, .. }) | SinkBody::Nats(NatsBody { password, .. }) => {
                 Some(("password", password.is_some()))
             }
@@ -329,7 +334,7 @@ fn without_form() -> Problem {
 /// Whether settings have a password or key.
 pub(super) fn has_secret(spec: &SubscriptionSpec) -> bool {
     match &spec.sink {
-        SinkSpec::Pull {} => false,
+        SinkSpec::Pull {} | SinkSpec::Program { .. } => false,
         SinkSpec::Rabbitmq(sink) => !sink.password.0.is_empty(),
         SinkSpec::Nats(sink) => !sink.password.0.is_empty(),
         SinkSpec::Webhook(sink) => !sink.secret.0.is_empty(),
