@@ -12,11 +12,18 @@ pub fn status_of(reject: &Reject) -> StatusCode {
     match reject {
         Reject::OrderNotFound | Reject::RefundNotFound | Reject::TeamNotFound { .. } => StatusCode::NOT_FOUND,
         // This engine keeps nothing but its memory: no repetition and no other request helps.
-        Reject::NoStore => StatusCode::NOT_IMPLEMENTED,
+        Reject::NoStore
+        | Reject::SearchWordsUnavailable { is_off: true }
+        | Reject::SearchSortUnavailable { is_off: true } => StatusCode::NOT_IMPLEMENTED,
         Reject::MemberBlocked { .. } => StatusCode::FORBIDDEN,
-        Reject::Overloaded { .. } | Reject::DiskReserve | Reject::Unavailable | Reject::OutcomeUnknown => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Reject::Overloaded { .. }
+        | Reject::DiskReserve
+        | Reject::Unavailable
+        | Reject::OutcomeUnknown
+        | Reject::SearchWordsUnavailable { is_off: false }
+        | Reject::SearchSortUnavailable { is_off: false }
+        | Reject::SearchBehind { .. }
+        | Reject::SearchFailed => StatusCode::SERVICE_UNAVAILABLE,
         Reject::SkuOffSale { .. }
         | Reject::SoldOut { .. }
         | Reject::LimitExceeded { .. }
@@ -95,6 +102,8 @@ pub fn status_of(reject: &Reject) -> StatusCode {
         | Reject::OutOfRange { .. }
         | Reject::BatchTooLong { .. }
         | Reject::SkuNotInOrder { .. }
-        | Reject::CouponNotFound { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        | Reject::CouponNotFound { .. }
+        | Reject::SearchSyntax { .. }
+        | Reject::SearchTooBroad { .. } => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

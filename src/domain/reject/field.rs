@@ -58,6 +58,10 @@ impl Reject {
                 Some("prices.lines")
             }
             Self::NegativePrice { .. } => Some("price"),
+            Self::SearchSyntax { .. } | Self::SearchWordsUnavailable { .. } | Self::SearchTooBroad { .. } => {
+                Some("q")
+            }
+            Self::SearchSortUnavailable { .. } => Some("sort"),
             Self::TeamChoiceInvalid { .. }
             | Self::TeamNotFound { .. }
             | Self::TeamFull { .. }
@@ -76,6 +80,8 @@ impl Reject {
             | Self::DiskReserve
             | Self::Unavailable
             | Self::NoStore
+            | Self::SearchBehind { .. }
+            | Self::SearchFailed
             | Self::OutcomeUnknown
             | Self::ActivityInvalid { .. }
             | Self::SalesPaused
