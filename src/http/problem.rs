@@ -64,7 +64,7 @@ pub struct ProblemBody {
     pub field: Option<String>,
     /// Of a query that can't be read: the characters before the place that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub at: Option<usize>,
+    pub at: Option<u32>,
     /// What could stand there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<&'static str>,
@@ -193,7 +193,7 @@ impl Problem {
     }
 
     /// Where a query can't be read, in characters, and what could stand there, in English.
-    const fn place(&self) -> Option<(usize, &'static str)> {
+    const fn place(&self) -> Option<(u32, &'static str)> {
         match self.why {
             Why::Reject(Reject::SearchSyntax { at, expected }) => Some((at, expected)),
             _ => None,

@@ -23,7 +23,7 @@ use toml::Table;
 pub(crate) use engine::EngineSettings;
 pub(crate) use print::{changed, print};
 #[cfg(feature = "relay")]
-pub(crate) use relay::{RelaySettings, SubscriptionError};
+pub(crate) use relay::RelaySettings;
 pub(crate) use search::SearchSettings;
 pub(crate) use sources::{Flag, Sources};
 
