@@ -42,7 +42,11 @@ pub(super) fn sort_named(name: Option<&str>) -> Result<Sort, Problem> {
 /// `search_syntax` with its place, an offset that is none.
 pub(super) fn expr_of(engine: &Engine, text: Option<&str>, zone: Option<&str>) -> Result<Expr, Problem> {
     let offset: UtcOffset = zone.unwrap_or("Z").parse().map_err(|_| {
-        Problem::invalid("zone", "zone is an offset from UTC such as +08:00", "zone 应为 +08:00 这样的时区偏移")
+        Problem::invalid(
+            "zone",
+            "zone is an offset from UTC such as +08:00",
+            "zone 应为 +08:00 这样的时区偏移",
+        )
     })?;
     let context = ParseContext { now_ms: engine.now_ms(), offset };
     let expr = text.map(|text| Expr::parse(text, &context)).transpose();
@@ -68,7 +72,6 @@ pub(super) const fn source_name(source: SearchSource) -> &'static str {
     }
 }
 
-/// Statuses in the sequence of their variants, as counts have them.
 const STATUSES: [OrderStatus; 6] = [
     OrderStatus::Pending,
     OrderStatus::Paid,
@@ -82,8 +85,8 @@ impl From<SearchCounts> for CountsBody {
     fn from(counts: SearchCounts) -> Self {
         let SearchCounts { total, by_status, by_type, complete } = counts;
         Self {
-            by_status: STATUSES.map(OrderStatus::name).into_iter().zip(by_status).collect(),
-            by_type: OrderType::ALL.map(OrderType::name).into_iter().zip(by_type).collect(),
+            by_status: STATUSES.map(|status| (status.name(), by_status[status as usize])).into(),
+            by_type: OrderType::ALL.map(|one| (one.name(), by_type[one as usize])).into(),
             total,
             complete,
         }
@@ -105,15 +108,12 @@ mod tests {
 
     #[test]
     fn counts_stand_under_the_names_of_their_variants() {
-        for (nth, status) in STATUSES.into_iter().enumerate() {
-            assert_eq!(status as usize, nth);
-            let mut by_status = [0; 6];
-            by_status[nth] = 7;
-            let body = CountsBody::from(SearchCounts { by_status, ..SearchCounts::default() });
-            assert_eq!((body.by_status[status.name()], body.by_status.values().sum::<u64>()), (7, 7));
-        }
-        for (nth, order_type) in OrderType::ALL.into_iter().enumerate() {
-            assert_eq!(order_type as usize, nth);
-        }
+        let (by_status, by_type) = ([10, 11, 12, 13, 14, 15], [20, 21, 22]);
+        let body = CountsBody::from(SearchCounts { total: 75, by_status, by_type, complete: true });
+        assert_eq!(body.by_status.len(), STATUSES.len());
+        assert_eq!((body.by_status["pending"], body.by_status["shipped"]), (10, 12));
+        assert_eq!((body.by_status["cancelled"], body.by_status["partially_shipped"]), (14, 15));
+        let types = OrderType::ALL.map(|one| body.by_type[one.name()]);
+        assert_eq!(types.iter().sum::<u64>(), 63);
     }
 }

@@ -107,15 +107,20 @@ impl OrdersParams {
         if is_search {
             return Ok(None);
         }
-        let sequence =
-            if sort.descending { DeskSequence::NewestFirst } else { DeskSequence::OldestFirst };
+        let sequence = if sort.descending { DeskSequence::NewestFirst } else { DeskSequence::OldestFirst };
         let number = |text| Id::from_digits(text).and_then(|id| OrderNo::from_u64(id.0));
         let after = self.after.as_deref().map(|text| number(text).ok_or_else(|| wrong_cursor("after")));
         Ok(Some(DeskPage { after: after.transpose()?, sequence, len_max }))
     }
 
     /// The search of what is no plain list.
-    fn search(&self, desk: &Desk, filter: &OrderFilter, sort: Sort, len_max: usize) -> Result<Search, Problem> {
+    fn search(
+        &self,
+        desk: &Desk,
+        filter: &OrderFilter,
+        sort: Sort,
+        len_max: usize,
+    ) -> Result<Search, Problem> {
         let words = search::expr_of(desk.engine(), self.q.as_deref(), self.zone.as_deref())?;
         Ok(Search {
             expr: Expr::And(vec![Expr::from(filter), words]),

@@ -317,12 +317,8 @@ mod tests {
     /// poll a subscription.
     fn callers() -> Vec<Option<Principal>> {
         let operator = |scopes| Some(Principal::Admin { operator: "ann".into(), scopes });
-        let mut callers = vec![
-            None,
-            Some(Principal::Member(MemberId(7))),
-            service("[]"),
-            operator(Scopes::NONE),
-        ];
+        let mut callers =
+            vec![None, Some(Principal::Member(MemberId(7))), service("[]"), operator(Scopes::NONE)];
         callers.extend(Scope::ALL.map(|scope| operator(Scopes::of(&[scope]))));
         callers.push(service("[\"relay:erp\"]"));
         callers

@@ -126,7 +126,8 @@ fn check_caller(context: &Context, name: &str) -> Result<(), Problem> {
 
 /// The answer: the messages are JSON already and stand in it byte for byte.
 fn written(messages: &[Message]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(messages.iter().map(|message| message.body.len() + 1).sum::<usize>() + 64);
+    let mut body =
+        Vec::with_capacity(messages.iter().map(|message| message.body.len() + 1).sum::<usize>() + 64);
     body.extend_from_slice(b"{\"messages\":[");
     let mut next = None;
     for message in messages {
@@ -155,7 +156,14 @@ mod tests {
 
     fn message(position: u64, body: Vec<u8>) -> Message {
         let event = "OrderPaid";
-        Message { position: Position(position), order_no: None, event, at_ms: 0, attempt: 0, body: body.into() }
+        Message {
+            position: Position(position),
+            order_no: None,
+            event,
+            at_ms: 0,
+            attempt: 0,
+            body: body.into(),
+        }
     }
 
     fn answer(messages: &[Message]) -> Value {

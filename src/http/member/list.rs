@@ -311,7 +311,8 @@ async fn searched(
     sort: Sort,
     len_max: usize,
 ) -> Result<Json<ListBody>, Problem> {
-    for (field, is_given) in [("page", params.page.is_some()), ("external_no", params.external_no.is_some())] {
+    for (field, is_given) in [("page", params.page.is_some()), ("external_no", params.external_no.is_some())]
+    {
         if is_given {
             return Err(Problem::invalid(
                 field,

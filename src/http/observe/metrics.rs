@@ -16,9 +16,9 @@ use prometheus_client::registry::Registry;
 use super::families::{Families, Shown};
 use super::requests::Counted;
 use super::{Connections, Observer, of_engine, of_search};
-use crate::{Metrics, SearchFigures};
 use crate::http::problem::Problem;
 use crate::http::state::App;
+use crate::{Metrics, SearchFigures};
 
 /// Media type of the answer.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

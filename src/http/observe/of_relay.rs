@@ -12,7 +12,9 @@ pub(super) fn write(out: &mut Families<'_>, subscriptions: &[(String, Subscripti
         .iter()
         .flat_map(|(name, status)| {
             let now = state_name(&status.state);
-            STATES.map(|state| ([("subscription", &**name), ("state", state)], f64::from(u8::from(state == now))))
+            STATES.map(|state| {
+                ([("subscription", &**name), ("state", state)], f64::from(u8::from(state == now)))
+            })
         })
         .collect();
     out.gauges(
@@ -25,9 +27,8 @@ pub(super) fn write(out: &mut Families<'_>, subscriptions: &[(String, Subscripti
         let figures = subscriptions.iter().map(move |(_, status)| figure(status));
         labels.iter().map(|labels| &labels[..]).zip(figures)
     };
-    let gauge = |figure: fn(&SubscriptionStatus) -> u64| {
-        each(figure).map(|(labels, figure)| (labels, figure as f64))
-    };
+    let gauge =
+        |figure: fn(&SubscriptionStatus) -> u64| each(figure).map(|(labels, figure)| (labels, figure as f64));
     out.gauges(
         "stockade_relay_lag_events",
         "Durable events behind the subscription's cursor.",

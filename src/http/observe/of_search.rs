@@ -28,7 +28,11 @@ pub(super) fn write(out: &mut Families<'_>, figures: &SearchFigures, durable: Po
         "Age of the oldest durable event that is not searchable.",
         lag_ms.cast_signed(),
     )?;
-    out.gauge("stockade_search_lag_bytes", "Bytes of journal that are kept for the search index.", *lag_bytes)?;
+    out.gauge(
+        "stockade_search_lag_bytes",
+        "Bytes of journal that are kept for the search index.",
+        *lag_bytes,
+    )?;
     out.gauge("stockade_search_documents", "Orders in the search index.", *documents)?;
     out.gauge("stockade_search_disk_bytes", "Size of the search index on the disk.", *disk_bytes)?;
     out.counter("stockade_search_indexed", "Orders that the search index has taken in.", *indexed)?;

@@ -78,8 +78,8 @@ async fn serve(args: &Args, settings: Settings, level: LogLevel, threads: &Handl
     tracing::info!(%addr, data = %data_dir.display(), "opening the data");
     let config = settings.engine_config();
     #[cfg(feature = "relay")]
-    let config = config
-        .relay(settings.relay.open().map_err(|error| Failure::configuration(with_causes(&error)))?);
+    let config =
+        config.relay(settings.relay.open().map_err(|error| Failure::configuration(with_causes(&error)))?);
     let mut opening_engine = threads.spawn(Engine::open(config));
     let opened = tokio::select! {
         opened = &mut opening_engine => opened,

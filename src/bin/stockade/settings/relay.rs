@@ -175,8 +175,7 @@ mod tests {
         let path = dir.path().join("password");
         std::fs::write(&path, "hunter2\n").unwrap();
         let path = path.display();
-        for password in
-            [format!("password = {{ file = \"{path}\" }}"), format!("password_file = \"{path}\"")]
+        for password in [format!("password = {{ file = \"{path}\" }}"), format!("password_file = \"{path}\"")]
         {
             let settings = rabbit(&password);
             assert_eq!(said(&settings.problems()), "");
@@ -199,8 +198,7 @@ mod tests {
 
     #[test]
     fn a_secret_in_the_file_is_refused_and_not_repeated() {
-        for inline in
-            ["password = \"hunter2\"", "password = 170859375", "password = { text = \"hunter2\" }"]
+        for inline in ["password = \"hunter2\"", "password = 170859375", "password = { text = \"hunter2\" }"]
         {
             let said = said(&rabbit(inline).problems());
             assert!(said.starts_with("relay.subscriptions.erp.sink.password: "), "{said}");

@@ -413,7 +413,8 @@ mod tests {
 
     #[test]
     fn no_secret_is_in_any_error_or_debug_form() {
-        for wrong in [json!(170_859_375), json!(true), json!(["hunter2"]), json!(1.7e9), json!(-170_859_375)] {
+        for wrong in [json!(170_859_375), json!(true), json!(["hunter2"]), json!(1.7e9), json!(-170_859_375)]
+        {
             let sink = json!({"kind": "rabbitmq", "address": "a:1", "exchange": "e", "password": wrong});
             let error = serde_json::from_value::<SpecBody>(json!({"sink": sink})).unwrap_err().to_string();
             assert!(!error.contains("170859375") && !error.contains("hunter2"), "{error}");
