@@ -600,6 +600,9 @@ pub enum Reject {
     /// The search index has failed.
     #[error("the search index has failed: the log says why")]
     SearchFailed,
+    /// The search index is not kept, so there is nothing to build anew.
+    #[error("the search index is switched off")]
+    SearchOff,
     /// A search that would take too long.
     #[error("the search is too broad: {what}")]
     SearchTooBroad {

@@ -38,6 +38,7 @@ impl Engine {
     /// a moment longer.
     pub(super) async fn wait_for_holders(&self) {
         self.inner.scans.close().await;
+        self.inner.searches.close().await;
         for _ in 0..SHELL_LOOKS_MAX {
             let inner = &self.inner;
             if inner.order_world.strong_count() == 0

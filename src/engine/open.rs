@@ -12,7 +12,8 @@ use tokio::sync::{oneshot, watch};
 use super::config::Config;
 use super::delay::DelayHandle;
 use super::recovery::{Makings, Recovered, Sources, recover};
-use super::store::{Projector, ProjectorWorld, Readers, ReadersWorld, StoreBoard, StoreHandle, warm};
+use super::search::SearchBoard;
+use super::store::{Projector, ProjectorWorld, Readers, ReadersWorld, Scans, StoreBoard, StoreHandle, warm};
 use super::{Engine, Inner, OpenError, RecoveryReport, Settings, ops, ticker};
 use crate::actors::activity::ActivityWork;
 use crate::actors::activity::shell::{ActivityShell, ActivityWorld};
@@ -260,6 +261,7 @@ impl Engine {
             _ => None,
         };
         let control_socket = config.control_socket;
+        let search = Arc::new(SearchBoard::new(&config.search, store.is_some(), clock.now_ms()));
         let inner = Arc::new(Inner {
             store,
             settings: Settings {
@@ -295,6 +297,8 @@ impl Engine {
             recovery,
             journal_disk_bytes: Default::default(),
             scans: Default::default(),
+            search,
+            searches: Scans::new("searches"),
             holds,
             backup: Default::default(),
             control: Mutex::default(),

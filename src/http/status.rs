@@ -58,7 +58,8 @@ pub fn status_of(reject: &Reject) -> StatusCode {
         | Reject::CouponLocked { .. }
         | Reject::CouponUsed { .. }
         | Reject::CouponTermsOver { .. }
-        | Reject::CouponMaximum { .. } => StatusCode::CONFLICT,
+        | Reject::CouponMaximum { .. }
+        | Reject::SearchOff => StatusCode::CONFLICT,
         Reject::EmptyOrder
         | Reject::TooManyLines { .. }
         | Reject::QuantityTooSmall { .. }

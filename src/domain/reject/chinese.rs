@@ -66,6 +66,7 @@ impl fmt::Display for InChinese<'_> {
             Reject::SearchSortUnavailable { is_off: _ } => f.write_str("搜索索引暂不可用，无法按此排序，请按下单时间排序"),
             Reject::SearchBehind { lag_ms } => write!(f, "搜索索引落后 {lag_ms} 毫秒"),
             Reject::SearchFailed => f.write_str("搜索索引发生故障，详见日志"),
+            Reject::SearchOff => f.write_str("搜索索引未启用"),
             Reject::SearchTooBroad { what } => write!(f, "搜索范围过大：{}", phrase_zh(what)),
             Reject::OutcomeUnknown => f.write_str("结果未知，请在服务恢复后用同一请求编号重试"),
             Reject::UnknownOrderType => f.write_str("订单类型不存在，可用 normal、seckill、group_buy"),

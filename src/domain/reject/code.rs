@@ -99,6 +99,7 @@ impl Reject {
             Self::SearchSortUnavailable { .. } => "search_sort_unavailable",
             Self::SearchBehind { .. } => "search_behind",
             Self::SearchFailed => "search_failed",
+            Self::SearchOff => "search_off",
             Self::SearchTooBroad { .. } => "search_too_broad",
         }
     }

@@ -82,6 +82,7 @@ impl Reject {
             | Self::NoStore
             | Self::SearchBehind { .. }
             | Self::SearchFailed
+            | Self::SearchOff
             | Self::OutcomeUnknown
             | Self::ActivityInvalid { .. }
             | Self::SalesPaused

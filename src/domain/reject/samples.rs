@@ -114,6 +114,7 @@ pub(super) fn all() -> Vec<Reject> {
         Reject::SearchSortUnavailable { is_off: true },
         Reject::SearchBehind { lag_ms: 3_201 },
         Reject::SearchFailed,
+        Reject::SearchOff,
         Reject::SearchTooBroad { what: "too many conditions" },
     ]
 }

@@ -16,6 +16,25 @@ pub trait Facts {
 }
 
 impl Expr {
+    /// All of these; one alone is itself.
+    pub fn all_of(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut parts: Vec<_> = parts.into_iter().filter(|part| *part != Self::All).collect();
+        match parts.len() {
+            0 => Self::All,
+            1 => parts.remove(0),
+            _ => Self::And(parts),
+        }
+    }
+
+    /// In one of these states; `None` where none is named, which lets all of them pass.
+    pub fn of_statuses(statuses: &[OrderStatus]) -> Option<Self> {
+        match statuses {
+            [] => None,
+            [status] => Some(Self::Status(*status)),
+            some => Some(Self::Or(some.iter().copied().map(Self::Status).collect())),
+        }
+    }
+
     /// Whether an order is meant.
     pub fn means(&self, order: &Order, facts: &impl Facts) -> bool {
         let has_sku =

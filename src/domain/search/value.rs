@@ -126,12 +126,14 @@ fn span<T: Copy + Ord>(
         return Ok(Span { from: Some(from), until });
     };
     let from = if low.chars.is_empty() { None } else { Some(meant(&low)?.0) };
-    let until = match high.behind("<") {
-        Some(high) => Some(meant(&high)?.0),
-        None if high.chars.is_empty() && from.is_some() => None,
-        None => meant(&high)?.1,
+    if high.chars.is_empty() && from.is_some() {
+        return Ok(Span { from, until: None });
+    }
+    let (end, until) = match high.behind("<") {
+        Some(high) => meant(&high).map(|(end, _)| (end, Some(end)))?,
+        None => meant(&high)?,
     };
-    if from.zip(until).is_some_and(|(from, until)| from > until) {
+    if from.is_some_and(|from| from > end) {
         return Err(Wrong { at: piece.at(), expected: expected::FORWARD });
     }
     Ok(Span { from, until })
