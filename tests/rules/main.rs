@@ -43,6 +43,12 @@ mod r8_once;
 mod r9_deadlines;
 mod reconcile_command;
 mod refund_work_list;
+#[cfg(feature = "relay")]
+mod relay_nats;
+#[cfg(feature = "relay")]
+mod relay_rabbit;
+#[cfg(feature = "relay")]
+mod relay_sinks;
 mod sale_controls;
 mod sessions;
 mod shipping;

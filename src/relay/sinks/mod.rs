@@ -14,6 +14,9 @@ mod rabbit;
 mod tls;
 mod webhook;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use super::error::RelayError;
@@ -28,7 +31,7 @@ pub use webhook::sign;
 /// [`RelayError::Invalid`], with the field as the configuration names it, such as `sink.address`. It repeats no secret.
 pub fn validate(spec: &SinkSpec) -> Result<(), RelayError> {
     match spec {
-        SinkSpec::Pull {} => Ok(()),
+        SinkSpec::Pull {} | SinkSpec::Program { .. } => Ok(()),
         SinkSpec::Rabbitmq(spec) => rabbit::validate(spec),
         SinkSpec::Nats(spec) => nats::validate(spec),
         SinkSpec::Webhook(spec) => webhook::validate(spec),
@@ -44,6 +47,7 @@ pub fn open(spec: &SinkSpec, name: &str) -> Result<Arc<dyn Sink>, RelayError> {
     validate(spec)?;
     match spec {
         SinkSpec::Pull {} => Err(invalid("sink", "it has no sink of its own: it is polled")),
+        SinkSpec::Program { .. } => Err(invalid("sink", "the program has it")),
         SinkSpec::Rabbitmq(spec) => Ok(Arc::new(rabbit::open(spec, name)?)),
         SinkSpec::Nats(spec) => Ok(Arc::new(nats::open(spec, name)?)),
         SinkSpec::Webhook(spec) => Ok(Arc::new(webhook::open(spec)?)),

@@ -32,7 +32,7 @@ const IN_FLIGHT_MAX: usize = 65_536;
 const EVENT: &str = "{event}";
 
 /// JetStream's codes of a stream that is full, or takes no message of this size: about this message, in this state.
-const REFUSALS: [u64; 3] = [10_077, 10_054, 10_047];
+const REFUSALS: [u64; 2] = [10_077, 10_054];
 
 /// Checks the settings.
 pub(super) fn validate(spec: &NatsSpec) -> Result<(), RelayError> {

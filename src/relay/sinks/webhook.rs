@@ -82,7 +82,7 @@ pub(super) fn open(spec: &WebhookSpec) -> Result<Webhook, RelayError> {
 }
 
 /// The same, with names resolved by `resolver`.
-fn open_with<R>(spec: &WebhookSpec, resolver: R) -> Result<Webhook<R>, RelayError>
+pub(super) fn open_with<R>(spec: &WebhookSpec, resolver: R) -> Result<Webhook<R>, RelayError>
 where
     R: Resolver,
 {
