@@ -87,7 +87,17 @@ const BOUNDARIES: &[Boundary] = &[
     Boundary { files: "src/personal.rs", imports: &["domain"], never: IMPURE },
     Boundary {
         files: "src/engine/",
-        imports: &["actors", "domain", "journal", "projection", "relay", "runtime", "timer", "examples", "root"],
+        imports: &[
+            "actors",
+            "domain",
+            "journal",
+            "projection",
+            "relay",
+            "runtime",
+            "timer",
+            "examples",
+            "root",
+        ],
         never: &["sled", "bincode"],
     },
     Boundary { files: "src/examples.rs", imports: &["root"], never: &[] },

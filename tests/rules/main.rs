@@ -44,6 +44,8 @@ mod r9_deadlines;
 mod reconcile_command;
 mod refund_work_list;
 #[cfg(feature = "relay")]
+mod relay_consumer;
+#[cfg(feature = "relay")]
 mod relay_nats;
 #[cfg(feature = "relay")]
 mod relay_rabbit;

@@ -51,6 +51,9 @@ impl RelayStream {
 impl fmt::Debug for RelayStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Messages may hold personal data.
-        f.debug_struct("RelayStream").field("name", &self.name).field("last", &self.last).finish_non_exhaustive()
+        f.debug_struct("RelayStream")
+            .field("name", &self.name)
+            .field("last", &self.last)
+            .finish_non_exhaustive()
     }
 }

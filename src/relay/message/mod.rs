@@ -205,6 +205,7 @@ impl Renderer {
             amount: facts.as_ref().map(|facts| facts.amount.minor()),
             product_ids: Texts(&products),
             sku_ids: Texts(&skus),
+            personal,
             payload: Payload { recorded, orders, personal },
             snapshot: self
                 .options
@@ -293,6 +294,7 @@ struct Envelope<'a> {
     amount: Option<i64>,
     product_ids: Texts<'a, ProductId>,
     sku_ids: Texts<'a, SkuId>,
+    personal: PersonalChoice,
     payload: Payload<'a>,
     /// Only where the subscription wants snapshots.
     #[serde(skip_serializing_if = "Option::is_none")]

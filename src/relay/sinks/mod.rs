@@ -41,13 +41,13 @@ pub fn validate(spec: &SinkSpec) -> Result<(), RelayError> {
 /// Makes the sink of a subscription of this name. It connects when it is first used, in tokio's runtime.
 ///
 /// # Errors
-/// Those of [`validate`]; [`RelayError::Invalid`] for [`SinkSpec::Pull`], which has none, and for a file with a certificate
-/// authority that can't be read.
+/// Those of [`validate`]; [`RelayError::Invalid`] for [`SinkSpec::Pull`] and [`SinkSpec::Program`], whose sinks aren't made
+/// here, and for a file with a certificate authority that can't be read.
 pub fn open(spec: &SinkSpec, name: &str) -> Result<Arc<dyn Sink>, RelayError> {
     validate(spec)?;
     match spec {
         SinkSpec::Pull {} => Err(invalid("sink", "it has no sink of its own: it is polled")),
-        SinkSpec::Program { .. } => Err(invalid("sink", "the program has it")),
+        SinkSpec::Program { .. } => Err(invalid("sink", "the program brings it along")),
         SinkSpec::Rabbitmq(spec) => Ok(Arc::new(rabbit::open(spec, name)?)),
         SinkSpec::Nats(spec) => Ok(Arc::new(nats::open(spec, name)?)),
         SinkSpec::Webhook(spec) => Ok(Arc::new(webhook::open(spec)?)),
