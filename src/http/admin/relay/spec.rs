@@ -282,9 +282,9 @@ impl SpecBody {
         let secret = match &self.sink {
             SinkBody::Pull {} | SinkBody::Program { .. } => None,
             SinkBody::Rabbitmq(RabbitBody { password, .. }) | SinkBody::Nats(NatsBody { password, .. }) => {
-                Some(("password", password.is_some()))
+                Some(("password", is_given(password)))
             }
-            SinkBody::Webhook(WebhookBody { secret, .. }) => Some(("secret", secret.is_some())),
+            SinkBody::Webhook(WebhookBody { secret, .. }) => Some(("secret", is_given(secret))),
         };
         let mut value = serde_json::to_value(&self).map_err(|_| without_form())?;
         let Some((name, false)) = secret else { return read(value) };
@@ -304,6 +304,11 @@ impl SpecBody {
         value["sink"][name] = old["sink"][name].clone();
         read(value)
     }
+}
+
+/// Whether a secret was sent. An empty one is none: it must not bring the old one to another place.
+fn is_given(secret: &Option<SecretText>) -> bool {
+    secret.as_ref().is_some_and(|secret| !secret.0.is_empty())
 }
 
 fn written(spec: &SubscriptionSpec) -> Result<Value, Problem> {
@@ -406,6 +411,8 @@ mod tests {
             let refused = body(json!({"sink": without})).into_spec(Some(&old)).unwrap_err();
             assert_eq!(refused.code(), "invalid_value");
             assert!(refused.about().unwrap().starts_with("sink."), "{refused:?}");
+            without[if sink["kind"] == "webhook" { "secret" } else { "password" }] = json!("");
+            assert!(body(json!({"sink": without})).into_spec(Some(&old)).is_err(), "an empty one is none");
         }
         let fresh = body(json!({"sink": {"kind": "webhook", "url": "https://a/"}})).into_spec(None).unwrap();
         assert!(!has_secret(&fresh), "whether one is needed is the sink's to say");
