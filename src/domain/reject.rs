@@ -591,7 +591,10 @@ pub enum Reject {
         /// Whether the index is switched off, and not just behind or failing.
         is_off: bool,
     },
-    /// The search index is too far behind, or being built for the first time.
+    /// There is no search index yet.
+    #[error("the search index is being built")]
+    SearchBuilding,
+    /// The search index is too far behind.
     #[error("the search index is {lag_ms} ms behind")]
     SearchBehind {
         /// How far it is behind, in ms.

@@ -580,6 +580,7 @@ impl Engine {
         #[cfg(feature = "relay")]
         inner.relay.hub.close().await;
         self.stop_store().await;
+        self.stop_search().await;
         for actor in &inner.actors {
             let _ = actor.stop_and_wait(None, None).await;
         }

@@ -34,11 +34,19 @@ impl Engine {
         }
     }
 
+    /// Lets the index take in what the store has, and stops it.
+    pub(super) async fn stop_search(&self) {
+        self.inner.search.scans().close().await;
+        #[cfg(feature = "search")]
+        if let Some(follower) = self.inner.search.follower() {
+            follower.stop().await;
+        }
+    }
+
     /// A stopped actor's task, and a backup that is given up, hold on to the journal, and so to the data directory, for
     /// a moment longer.
     pub(super) async fn wait_for_holders(&self) {
         self.inner.scans.close().await;
-        self.inner.searches.close().await;
         for _ in 0..SHELL_LOOKS_MAX {
             let inner = &self.inner;
             if inner.order_world.strong_count() == 0

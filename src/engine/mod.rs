@@ -131,7 +131,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) credits: Arc<Credits>,
     pub(crate) promises: Promises,
-    pub(crate) catalogue: catalogue::Catalogue,
+    pub(crate) catalogue: Arc<catalogue::Catalogue>,
     pub(crate) register: Arc<Register>,
     pub(crate) activities: Arc<ActivityWorld>,
     pub(crate) activity_actor: ActorRef<Bell>,
@@ -151,9 +151,8 @@ pub(crate) struct Inner {
     /// The store, where there is one.
     pub(crate) store: Option<store::StoreHandle>,
     pub(crate) scans: store::Scans,
-    /// What is known of the search index, and the way in for searches.
-    pub(crate) search: Arc<search::SearchBoard>,
-    pub(crate) searches: store::Scans,
+    /// Search: the index that answers, and the way in.
+    pub(crate) search: search::SearchHandle,
     /// Who needs which part of the journal.
     pub(crate) holds: Arc<Holds>,
     pub(crate) backup: Arc<backup::BackupSlot>,
@@ -197,6 +196,10 @@ impl Drop for Inner {
             // It may wait for an answer of an actor that has just been stopped, and would wait for ever, with the journal
             // in its hands.
             store.projector.kill();
+        }
+        #[cfg(feature = "search")]
+        if let Some(follower) = self.search.follower() {
+            follower.kill();
         }
         self.supervisor.stop_children(None);
         self.supervisor.stop(None);

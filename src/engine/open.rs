@@ -12,8 +12,10 @@ use tokio::sync::{oneshot, watch};
 use super::config::Config;
 use super::delay::DelayHandle;
 use super::recovery::{Makings, Recovered, Sources, recover};
-use super::search::SearchBoard;
-use super::store::{Projector, ProjectorWorld, Readers, ReadersWorld, Scans, StoreBoard, StoreHandle, warm};
+use super::search::SearchHandle;
+#[cfg(feature = "search")]
+use super::search::follow;
+use super::store::{Projector, ProjectorWorld, Readers, ReadersWorld, StoreBoard, StoreHandle, warm};
 use super::{Engine, Inner, OpenError, RecoveryReport, Settings, ops, ticker};
 use crate::actors::activity::ActivityWork;
 use crate::actors::activity::shell::{ActivityShell, ActivityWorld};
@@ -269,9 +271,15 @@ impl Engine {
             _ => None,
         };
         let control_socket = config.control_socket;
-        let search = Arc::new(SearchBoard::new(&config.search, store.is_some(), clock.now_ms()));
         #[cfg(feature = "relay")]
         let subscriptions = config.relay;
+        let catalogue = Arc::new(catalogue);
+        let search = SearchHandle::new(config.search);
+        #[cfg(feature = "search")]
+        if let (Some(store), Some(dir)) = (&store, &data_dir) {
+            let space = (dir.as_path(), config.disk_free_min_bytes);
+            follow::start(&search, store, (&journal, &holds), &catalogue, space).await?;
+        }
         let inner = Arc::new(Inner {
             store,
             settings: Settings {
@@ -308,7 +316,6 @@ impl Engine {
             journal_disk_bytes: Default::default(),
             scans: Default::default(),
             search,
-            searches: Scans::new("searches"),
             holds,
             backup: Default::default(),
             control: Mutex::default(),
@@ -380,6 +387,7 @@ async fn start_store(
         archive_after_ms: config.archive_after_ms,
         called: Default::default(),
         holds: Arc::clone(holds),
+        tap: Default::default(),
     });
     // Not under the engine's supervisor: when the store fails, orders go on.
     let spawned = Actor::spawn(None, Projector::new(Arc::clone(&world)), checkpointer).await;

@@ -71,6 +71,7 @@ async fn tick(engine: Weak<Inner>, mut ticker: Ticker) {
             let _ = inner.teams.inbox.push(TeamItem::Tick);
         }
         advance_store(&inner, now_ms, &mut store_at_ms);
+        advance_search(&inner, now_ms);
         housekeeping.run(&inner, now_ms);
     }
 }
@@ -123,6 +124,10 @@ impl Housekeeping {
             inner.orders.iter().for_each(|inbox| drop(inbox.push(OrderItem::Tick)));
         }
         inner.holds.note_written(inner.journal.durable(), inner.journal.stats().bytes);
+        #[cfg(feature = "search")]
+        if let Some(follower) = inner.search.follower() {
+            follower.look_after();
+        }
         inner.journal_disk_bytes.store(inner.journal.reader().bytes_on_disk(), Ordering::Relaxed);
     }
 
@@ -149,8 +154,27 @@ fn advance_store(inner: &Inner, now_ms: u64, at_ms: &mut Option<u64>) {
     if !has_work || store.board.has_failed() {
         return;
     }
-    if due(at_ms, now_ms, store.interval_ms) || waiting >= store.world.events_max as u64 {
+    // What is to be searchable soon must be stored before.
+    let interval_ms = match inner.search.is_followed() {
+        true => store.interval_ms.min(inner.search.config().refresh_ms),
+        false => store.interval_ms,
+    };
+    if due(at_ms, now_ms, interval_ms) || waiting >= store.world.events_max as u64 {
         store.advance();
+    }
+}
+
+/// Notes how far the journal is, and has what was put into the index committed when it is time.
+fn advance_search(inner: &Inner, now_ms: u64) {
+    if !inner.search.is_followed() {
+        return;
+    }
+    inner.search.note_durable(inner.journal.durable(), now_ms);
+    #[cfg(feature = "search")]
+    if inner.search.board().commit_at_ms.load(Ordering::Acquire) <= now_ms
+        && let Some(follower) = inner.search.follower()
+    {
+        follower.wake();
     }
 }
 

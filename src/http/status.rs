@@ -22,6 +22,7 @@ pub fn status_of(reject: &Reject) -> StatusCode {
         | Reject::OutcomeUnknown
         | Reject::SearchWordsUnavailable { is_off: false }
         | Reject::SearchSortUnavailable { is_off: false }
+        | Reject::SearchBuilding
         | Reject::SearchBehind { .. }
         | Reject::SearchFailed => StatusCode::SERVICE_UNAVAILABLE,
         Reject::SkuOffSale { .. }

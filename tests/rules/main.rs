@@ -52,6 +52,10 @@ mod relay_rabbit;
 #[cfg(feature = "relay")]
 mod relay_sinks;
 mod sale_controls;
+mod search;
+mod search_filters;
+mod search_own;
+mod search_pages;
 mod sessions;
 mod shipping;
 mod statement;

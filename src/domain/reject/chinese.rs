@@ -64,6 +64,7 @@ impl fmt::Display for InChinese<'_> {
             Reject::SearchSyntax { at, expected } => write!(f, "查询语句在第 {at} 个字符之后有误，应为：{}", phrase_zh(expected)),
             Reject::SearchWordsUnavailable { is_off: _ } => f.write_str("搜索索引暂不可用，无法按关键词搜索，请使用筛选条件"),
             Reject::SearchSortUnavailable { is_off: _ } => f.write_str("搜索索引暂不可用，无法按此排序，请按下单时间排序"),
+            Reject::SearchBuilding => f.write_str("搜索索引正在建立"),
             Reject::SearchBehind { lag_ms } => write!(f, "搜索索引落后 {lag_ms} 毫秒"),
             Reject::SearchFailed => f.write_str("搜索索引发生故障，详见日志"),
             Reject::SearchOff => f.write_str("搜索索引未启用"),

@@ -97,6 +97,7 @@ impl Reject {
             Self::SearchSyntax { .. } => "search_syntax",
             Self::SearchWordsUnavailable { .. } => "search_words_unavailable",
             Self::SearchSortUnavailable { .. } => "search_sort_unavailable",
+            Self::SearchBuilding => "search_building",
             Self::SearchBehind { .. } => "search_behind",
             Self::SearchFailed => "search_failed",
             Self::SearchOff => "search_off",

@@ -80,6 +80,7 @@ impl Reject {
             | Self::DiskReserve
             | Self::Unavailable
             | Self::NoStore
+            | Self::SearchBuilding
             | Self::SearchBehind { .. }
             | Self::SearchFailed
             | Self::SearchOff

@@ -28,7 +28,8 @@ impl Reject {
             | Self::ActivityPaused { .. }
             | Self::NotOpenYet { .. } => Retry::After { wait_ms: 1_000 },
             // It is built, catches up or is repaired by itself, or not at all.
-            Self::SearchBehind { .. }
+            Self::SearchBuilding
+            | Self::SearchBehind { .. }
             | Self::SearchFailed
             | Self::SearchWordsUnavailable { is_off: false }
             | Self::SearchSortUnavailable { is_off: false } => Retry::After { wait_ms: 1_000 },

@@ -112,6 +112,7 @@ pub(super) fn all() -> Vec<Reject> {
         Reject::SearchSyntax { at: 3_101, expected: "a whole number" },
         Reject::SearchWordsUnavailable { is_off: false },
         Reject::SearchSortUnavailable { is_off: true },
+        Reject::SearchBuilding,
         Reject::SearchBehind { lag_ms: 3_201 },
         Reject::SearchFailed,
         Reject::SearchOff,

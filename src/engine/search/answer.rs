@@ -5,7 +5,7 @@ use std::sync::Arc;
 #[cfg(feature = "search")]
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::board::Unusable;
+use super::handle::Unusable;
 use super::stored::{Found, StoredPage};
 #[cfg(feature = "search")]
 use super::{OrderView, SearchCounts};
@@ -47,7 +47,7 @@ impl Engine {
     /// # Errors
     /// [`Reject::SearchTooBroad`]; [`Reject::InvalidField`] for a cursor of another sort. Where the index is not used:
     /// [`Reject::SearchWordsUnavailable`] for words, [`Reject::SearchSortUnavailable`] for sorts but by creation; with
-    /// [`SearchMode::On`] always [`Reject::SearchBehind`] or [`Reject::SearchFailed`]. [`Reject::SearchBehind`] where a
+    /// [`SearchMode::On`] always [`Reject::SearchBuilding`], [`Reject::SearchBehind`] or [`Reject::SearchFailed`]. [`Reject::SearchBehind`] where a
     /// fresh answer is wanted and there is none within two seconds. [`Reject::NoStore`] in an engine without a store,
     /// [`Reject::Overloaded`] where many searches are under way, or the engine's own state. A page length outside 1 to
     /// 200 is brought inside.
@@ -92,7 +92,7 @@ impl Engine {
             Ok(answer) => answer,
             Err(unusable) => inner.from_store(&asked, unusable).await?,
         };
-        inner.search.answered(answer.source);
+        inner.search.note_answered(answer.source);
         Ok(answer)
     }
 }
@@ -123,11 +123,7 @@ impl Engine {
             Err(unusable) => return Ok(Err(unusable)),
         };
         if search.fresh && inner.search.position() < asked.wanted {
-            let searchable = async {
-                inner.taken_in().await;
-                inner.search.wait_for(asked.wanted).await;
-            };
-            if tokio::time::timeout(FRESH_WAIT_MAX, searchable).await.is_err() {
+            if tokio::time::timeout(FRESH_WAIT_MAX, inner.searchable(asked.wanted)).await.is_err() {
                 let lag_ms = inner.search.lag_ms(inner.journal.durable(), inner.clock.now_ms());
                 return Ok(Err(Unusable::Behind { lag_ms }));
             }
@@ -146,11 +142,11 @@ impl Engine {
                 count: search.count,
             },
         );
-        let hits = match inner.searches.run(async {}, move || Ok(reader.find(&expr, &page))).await? {
+        let hits = match inner.search.scans().run(async {}, move || Ok(reader.find(&expr, &page))).await? {
             Ok(hits) => hits,
             Err(IndexError::TooBroad(what)) => return Err(Reject::SearchTooBroad { what }),
             Err(failed) => {
-                inner.search.fail(failed.to_string());
+                tracing::warn!(error = %failed, "a search of the index has failed");
                 return Ok(Err(Unusable::Failed));
             }
         };
@@ -197,10 +193,13 @@ impl Inner {
     /// Whether the store may answer instead of the index.
     fn check_fallback(&self, search: &Search, unusable: Unusable) -> Result<(), Reject> {
         let is_off = unusable == Unusable::Off;
-        if self.search.mode() == SearchMode::On {
+        #[cfg(feature = "search")]
+        if self.search.effective_mode() == SearchMode::On {
             return Err(match unusable {
+                // It is just being switched on.
+                Unusable::Off | Unusable::Building => Reject::SearchBuilding,
                 Unusable::Behind { lag_ms } => Reject::SearchBehind { lag_ms },
-                Unusable::Off | Unusable::Failed => Reject::SearchFailed,
+                Unusable::Failed => Reject::SearchFailed,
             });
         }
         if search.expr.has_words() {
@@ -233,7 +232,7 @@ impl Inner {
             })?;
             wanted.find(&reader, &page)
         };
-        let found = self.searches.run(self.taken_in(), move || readable(find()));
+        let found = self.search.scans().run(self.taken_in(), move || readable(find()));
         let Found { orders, next, counts, as_of, scanned: _ } = found.await?;
         if search.fresh && as_of < asked.wanted {
             return Err(Reject::SearchBehind { lag_ms: self.store_lag_ms() });

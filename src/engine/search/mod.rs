@@ -1,7 +1,15 @@
 //! Order search: from the index where it is good, from the store where it is not.
 
 mod answer;
-mod board;
+#[cfg(feature = "search")]
+mod catch_up;
+#[cfg(feature = "search")]
+pub(super) mod follow;
+mod handle;
+#[cfg(feature = "search")]
+mod projector;
+#[cfg(feature = "search")]
+mod rebuild;
 pub(super) mod stored;
 
 use crate::domain::ids::{MemberId, Position};
@@ -9,7 +17,11 @@ use crate::domain::reject::Reject;
 use crate::domain::search::{Expr, SearchCursor, Sort};
 use crate::engine::{Engine, OrderView};
 
-pub(super) use board::SearchBoard;
+pub(crate) use handle::SearchHandle;
+#[cfg(feature = "search")]
+pub(crate) use projector::Call;
+#[cfg(feature = "search")]
+pub(crate) use rebuild::{Reindex, ReindexError};
 
 /// Most orders on one page of a search.
 pub const SEARCH_PAGE_LEN_MAX: usize = 200;
@@ -170,32 +182,13 @@ pub struct SearchFigures {
 }
 
 impl Engine {
-    /// Switches search over, without a restart.
-    pub fn set_search_mode(&self, mode: SearchMode) {
-        self.inner.search.set_mode(mode);
-    }
-
     /// Where searches are answered from; [`SearchMode::Off`] in an engine that can't keep an index.
     pub fn search_mode(&self) -> SearchMode {
-        self.inner.search.mode()
+        self.inner.search.effective_mode()
     }
 
     /// Changes how far the index may be behind before searches are answered from the store, or refused, in ms.
     pub fn set_search_max_lag_ms(&self, max_lag_ms: u64) {
         self.inner.search.set_max_lag_ms(max_lag_ms);
-    }
-
-    /// The index's figures.
-    pub fn search_figures(&self) -> SearchFigures {
-        self.inner.search.figures(self.inner.journal.durable(), self.inner.clock.now_ms())
-    }
-
-    /// Builds the index anew from the store, while the old one goes on answering. `progress` is called now and then, on a
-    /// thread of its own.
-    pub async fn reindex(
-        &self,
-        _progress: impl FnMut(ReindexProgress) + Send + 'static,
-    ) -> Result<ReindexProgress, Reject> {
-        unimplemented!()
     }
 }

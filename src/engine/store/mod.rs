@@ -12,6 +12,7 @@ mod gathering;
 mod projector;
 mod readers;
 mod scans;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod warm;
@@ -34,6 +35,9 @@ pub(crate) use gathering::{Sums, by_owner};
 pub(super) use projector::{Call, Projector, ProjectorWorld};
 pub(super) use readers::{Readers, ReadersWorld};
 pub(crate) use scans::Scans;
+pub(crate) use tap::Tap;
+#[cfg(feature = "search")]
+pub(crate) use tap::Touched;
 pub(super) use warm::warm;
 
 /// How long a list waits for the store to take in what is durable.

@@ -12,10 +12,11 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
 use super::board::StoreBoard;
+use super::tap::{Tap, Touched};
 use super::{Sums, by_owner};
 use crate::actors::order::OrderItem;
 use crate::actors::order::cold::StoreView;
-use crate::actors::order::gather::Gather;
+use crate::actors::order::gather::{Gather, Gathered};
 use crate::domain::ids::Position;
 use crate::journal::{Frame, Holds, JournalHandle, JournalRead};
 use crate::projection::store::{Checkpointer, Taken};
@@ -55,6 +56,8 @@ pub(crate) struct ProjectorWorld {
     pub(crate) called: AtomicBool,
     /// Who else still needs the journal.
     pub(crate) holds: Arc<Holds>,
+    /// Where touched orders go once they are stored.
+    pub(crate) tap: Arc<Tap>,
 }
 
 /// A message to the projector.
@@ -103,6 +106,7 @@ impl Projector {
             state.checkpointer = Some(self.merge(checkpointer).await?);
             return Ok(false);
         }
+        let from = checkpointer.position();
         let (reader, events_max) = (world.journal.reader(), world.events_max);
         let (mut checkpointer, taken, was_cut) = blocking(move || {
             let mut checkpointer = checkpointer;
@@ -118,7 +122,9 @@ impl Projector {
         .await?;
         state.was_cut = was_cut;
 
-        let Some(sums) = self.gather(&taken, &mut checkpointer).await else { return Ok(false) };
+        // Asked once: what was gathered unkept must not look as if nothing had been touched.
+        let mut kept = world.tap.is_open().then(Vec::new);
+        let Some(sums) = self.gather(&taken, &mut checkpointer, &mut kept).await else { return Ok(false) };
         if !self.wait_durable(sums.as_of).await {
             return Ok(false);
         }
@@ -129,6 +135,10 @@ impl Projector {
         })
         .await?;
 
+        // Before anybody hears of the position: whoever sees the store ahead of the tap knows that something was dropped.
+        if let Some(gathered) = kept {
+            world.tap.offer(Touched { from, up_to: taken.up_to, gathered });
+        }
         world.view.publish(taken.up_to);
         let board = &world.board;
         board.checkpoints.fetch_add(1, Ordering::Relaxed);
@@ -143,8 +153,13 @@ impl Projector {
         Ok(true)
     }
 
-    /// Asks the order actors for what was touched, and stages it. `None` while the engine closes.
-    async fn gather(&self, taken: &Taken, checkpointer: &mut Checkpointer) -> Option<Sums> {
+    /// Asks the order actors for what was touched, and stages it; keeps it for the tap. `None` while the engine closes.
+    async fn gather(
+        &self,
+        taken: &Taken,
+        checkpointer: &mut Checkpointer,
+        kept: &mut Option<Vec<Gathered>>,
+    ) -> Option<Sums> {
         let mut sums = Sums::default();
         let actors = self.world.orders.len();
         let touched = by_owner(taken, actors);
@@ -163,7 +178,11 @@ impl Projector {
                 return Some(sums);
             }
             for answer in answers {
-                sums.stage(&answer.await.ok()?, checkpointer);
+                let gathered = answer.await.ok()?;
+                sums.stage(&gathered, checkpointer);
+                if let Some(kept) = kept {
+                    kept.push(gathered);
+                }
             }
         }
     }

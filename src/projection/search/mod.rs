@@ -1,11 +1,40 @@
 //! The search index: one document per order, in a tantivy index with its own position in the journal.
+//!
+//! ```text
+//! orders ── document ──▶ writer ── commit with the position ──▶ segments
+//! Expr ── compile ──▶ query ── find: one pass over columns ──▶ order numbers with sort keys, counts
+//! ```
+//!
+//! [`index`] is one index in one directory, [`generations`] says which directory is the one that counts. Without the
+//! feature `search` only the questions and answers are here.
 
-use std::path::Path;
+#[cfg(feature = "search")]
+mod compile;
+#[cfg(feature = "search")]
+mod find;
+#[cfg(feature = "search")]
+mod generations;
+#[cfg(feature = "search")]
+mod index;
+#[cfg(feature = "search")]
+mod replaced;
+#[cfg(feature = "search")]
+mod schema;
+#[cfg(all(test, feature = "search"))]
+mod tests;
+#[cfg(feature = "search")]
+pub(crate) mod words;
+
+use std::sync::Arc;
 
 use crate::domain::catalogue::Sku;
-use crate::domain::ids::{Position, SkuId};
-use crate::domain::order::Order;
-use crate::domain::search::{Cursor, Expr, Sort};
+use crate::domain::ids::{Position, ProductId, SkuId};
+use crate::domain::search::{Cursor, Sort};
+
+#[cfg(feature = "search")]
+pub(crate) use generations::Generations;
+#[cfg(feature = "search")]
+pub(crate) use index::{Index, IndexReader};
 
 /// Why the index can't do what it is asked to.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +50,10 @@ pub(crate) enum IndexError {
 /// What an index needs to know of goods to describe an order.
 pub(crate) trait Goods: Send + Sync + 'static {
     /// A SKU in the revision that a line names; the current one for revision 0, an imported line's.
-    fn sku(&self, sku: SkuId, revision: u32) -> Option<std::sync::Arc<Sku>>;
+    fn sku(&self, sku: SkuId, revision: u32) -> Option<Arc<Sku>>;
+
+    /// The SKUs that belong to a product by their current revisions.
+    fn skus_of(&self, product: ProductId) -> Vec<SkuId>;
 }
 
 /// Which hits.
@@ -50,46 +82,4 @@ pub(crate) struct Hits {
     pub(crate) by_type: [u64; 3],
     /// Everything up to here is in it.
     pub(crate) as_of: Position,
-}
-
-/// The reading side, for any number of threads.
-#[derive(Clone)]
-pub(crate) struct IndexReader {}
-
-impl IndexReader {
-    /// Blocks.
-    pub(crate) fn find(&self, _expr: &Expr, _page: &HitsPage) -> Result<Hits, IndexError> {
-        unimplemented!()
-    }
-
-    /// Everything up to here is searchable.
-    pub(crate) fn position(&self) -> Position {
-        unimplemented!()
-    }
-}
-
-/// The writing side; there is one.
-pub(crate) struct Index {}
-
-impl Index {
-    /// Opens the index in a directory, or makes a new one, whose position is 0.
-    pub(crate) fn open(_dir: &Path, _goods: std::sync::Arc<dyn Goods>) -> Result<Self, IndexError> {
-        unimplemented!()
-    }
-
-    /// A reader of it.
-    pub(crate) fn reader(&self) -> IndexReader {
-        unimplemented!()
-    }
-
-    /// Takes orders in as they stand. `since` is the position up to which earlier batches went: an order created behind it
-    /// has no document yet.
-    pub(crate) fn put(&mut self, _orders: &[Order], _since: Position) -> Result<(), IndexError> {
-        unimplemented!()
-    }
-
-    /// Makes what was put durable and searchable, with the position that it goes up to.
-    pub(crate) fn commit(&mut self, _up_to: Position) -> Result<(), IndexError> {
-        unimplemented!()
-    }
 }

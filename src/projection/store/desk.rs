@@ -8,6 +8,8 @@
 use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Range;
 
+use super::cold_scan::ColdScan;
+use super::head::Head;
 use super::reader::StoreReader;
 use super::tables;
 use crate::domain::ids::{OrderNo, SLOTS, Slot};
@@ -79,6 +81,70 @@ impl StoreReader {
             if !Lanes::new(snapshot, walk, slot..slot + 1, range)?.walk(&mut each)? {
                 break;
             }
+        }
+        Ok(())
+    }
+}
+
+impl StoreReader {
+    /// Calls `each` with every order of a pinned state, those in cold files among them, each once, by slot and number,
+    /// until it says no.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn every_order(
+        &self,
+        (snapshot, head): &(Snapshot, Head),
+        mut each: impl FnMut(Order) -> bool,
+    ) -> Result<(), StoreError> {
+        let archived = |record: &[u8]| -> Result<Option<Order>, StoreError> {
+            let order: Order = decode_record(record)
+                .map_err(|error| StoreError::damaged(format!("an archived order: {error}")))?;
+            // A file that was added since may have what the snapshot doesn't know.
+            Ok(Some(order).filter(|order| order.created_position <= head.position))
+        };
+        // Of the files as they are now: what moves to one meanwhile is in both, and not lost between the two.
+        let mut cold = ColdScan::new(self.archive().map(AsRef::as_ref))?;
+        let everything = OrderWalk {
+            order: WalkOrder::BySlot,
+            after: None,
+            numbers: (OrderNo::default(), OrderNo::from_u64(u64::MAX >> 1).unwrap_or_default()),
+            slot: None,
+            open_only: false,
+        };
+        let mut goes_on = true;
+        let mut failed = None;
+        Self::walk_orders(snapshot, &everything, |order| {
+            let key = tables::order_key(order.order_no);
+            let mut before = || -> Result<bool, StoreError> {
+                while let Some((cold_key, record)) = cold.next_up_to(Some(&key))? {
+                    // One that is in both has come back: the tables are as new as the files, or newer.
+                    if cold_key == key {
+                        continue;
+                    }
+                    if let Some(order) = archived(&record)?
+                        && !each(order)
+                    {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            };
+            match before() {
+                Ok(true) => goes_on = each(order),
+                Ok(false) => goes_on = false,
+                Err(error) => {
+                    failed = Some(error);
+                    goes_on = false;
+                }
+            }
+            goes_on
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        while goes_on && let Some((_key, record)) = cold.next_up_to(None)? {
+            goes_on = archived(&record)?.is_none_or(&mut each);
         }
         Ok(())
     }

@@ -121,6 +121,26 @@ impl StoreReader {
         }
     }
 
+    /// Calls `each` with some orders as a snapshot, or a cold file, has them.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where one of them is in neither.
+    pub(crate) fn orders_at(
+        &self,
+        snapshot: &Snapshot,
+        numbers: &[OrderNo],
+        mut each: impl FnMut(Order),
+    ) -> Result<(), StoreError> {
+        for number in numbers {
+            let order = match any_order(snapshot, *number)? {
+                Some(order) => Some(order),
+                None => self.archived_order(*number)?,
+            };
+            each(order.ok_or_else(|| StoreError::damaged(format!("order {number} is missing")))?);
+        }
+        Ok(())
+    }
+
     /// The order that a member's request was placed as, not looking further back than `since_ms`, in ms since
     /// the epoch of order numbers.
     pub(crate) fn request(

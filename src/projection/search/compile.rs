@@ -1,0 +1,246 @@
+//! An expression as a query of the index.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+use tantivy::query::{
+    AllQuery, BooleanQuery, EmptyQuery, Occur, PhraseQuery, Query, RangeQuery, TermQuery, TermSetQuery,
+};
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{Searcher, Term};
+
+use super::schema::{Fields, number, time};
+use super::words::{Kind, PHONE_DIGITS_MIN, Word, beginning, phone_end, words};
+use super::{Goods, IndexError};
+use crate::domain::order::FLAG_MAX;
+use crate::domain::search::{Expr, Span, TextField, TextKind, TextTerm};
+
+/// Words that a beginning of a word, or the end of a phone number, may stand for.
+const EXPANSIONS_MAX: usize = 1_000;
+/// How deep expressions may be nested, and how many parts they may have. What is parsed stays far below.
+const DEPTH_MAX: usize = 32;
+const PARTS_MAX: usize = 1_024;
+
+type Compiled = Result<Box<dyn Query>, IndexError>;
+
+/// What a query is made with.
+pub(super) struct Compiler<'c> {
+    fields: &'c Fields,
+    searcher: &'c Searcher,
+    goods: &'c dyn Goods,
+    parts: usize,
+}
+
+impl<'c> Compiler<'c> {
+    /// For one state of the index.
+    pub(super) fn new(fields: &'c Fields, searcher: &'c Searcher, goods: &'c dyn Goods) -> Self {
+        Self { fields, searcher, goods, parts: 0 }
+    }
+
+    /// The query that finds what an expression means.
+    pub(super) fn compile(mut self, expr: &Expr) -> Compiled {
+        self.expr(expr, DEPTH_MAX)
+    }
+
+    fn expr(&mut self, expr: &Expr, depth: usize) -> Compiled {
+        self.parts += 1;
+        if depth == 0 || self.parts > PARTS_MAX {
+            return Err(IndexError::TooBroad("a query with too many parts"));
+        }
+        let fields = self.fields;
+        let exactly = |field, value| Ok(term(Term::from_field_u64(field, value)));
+        match expr {
+            Expr::All => Ok(Box::new(AllQuery)),
+            Expr::And(all) => self.all_of(all, depth - 1),
+            Expr::Or(any) => {
+                let any: Result<Vec<_>, _> = any.iter().map(|expr| self.expr(expr, depth - 1)).collect();
+                Ok(one_of(any?))
+            }
+            Expr::Not(expr) => self.expr(expr, depth - 1).map(none_of),
+            Expr::Text(text) => self.text(text),
+            Expr::OrderNo(order_no) => Ok(term(Term::from_field_i64(fields.order_no, number(*order_no)))),
+            Expr::ExternalNo(external_no) => Ok(term(Term::from_field_text(fields.external_no, external_no))),
+            Expr::Member(member) => exactly(fields.member, member.0),
+            Expr::Status(status) => exactly(fields.status, *status as u64),
+            Expr::OrderType(order_type) => exactly(fields.order_type, *order_type as u64),
+            Expr::Sku(sku) => exactly(fields.sku, sku.0),
+            Expr::Product(product) => {
+                let skus = self.goods.skus_of(*product);
+                let terms = skus.into_iter().map(|sku| Term::from_field_u64(fields.sku, sku.0));
+                Ok(Box::new(TermSetQuery::new(terms)))
+            }
+            Expr::Activity(activity) => exactly(fields.activity, activity.0),
+            Expr::Team(team) => exactly(fields.team, team.0),
+            Expr::Created(span) => Ok(range(fields.created, span.from.map(time), span.until.map(time))),
+            Expr::Paid(Span { from, until }) => {
+                // Whoever was never paid stands at 0.
+                let from = time(from.unwrap_or(0)).max(1);
+                Ok(range(fields.paid, Some(from), until.map(time)))
+            }
+            Expr::Amount(span) => Ok(range(fields.amount, span.from, span.until)),
+            Expr::Flag(0) => {
+                let marks = (1..=FLAG_MAX).map(|flag| Term::from_field_u64(fields.flag, flag.into()));
+                Ok(none_of(Box::new(TermSetQuery::new(marks))))
+            }
+            Expr::Flag(flag) => exactly(fields.flag, (*flag).into()),
+            Expr::OpenRefund(true) => exactly(fields.open_refund, 1),
+            Expr::PaymentStarted => exactly(fields.payment, 1),
+            Expr::OpenRefund(false) => Ok(none_of(term(Term::from_field_u64(fields.open_refund, 1)))),
+        }
+    }
+
+    fn all_of(&mut self, all: &[Expr], depth: usize) -> Compiled {
+        let mut clauses = Vec::with_capacity(all.len() + 1);
+        let mut has_must = false;
+        for expr in all {
+            // What is not meant is taken away from what is, and not from everything first.
+            if let Expr::Not(not) = expr {
+                clauses.push((Occur::MustNot, self.expr(not, depth)?));
+            } else {
+                clauses.push((Occur::Must, self.expr(expr, depth)?));
+                has_must = true;
+            }
+        }
+        if !has_must {
+            clauses.push((Occur::Must, Box::new(AllQuery)));
+        }
+        Ok(Box::new(BooleanQuery::new(clauses)))
+    }
+
+    fn text(&mut self, text: &TextTerm) -> Compiled {
+        let mut any = Vec::new();
+        for (field, kind) in self.fields_of(text.field) {
+            any.extend(match (kind, text.kind) {
+                (None, kind) => self.phone(&text.text, kind)?,
+                (Some(cutter), TextKind::Words) => all_words(field, &words(&text.text, cutter), cutter),
+                (Some(cutter), TextKind::Phrase) => phrase(field, &words(&text.text, cutter)),
+                (Some(cutter), TextKind::Prefix) => self.prefix(field, &text.text, cutter)?,
+            });
+        }
+        Ok(one_of(any))
+    }
+
+    /// Where a text is looked for; without a cutter by the end of digits.
+    fn fields_of(&self, field: Option<TextField>) -> Vec<(Field, Option<Kind>)> {
+        let fields = self.fields;
+        let prose = |field| (field, Some(Kind::Prose));
+        let of = |field| match field {
+            TextField::Title => prose(fields.title),
+            TextField::Receiver => (fields.receiver, Some(Kind::Name)),
+            TextField::Phone => (fields.phone, None),
+            TextField::Address => prose(fields.address),
+            TextField::Remark => prose(fields.remark),
+            TextField::Note => prose(fields.note),
+        };
+        match field {
+            Some(field) => vec![of(field)],
+            None => TextField::ALL.into_iter().map(of).collect(),
+        }
+    }
+
+    /// Phone numbers that end so.
+    fn phone(&mut self, text: &str, kind: TextKind) -> Result<Option<Box<dyn Query>>, IndexError> {
+        let digits = phone_end(text);
+        if digits.len() < PHONE_DIGITS_MIN || kind == TextKind::Prefix {
+            return Ok(None);
+        }
+        let field = self.fields.phone;
+        if digits.len() == PHONE_DIGITS_MIN {
+            return Ok(Some(term(Term::from_field_text(field, &digits))));
+        }
+        self.expand(field, &digits, "the end of a phone number that too many have").map(Some)
+    }
+
+    /// All words but the last, and one that begins like the last.
+    fn prefix(
+        &mut self,
+        field: Field,
+        text: &str,
+        cutter: Kind,
+    ) -> Result<Option<Box<dyn Query>>, IndexError> {
+        let Some((before, run)) = beginning(text, cutter) else { return Ok(None) };
+        let last = self.expand(field, &run, "a beginning that too many words have")?;
+        let mut all = vec![(Occur::Must, last)];
+        all.extend(all_words(field, &before, cutter).map(|words| (Occur::Must, words)));
+        Ok(Some(Box::new(BooleanQuery::new(all))))
+    }
+
+    /// Any word that begins so.
+    fn expand(&mut self, field: Field, start: &str, too_many: &'static str) -> Compiled {
+        let storage = |error: std::io::Error| IndexError::Storage(error.to_string());
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        for segment in self.searcher.segment_readers() {
+            let inverted = segment.inverted_index(field).map_err(IndexError::from)?;
+            let mut words = inverted.terms().range().ge(start.as_bytes()).into_stream().map_err(storage)?;
+            while words.advance() && words.key().starts_with(start.as_bytes()) {
+                if let Ok(word) = std::str::from_utf8(words.key()) {
+                    found.insert(word.to_owned());
+                }
+                if found.len() > EXPANSIONS_MAX {
+                    return Err(IndexError::TooBroad(too_many));
+                }
+            }
+        }
+        let terms = found.iter().map(|word| Term::from_field_text(field, word));
+        Ok(Box::new(TermSetQuery::new(terms)))
+    }
+}
+
+fn term(term: Term) -> Box<dyn Query> {
+    Box::new(TermQuery::new(term, IndexRecordOption::Basic))
+}
+
+fn one_of(mut any: Vec<Box<dyn Query>>) -> Box<dyn Query> {
+    match any.len() {
+        0 => Box::new(EmptyQuery),
+        1 => any.remove(0),
+        _ => Box::new(BooleanQuery::union(any)),
+    }
+}
+
+fn none_of(query: Box<dyn Query>) -> Box<dyn Query> {
+    Box::new(BooleanQuery::new(vec![(Occur::Must, Box::new(AllQuery)), (Occur::MustNot, query)]))
+}
+
+fn range(field: Field, from: Option<i64>, until: Option<i64>) -> Box<dyn Query> {
+    if from.is_none() && until.is_none() {
+        return Box::new(AllQuery);
+    }
+    let bound = |value: i64| Term::from_field_i64(field, value);
+    let from = from.map_or(Bound::Unbounded, |from| Bound::Included(bound(from)));
+    let until = until.map_or(Bound::Unbounded, |until| Bound::Excluded(bound(until)));
+    Box::new(RangeQuery::new(from, until))
+}
+
+/// All words of a text; of a name those that stand one after the other as they do there.
+fn all_words(field: Field, words: &[Word], cutter: Kind) -> Option<Box<dyn Query>> {
+    let mut all: Vec<Box<dyn Query>> = Vec::new();
+    let mut rest = words;
+    while let Some(first) = rest.first() {
+        let is_char = |word: &Word| word.text.chars().nth(1).is_none();
+        let follow = |pair: &[Word]| pair[0].position + 1 == pair[1].position && is_char(&pair[1]);
+        let len = match cutter {
+            Kind::Name if is_char(first) => 1 + rest.windows(2).take_while(|pair| follow(pair)).count(),
+            _ => 1,
+        };
+        all.extend(phrase(field, &rest[..len]));
+        rest = &rest[len..];
+    }
+    match all.len() {
+        0 | 1 => all.pop(),
+        _ => Some(Box::new(BooleanQuery::intersection(all))),
+    }
+}
+
+/// Words that stand as they do here.
+fn phrase(field: Field, words: &[Word]) -> Option<Box<dyn Query>> {
+    let of = |word: &Word| Term::from_field_text(field, &word.text);
+    match words {
+        [] => None,
+        [word] => Some(term(of(word))),
+        words => {
+            let terms = words.iter().map(|word| (word.position, of(word))).collect();
+            Some(Box::new(PhraseQuery::new_with_offset(terms)))
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! One index in one directory: its single writer, and readers for any number of threads.
+//!
+//! What was put becomes visible and durable with a commit, together with the position that it goes up to: a crash before
+//! it leaves the state of the commit before, with that one's position. So whoever goes on from the position takes in
+//! every event exactly once.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
+use std::time::Duration;
+
+use tantivy::directory::MmapDirectory;
+use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
+use tantivy::query::Query;
+use tantivy::{IndexWriter, ReloadPolicy, Searcher, TantivyError};
+
+use super::compile::Compiler;
+use super::find::find;
+use super::replaced::Replaced;
+use super::schema::{Fields, SCHEMA_VERSION, SharedGoods, number};
+use super::{Hits, HitsPage, IndexError};
+use crate::domain::ids::Position;
+use crate::domain::order::Order;
+use crate::domain::search::Expr;
+
+/// Threads that write segments, and that merge them: a merge of large segments takes long, and small ones go on piling up
+/// meanwhile.
+const WRITING_THREADS: usize = 1;
+const MERGING_THREADS: usize = 2;
+/// Segments of about one size that are merged into one. Each costs every query and every deletion a look.
+const MERGED_SEGMENTS: usize = 8;
+/// Below this many documents segments count as of one size; above it a size reaches to eight times as many.
+const SMALL_SEGMENT: u32 = 8_192;
+const SIZE_LOG2: f64 = 3.0;
+/// Segments with more documents than this are merged no further, until enough of those are deleted.
+const SEGMENT_DOCUMENTS_MAX: usize = 2_000_000;
+/// The part of a segment's documents that may be deleted before it is rewritten.
+const DELETED_PART_MAX: f32 = 0.4;
+/// Waiting for a writer that is just going away.
+const LOCK_ATTEMPTS: usize = 200;
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+/// What a commit's payload begins with; version, position and time follow.
+const PAYLOAD: &str = "stockade";
+
+impl From<TantivyError> for IndexError {
+    fn from(error: TantivyError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
+/// What a commit says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stand {
+    position: Position,
+    /// Engine time of the commit, in ms since the Unix epoch.
+    at_ms: u64,
+}
+
+impl Stand {
+    fn to_payload(self) -> String {
+        format!("{PAYLOAD} {SCHEMA_VERSION} {} {}", self.position, self.at_ms)
+    }
+
+    /// `None` for another version's, or what is none.
+    fn from_payload(payload: &str) -> Option<Self> {
+        let mut parts = payload.split(' ');
+        let is_ours = parts.next()? == PAYLOAD && parts.next()?.parse() == Ok(SCHEMA_VERSION);
+        let (position, at_ms) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        (is_ours && parts.next().is_none()).then_some(Self { position: Position(position), at_ms })
+    }
+}
+
+/// What readers see.
+struct Shown {
+    searcher: Searcher,
+    stand: Stand,
+}
+
+struct Shared {
+    fields: Fields,
+    goods: SharedGoods,
+    /// Replaced as a whole, so that hits and position belong together.
+    shown: RwLock<Arc<Shown>>,
+}
+
+impl Shared {
+    fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.shown.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The reading side, for any number of threads.
+#[derive(Clone)]
+pub(crate) struct IndexReader {
+    shared: Arc<Shared>,
+}
+
+impl IndexReader {
+    /// Runs a query. Blocks.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub(crate) fn find(&self, expr: &Expr, page: &HitsPage) -> Result<Hits, IndexError> {
+        let shown = self.shared.shown();
+        let query = self.compile(&shown.searcher, expr)?;
+        let hits = find(&shown.searcher, query.as_ref(), page)?;
+        Ok(Hits { as_of: shown.stand.position, ..hits })
+    }
+
+    fn compile(&self, searcher: &Searcher, expr: &Expr) -> Result<Box<dyn Query>, IndexError> {
+        Compiler::new(&self.shared.fields, searcher, self.shared.goods.as_ref()).compile(expr)
+    }
+
+    /// Everything up to here is searchable.
+    pub(crate) fn position(&self) -> Position {
+        self.shared.shown().stand.position
+    }
+
+    /// Engine time of the last commit, in ms since the Unix epoch.
+    pub(crate) fn committed_at_ms(&self) -> u64 {
+        self.shared.shown().stand.at_ms
+    }
+
+    /// Documents that are searchable.
+    pub(crate) fn documents(&self) -> u64 {
+        self.shared.shown().searcher.num_docs()
+    }
+
+    /// Segments that a query looks into.
+    #[cfg(test)]
+    pub(crate) fn segments(&self) -> usize {
+        self.shared.shown().searcher.segment_readers().len()
+    }
+}
+
+/// The writing side; there is one.
+pub(crate) struct Index {
+    writer: IndexWriter,
+    loaded: tantivy::IndexReader,
+    shared: Arc<Shared>,
+}
+
+impl Index {
+    /// Makes a new index in a directory that is absent or empty. Until its first commit it counts as incomplete: opening
+    /// it fails. `memory_bytes` bounds what is not written yet.
+    ///
+    /// # Errors
+    /// [`IndexError::Storage`].
+    pub(crate) fn create(dir: &Path, goods: SharedGoods, memory_bytes: usize) -> Result<Self, IndexError> {
+        std::fs::create_dir_all(dir).map_err(|error| IndexError::Storage(error.to_string()))?;
+        let (schema, fields) = Fields::new();
+        let directory = MmapDirectory::open(dir).map_err(TantivyError::from)?;
+        let index = Fields::builder(schema).open_or_create(directory)?;
+        Self::start(&index, fields, goods, memory_bytes, Stand::default())
+    }
+
+    /// Opens the index in a directory.
+    ///
+    /// # Errors
+    /// [`IndexError::Storage`] where there is none, or one that is damaged, incomplete or of another version.
+    pub(crate) fn open(dir: &Path, goods: SharedGoods, memory_bytes: usize) -> Result<Self, IndexError> {
+        let (schema, fields) = Fields::new();
+        let index = tantivy::Index::open(MmapDirectory::open(dir).map_err(TantivyError::from)?)?;
+        let payload = index.load_metas()?.payload;
+        let stand = payload.as_deref().and_then(Stand::from_payload);
+        let stand = stand.filter(|_| index.schema() == schema);
+        let stand =
+            stand.ok_or_else(|| IndexError::Storage("it is incomplete, or of another release".to_owned()))?;
+        Self::start(&index, fields, goods, memory_bytes, stand)
+    }
+
+    fn start(
+        index: &tantivy::Index,
+        fields: Fields,
+        goods: SharedGoods,
+        memory_bytes: usize,
+        stand: Stand,
+    ) -> Result<Self, IndexError> {
+        Fields::register(index.tokenizers());
+        let mut attempts = 0;
+        let writer: IndexWriter = loop {
+            let options = IndexWriterOptions::builder()
+                .memory_budget_per_thread(memory_bytes / WRITING_THREADS)
+                .num_worker_threads(WRITING_THREADS)
+                .num_merge_threads(MERGING_THREADS)
+                .build();
+            match index.writer_with_options(options) {
+                Err(TantivyError::LockFailure(..)) if attempts < LOCK_ATTEMPTS => attempts += 1,
+                opened => break opened?,
+            }
+            thread::sleep(LOCK_RETRY);
+        };
+        let mut merging = LogMergePolicy::default();
+        merging.set_min_num_segments(MERGED_SEGMENTS);
+        merging.set_min_layer_size(SMALL_SEGMENT);
+        merging.set_level_log_size(SIZE_LOG2);
+        merging.set_max_docs_before_merge(SEGMENT_DOCUMENTS_MAX);
+        merging.set_del_docs_ratio_before_merge(DELETED_PART_MAX);
+        writer.set_merge_policy(Box::new(merging));
+        let loaded = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        let shown = RwLock::new(Arc::new(Shown { searcher: loaded.searcher(), stand }));
+        Ok(Self { writer, loaded, shared: Arc::new(Shared { fields, goods, shown }) })
+    }
+
+    /// A reader of it.
+    pub(crate) fn reader(&self) -> IndexReader {
+        IndexReader { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Takes orders in as they stand, each of them once. `since` is the position up to which earlier ones went: an order
+    /// created behind it has no document yet.
+    ///
+    /// # Errors
+    /// [`IndexError::Storage`]; the index must be given up then.
+    pub(crate) fn put(&mut self, orders: &[Order], since: Position) -> Result<(), IndexError> {
+        let Shared { fields, goods, .. } = self.shared.as_ref();
+        let known = orders.iter().filter(|order| order.created_position <= since);
+        let known: Vec<i64> = known.map(|order| number(order.order_no)).collect();
+        if !known.is_empty() {
+            self.writer.delete_query(Box::new(Replaced::new(fields.order_no, known)))?;
+        }
+        for order in orders {
+            self.writer.add_document(fields.document(order, goods.as_ref()))?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was put durable and searchable, with the position that it goes up to and the time.
+    ///
+    /// # Errors
+    /// [`IndexError::Storage`]; the index must be given up then.
+    pub(crate) fn commit(&mut self, up_to: Position, at_ms: u64) -> Result<(), IndexError> {
+        let stand = Stand { position: up_to, at_ms };
+        let mut prepared = self.writer.prepare_commit()?;
+        prepared.set_payload(&stand.to_payload());
+        prepared.commit()?;
+        self.loaded.reload()?;
+        let shown = Arc::new(Shown { searcher: self.loaded.searcher(), stand });
+        *self.shared.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
+        Ok(())
+    }
+
+    /// Ends merges that are under way, and closes it. What was put and not committed is lost.
+    ///
+    /// # Errors
+    /// [`IndexError::Storage`].
+    pub(crate) fn close(self) -> Result<(), IndexError> {
+        Ok(self.writer.wait_merging_threads()?)
+    }
+}

@@ -1,0 +1,142 @@
+//! What words find.
+
+use super::*;
+use crate::domain::search::{TextField, TextKind, TextTerm};
+use crate::projection::search::IndexError;
+
+fn term(field: Option<TextField>, text: &str, kind: TextKind) -> Expr {
+    Expr::Text(TextTerm { field, text: text.into(), kind })
+}
+
+/// Three orders that differ in their texts; numbers 1 to 3 stand for them.
+fn shop(dir: &Path) -> (Index, [u64; 3]) {
+    let orders = [
+        told(1, "张三丰", "138-1234-5678", "文三路 90 号东部软件园", "请放快递柜"),
+        told(2, "John Smith", "+44 20 7946 0958", "灵隐寺 1 号", "Please call before delivery"),
+        told(3, "王三", "13900005678", "龙井路 12 号", "不要放快递柜，打电话"),
+    ];
+    let mut index = create(dir);
+    index.put(&orders, Position(0)).unwrap();
+    index.commit(Position(3), START_MS).unwrap();
+    (index, orders.map(|order| order.order_no.get()))
+}
+
+#[test]
+fn words_phrases_and_beginnings_find_their_orders() {
+    use TextField::{Address, Phone, Receiver, Remark, Title};
+    use TextKind::{Phrase, Prefix, Words};
+    let dir = tempfile::tempdir().unwrap();
+    let (index, numbers) = shop(dir.path());
+    let cases: &[(Option<TextField>, &str, TextKind, &[usize])] = &[
+        (Some(Receiver), "张三丰", Words, &[1]),
+        (Some(Receiver), "张三", Words, &[1]),
+        (Some(Receiver), "三", Words, &[1, 3]),
+        (Some(Receiver), "三张", Words, &[]),
+        (Some(Receiver), "smith JOHN", Words, &[2]),
+        (Some(Receiver), "smith john", Phrase, &[]),
+        (Some(Receiver), "john smith", Phrase, &[2]),
+        (Some(Receiver), "smi", Prefix, &[2]),
+        (Some(Phone), "5678", Words, &[1, 3]),
+        (Some(Phone), "1234 5678", Words, &[1]),
+        (Some(Phone), "13812345678", Words, &[1]),
+        (Some(Phone), "678", Words, &[]),
+        (Some(Phone), "0958", Words, &[2]),
+        (Some(Phone), "138", Prefix, &[]),
+        (Some(Address), "杭州市", Words, &[1, 2, 3]),
+        (Some(Address), "西湖 灵隐寺", Words, &[2]),
+        (Some(Address), "软件园", Words, &[1]),
+        (Some(Address), "杭州市西湖区", Phrase, &[1, 2, 3]),
+        (Some(Address), "西湖区杭州市", Phrase, &[]),
+        (Some(Remark), "快递", Words, &[1, 3]),
+        (Some(Remark), "电话", Words, &[3]),
+        (Some(Remark), "call before", Phrase, &[2]),
+        (Some(Remark), "before call", Phrase, &[]),
+        (Some(Remark), "deli", Prefix, &[2]),
+        (Some(Remark), "call deli", Prefix, &[2]),
+        (None, "5678", Words, &[1, 3]),
+        (None, "快递柜", Words, &[1, 3]),
+        (None, "张三 快递", Words, &[]),
+        (None, "，。", Words, &[]),
+        (Some(Title), "nothing like that", Words, &[]),
+    ];
+    for (field, text, kind, expected) in cases {
+        let found = found(&index, &term(*field, text, *kind));
+        let mut expected: Vec<u64> = expected.iter().map(|nth| numbers[nth - 1]).collect();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{field:?} {kind:?} {text}");
+    }
+}
+
+#[test]
+fn titles_are_found_as_each_line_names_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = create(dir.path());
+    let orders: Vec<Order> = (1..=60).map(|n| order(n, &mut Random(n))).collect();
+    index.put(&orders, Position(0)).unwrap();
+    index.commit(Position(60), START_MS).unwrap();
+    let cases =
+        [("绿茶", 0), ("龙井 50g", 0), ("green tea", 1), ("紫砂壶", 2), ("t shirt", 3), ("oolong", 3)];
+    for (text, sku) in cases {
+        let has_it = |order: &&Order| order.lines.iter().any(|line| line.key.sku == SkuId(sku));
+        let mut expected: Vec<u64> = orders.iter().filter(has_it).map(|order| order.order_no.get()).collect();
+        expected.sort_unstable();
+        assert!(!expected.is_empty(), "{text}");
+        assert_eq!(found(&index, &term(Some(TextField::Title), text, TextKind::Words)), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_shops_remark_is_a_remark() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = create(dir.path());
+    let mut noted = order(1, &mut Random(1));
+    let note = SellerNote { remark: "fragile glass".into(), flag: 2 };
+    noted.history.get_or_insert_default().later.get_or_insert_default().note = Some(note);
+    index.put(&[noted.clone()], Position(0)).unwrap();
+    index.commit(Position(1), START_MS).unwrap();
+    let glass = term(Some(TextField::Remark), "glass", TextKind::Words);
+    assert_eq!(found(&index, &glass), [noted.order_no.get()]);
+}
+
+#[test]
+fn r12_a_beginning_that_too_many_words_have_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = create(dir.path());
+    let orders: Vec<Order> =
+        (1..=1_200).map(|n| told(n, "a", &format!("1{n:04}55555"), "b", &format!("code{n}"))).collect();
+    index.put(&orders, Position(0)).unwrap();
+    index.commit(Position(1_200), START_MS).unwrap();
+    let reader = index.reader();
+    let refused = |expr| matches!(reader.find(&expr, &EVERYTHING), Err(IndexError::TooBroad(_)));
+    assert!(refused(term(None, "cod", TextKind::Prefix)));
+    assert!(refused(term(None, "55555", TextKind::Words)), "the end of too many phone numbers");
+    assert_eq!(found(&index, &term(None, "code12", TextKind::Prefix)).len(), 1 + 10 + 1);
+    assert_eq!(found(&index, &term(None, "5555", TextKind::Words)).len(), 1_200);
+}
+
+#[test]
+fn sealed_and_foreign_personal_data_is_not_searched() {
+    use crate::domain::request::Personal;
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = create(dir.path());
+    let foreign = [
+        Personal::Plain(b"Zebra 13812345678".as_slice().into()),
+        Personal::Sealed { key_version: 1, ciphertext: b"Zebra".as_slice().into() },
+    ];
+    let orders: Vec<Order> = (1_u64..)
+        .zip(foreign)
+        .map(|(n, personal)| {
+            let mut order = order(n, &mut Random(n));
+            if let Some(text) = order.extra.text.as_mut() {
+                text.personal = Some(personal);
+            }
+            order
+        })
+        .collect();
+    index.put(&orders, Position(0)).unwrap();
+    index.commit(Position(2), START_MS).unwrap();
+    for text in ["zebra", "5678"] {
+        assert_eq!(found(&index, &term(None, text, TextKind::Words)), [0_u64; 0]);
+    }
+    assert_eq!(found(&index, &Expr::All).len(), 2);
+}
