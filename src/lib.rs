@@ -144,9 +144,9 @@ pub use engine::{
     MemberFilter, Metrics, MovementCursor, MovementPage, ORDER_ACTORS_MAX, OpenError, OrderCounts,
     OrderFilter, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, ParseMovementCursorError, Preview,
     Promise, REFUNDS_PAGE_LEN_MAX, RecordedAct, RecordedEvent, RefundFilter, RefundPage, RefundRequest,
-    ReindexProgress, SUBMISSION_WAIT_MS_MAX, Search, SearchAnswer, SearchConfig, SearchCounts, SearchFigures,
-    SearchMode, SearchSource, ShipPackage, ShutdownError, StateHash, StatementError, Submission,
-    SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
+    ReindexProgress, SEARCH_PAGE_LEN_MAX, SUBMISSION_WAIT_MS_MAX, Search, SearchAnswer, SearchConfig,
+    SearchCounts, SearchFigures, SearchMode, SearchSource, ShipPackage, ShutdownError, StateHash,
+    StatementError, Submission, SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
 };
 pub use journal::Durability;
 pub use runtime::histogram::Histogram;

@@ -571,4 +571,45 @@ pub enum Reject {
     /// A question that only the store can answer, to an engine that keeps none.
     #[error("this engine keeps no store to look through")]
     NoStore,
+    /// A query that can't be read. It repeats nothing of the query, in which there may be names and phone numbers.
+    #[error("the query can't be read after {at} characters: expected {expected}")]
+    SearchSyntax {
+        /// Characters before the place that is wrong.
+        at: u32,
+        /// What could stand there.
+        expected: &'static str,
+    },
+    /// A search for words while there is no index to look them up in.
+    #[error("words can't be searched for while the search index is not used: search by filters")]
+    SearchWordsUnavailable {
+        /// Whether the index is switched off, and not just behind or failing.
+        is_off: bool,
+    },
+    /// A search sorted by what only the index can sort by, while there is none.
+    #[error("hits can't be sorted by this while the search index is not used: sort by creation")]
+    SearchSortUnavailable {
+        /// Whether the index is switched off, and not just behind or failing.
+        is_off: bool,
+    },
+    /// There is no search index yet.
+    #[error("the search index is being built")]
+    SearchBuilding,
+    /// The search index is too far behind.
+    #[error("the search index is {lag_ms} ms behind")]
+    SearchBehind {
+        /// How far it is behind, in ms.
+        lag_ms: u64,
+    },
+    /// The search index has failed.
+    #[error("the search index has failed: the log says why")]
+    SearchFailed,
+    /// The search index is not kept, so there is nothing to build anew.
+    #[error("the search index is switched off")]
+    SearchOff,
+    /// A search that would take too long.
+    #[error("the search is too broad: {what}")]
+    SearchTooBroad {
+        /// In what.
+        what: &'static str,
+    },
 }

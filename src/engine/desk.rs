@@ -3,29 +3,19 @@
 //! It reads the store's checkpoint, on threads of its own, and never asks an order actor: a list may take as long as it
 //! takes, and no order waits for it. Cold files are not looked through.
 
-use hashbrown::HashSet;
-
+use super::Engine;
+use super::search::stored::{Found, StoredPage};
 use super::view::OrderView;
-use super::{Engine, Inner};
-use crate::domain::ids::{
-    ActivityId, MemberId, ORDER_NO_EPOCH_MS, OrderNo, Position, ProductId, SLOTS, SkuId, Slot, TeamId,
-};
-use crate::domain::order::{Order, OrderStatus};
+use crate::domain::ids::{ActivityId, MemberId, OrderNo, Position, ProductId, SkuId, TeamId};
+use crate::domain::order::OrderStatus;
 use crate::domain::order_type::OrderType;
 use crate::domain::reject::Reject;
+use crate::domain::search::{Expr, Span};
 use crate::engine::store::readable;
-use crate::projection::levels::StoreError;
-use crate::projection::store::{OrderWalk, StoreReader, WalkOrder};
+use crate::projection::store::WalkOrder;
 
 /// Most orders on one page of the desk.
 pub const DESK_PAGE_LEN_MAX: usize = 200;
-/// Orders that one page looks at.
-const DESK_SCAN_MAX: u64 = 20_000;
-/// The time in an order's number may be this far behind the time at which it was placed, in ms: after a jump of the clock,
-/// until the next range of numbers is reserved.
-const NUMBER_BEHIND_MS: u64 = 60_000;
-/// And this far ahead, in ms: every opening begins behind the last range, so that 30 in a row may move it by ten minutes.
-const NUMBER_AHEAD_MS: u64 = 600_000;
 
 /// Which orders; an empty filter lets all of them pass. What is given must all be so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +50,46 @@ pub struct OrderFilter {
     pub has_open_refund: Option<bool>,
     /// Only pending orders with a payment begun at a provider that could still be paid.
     pub payment_started: bool,
+}
+
+/// What a filter asks for, as a search says it.
+impl From<&OrderFilter> for Expr {
+    fn from(filter: &OrderFilter) -> Self {
+        let OrderFilter {
+            member,
+            statuses,
+            order_type,
+            activity,
+            sku,
+            product,
+            team,
+            created_from_ms,
+            created_until_ms,
+            paid_from_ms,
+            paid_until_ms,
+            flag,
+            has_open_refund,
+            payment_started,
+        } = filter;
+        let span = |from: &Option<u64>, until: &Option<u64>| {
+            (from.is_some() || until.is_some()).then_some(Span { from: *from, until: *until })
+        };
+        let parts = [
+            member.map(Self::Member),
+            Self::of_statuses(statuses),
+            order_type.map(Self::OrderType),
+            activity.map(Self::Activity),
+            sku.map(Self::Sku),
+            product.map(Self::Product),
+            team.map(Self::Team),
+            span(created_from_ms, created_until_ms).map(Self::Created),
+            span(paid_from_ms, paid_until_ms).map(Self::Paid),
+            flag.map(Self::Flag),
+            has_open_refund.map(Self::OpenRefund),
+            payment_started.then_some(Self::PaymentStarted),
+        ];
+        Self::all_of(parts.into_iter().flatten())
+    }
 }
 
 /// In which order a desk's pages come. In each of them, an order that was there when the listing began comes exactly once,
@@ -141,135 +171,21 @@ impl Engine {
         let inner = &self.inner;
         inner.check_readable()?;
         let reader = inner.store.as_ref().ok_or(Reject::NoStore)?.reader.clone();
-        let wanted = inner.wanted(filter);
-        let found = inner.scans.run(inner.taken_in(), move || readable(find(&reader, &wanted, page))).await?;
-        let Found { orders, next, as_of, scanned } = found;
+        let wanted = inner.wanted(Expr::from(filter));
+        let page = StoredPage {
+            order: match page.sequence {
+                DeskSequence::NewestFirst => WalkOrder::Descending,
+                DeskSequence::OldestFirst => WalkOrder::Ascending,
+                DeskSequence::Any => WalkOrder::BySlot,
+            },
+            after: page.after,
+            len_max: page.len_max.clamp(1, DESK_PAGE_LEN_MAX),
+            count: false,
+        };
+        let find = move || readable(wanted.find(&reader, &page));
+        let Found { orders, next, counts: _, as_of, scanned } =
+            inner.scans.run(inner.taken_in(), find).await?;
         let orders = orders.into_iter().map(|order| inner.show(order)).collect();
         Ok(DeskAnswer { orders, next, as_of, scanned })
     }
-}
-
-impl Inner {
-    /// A filter with what it needs of the catalogue.
-    fn wanted(&self, filter: &OrderFilter) -> Wanted {
-        let skus = filter.product.map(|product| self.catalogue.skus_of(product, self.journal.acknowledged()));
-        Wanted { filter: filter.clone(), skus }
-    }
-}
-
-/// A filter that can be asked.
-struct Wanted {
-    filter: OrderFilter,
-    /// The SKUs of the product that is wanted.
-    skus: Option<HashSet<SkuId>>,
-}
-
-impl Wanted {
-    fn lets_pass(&self, order: &Order) -> bool {
-        let OrderFilter {
-            member,
-            statuses,
-            order_type,
-            activity,
-            sku,
-            product: _,
-            team,
-            created_from_ms,
-            created_until_ms,
-            paid_from_ms,
-            paid_until_ms,
-            flag,
-            has_open_refund,
-            payment_started,
-        } = &self.filter;
-        let has_sku =
-            |is: &dyn Fn(SkuId) -> bool| order.lines.iter().any(|line| !line.is_seat() && is(line.key.sku));
-        member.is_none_or(|member| order.member_id == member)
-            && (statuses.is_empty() || statuses.contains(&order.status))
-            && order_type.is_none_or(|order_type| order.order_type == order_type)
-            && activity.is_none_or(|activity| order.activity() == Some(activity))
-            && sku.is_none_or(|sku| has_sku(&|found| found == sku))
-            && self.skus.as_ref().is_none_or(|skus| has_sku(&|found| skus.contains(&found)))
-            && team.is_none_or(|team| order.team() == Some(team))
-            && is_within(Some(order.created_at_ms), *created_from_ms, *created_until_ms)
-            && is_within(order.paid_at_ms(), *paid_from_ms, *paid_until_ms)
-            && flag.is_none_or(|flag| order.flag() == flag)
-            && has_open_refund.is_none_or(|open| order.has_unfinished_refund() == open)
-            && (!payment_started
-                || (order.status == OrderStatus::Pending && !order.open_attempts().is_empty()))
-    }
-
-    /// Whether no order at rest can pass.
-    fn is_open_only(&self) -> bool {
-        let OrderFilter { statuses, has_open_refund, payment_started, .. } = &self.filter;
-        let is_closed =
-            |status: &OrderStatus| matches!(status, OrderStatus::Completed | OrderStatus::Cancelled);
-        *payment_started
-            || *has_open_refund == Some(true)
-            || (!statuses.is_empty() && !statuses.iter().any(is_closed))
-    }
-
-    /// The least and the greatest number that an order may have which passes.
-    fn numbers(&self) -> (OrderNo, OrderNo) {
-        let time = |at_ms: u64| at_ms.saturating_sub(ORDER_NO_EPOCH_MS).min(TIME_MS_MAX);
-        let from_ms = self.filter.created_from_ms.unwrap_or(0).saturating_sub(NUMBER_BEHIND_MS);
-        let until_ms = self.filter.created_until_ms.unwrap_or(u64::MAX).saturating_add(NUMBER_AHEAD_MS);
-        (
-            OrderNo::compose(time(from_ms), Slot::default(), 0),
-            OrderNo::compose(time(until_ms), Slot::from_index(SLOTS - 1).unwrap_or_default(), u64::MAX),
-        )
-    }
-}
-
-/// The latest time that a number has room for, in ms since the epoch of order numbers.
-const TIME_MS_MAX: u64 = (1 << 41) - 1;
-
-fn is_within(at_ms: Option<u64>, from_ms: Option<u64>, until_ms: Option<u64>) -> bool {
-    from_ms.is_none_or(|from_ms| at_ms.is_some_and(|at_ms| at_ms >= from_ms))
-        && until_ms.is_none_or(|until_ms| at_ms.is_some_and(|at_ms| at_ms < until_ms))
-}
-
-/// What a walk has found.
-struct Found {
-    orders: Vec<Order>,
-    next: Option<OrderNo>,
-    as_of: Position,
-    scanned: u64,
-}
-
-/// Reads a page. Blocks.
-fn find(reader: &StoreReader, wanted: &Wanted, page: DeskPage) -> Result<Found, StoreError> {
-    let len_max = page.len_max.clamp(1, DESK_PAGE_LEN_MAX);
-    let (snapshot, head) = reader.pinned()?;
-    let walk = OrderWalk {
-        order: match page.sequence {
-            DeskSequence::NewestFirst => WalkOrder::Descending,
-            DeskSequence::OldestFirst => WalkOrder::Ascending,
-            DeskSequence::Any => WalkOrder::BySlot,
-        },
-        after: page.after,
-        numbers: wanted.numbers(),
-        slot: wanted.filter.member.map(Slot::of_member),
-        open_only: wanted.is_open_only(),
-    };
-    let mut found = Found { orders: Vec::new(), next: None, as_of: head.position, scanned: 0 };
-    let mut passed = None;
-    StoreReader::walk_orders(&snapshot, &walk, |order| {
-        if found.scanned == DESK_SCAN_MAX {
-            found.next = passed;
-            return false;
-        }
-        let order_no = order.order_no;
-        found.scanned += 1;
-        if wanted.lets_pass(&order) {
-            if found.orders.len() == len_max {
-                found.next = passed;
-                return false;
-            }
-            found.orders.push(order);
-        }
-        passed = Some(order_no);
-        true
-    })?;
-    Ok(found)
 }

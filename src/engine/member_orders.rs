@@ -10,6 +10,7 @@ use crate::domain::ids::{MemberId, OrderNo, Slot};
 use crate::domain::order::{Order, OrderStatus};
 use crate::domain::order_type::OrderType;
 use crate::domain::reject::Reject;
+use crate::domain::search::{Expr, Span};
 
 /// A member's orders that one call looks at.
 const MEMBER_SCAN_MAX: usize = 10_000;
@@ -36,6 +37,20 @@ impl MemberFilter {
             && order_type.is_none_or(|order_type| order.order_type == order_type)
             && created_from_ms.is_none_or(|from_ms| order.created_at_ms >= from_ms)
             && created_until_ms.is_none_or(|until_ms| order.created_at_ms < until_ms)
+    }
+}
+
+/// What a filter asks for, as a search says it; of which member is the search's to say.
+impl From<&MemberFilter> for Expr {
+    fn from(filter: &MemberFilter) -> Self {
+        let MemberFilter { statuses, order_type, created_from_ms, created_until_ms } = filter;
+        let created = Span { from: *created_from_ms, until: *created_until_ms };
+        let parts = [
+            Self::of_statuses(statuses),
+            order_type.map(Self::OrderType),
+            (created != Span::default()).then_some(Self::Created(created)),
+        ];
+        Self::all_of(parts.into_iter().flatten())
     }
 }
 

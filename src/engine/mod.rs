@@ -79,8 +79,8 @@ pub use promise::{Failure, Promise, SUBMISSION_WAIT_MS_MAX, Submission};
 #[cfg(feature = "relay")]
 pub use relay::Relay;
 pub use search::{
-    ReindexProgress, Search, SearchAnswer, SearchConfig, SearchCounts, SearchFigures, SearchMode,
-    SearchSource,
+    ReindexProgress, SEARCH_PAGE_LEN_MAX, Search, SearchAnswer, SearchConfig, SearchCounts, SearchFigures,
+    SearchMode, SearchSource,
 };
 pub use shipping::ShipPackage;
 pub use statement::{
@@ -151,6 +151,7 @@ pub(crate) struct Inner {
     /// The store, where there is one.
     pub(crate) store: Option<store::StoreHandle>,
     pub(crate) scans: store::Scans,
+    /// Search: the index that answers, and the way in.
     pub(crate) search: search::SearchHandle,
     /// Who needs which part of the journal.
     pub(crate) holds: Arc<Holds>,

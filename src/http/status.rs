@@ -12,11 +12,19 @@ pub fn status_of(reject: &Reject) -> StatusCode {
     match reject {
         Reject::OrderNotFound | Reject::RefundNotFound | Reject::TeamNotFound { .. } => StatusCode::NOT_FOUND,
         // This engine keeps nothing but its memory: no repetition and no other request helps.
-        Reject::NoStore => StatusCode::NOT_IMPLEMENTED,
+        Reject::NoStore
+        | Reject::SearchWordsUnavailable { is_off: true }
+        | Reject::SearchSortUnavailable { is_off: true } => StatusCode::NOT_IMPLEMENTED,
         Reject::MemberBlocked { .. } => StatusCode::FORBIDDEN,
-        Reject::Overloaded { .. } | Reject::DiskReserve | Reject::Unavailable | Reject::OutcomeUnknown => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Reject::Overloaded { .. }
+        | Reject::DiskReserve
+        | Reject::Unavailable
+        | Reject::OutcomeUnknown
+        | Reject::SearchWordsUnavailable { is_off: false }
+        | Reject::SearchSortUnavailable { is_off: false }
+        | Reject::SearchBuilding
+        | Reject::SearchBehind { .. }
+        | Reject::SearchFailed => StatusCode::SERVICE_UNAVAILABLE,
         Reject::SkuOffSale { .. }
         | Reject::SoldOut { .. }
         | Reject::LimitExceeded { .. }
@@ -51,7 +59,8 @@ pub fn status_of(reject: &Reject) -> StatusCode {
         | Reject::CouponLocked { .. }
         | Reject::CouponUsed { .. }
         | Reject::CouponTermsOver { .. }
-        | Reject::CouponMaximum { .. } => StatusCode::CONFLICT,
+        | Reject::CouponMaximum { .. }
+        | Reject::SearchOff => StatusCode::CONFLICT,
         Reject::EmptyOrder
         | Reject::TooManyLines { .. }
         | Reject::QuantityTooSmall { .. }
@@ -95,6 +104,8 @@ pub fn status_of(reject: &Reject) -> StatusCode {
         | Reject::OutOfRange { .. }
         | Reject::BatchTooLong { .. }
         | Reject::SkuNotInOrder { .. }
-        | Reject::CouponNotFound { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        | Reject::CouponNotFound { .. }
+        | Reject::SearchSyntax { .. }
+        | Reject::SearchTooBroad { .. } => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

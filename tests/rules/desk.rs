@@ -14,33 +14,39 @@ use crate::store::DiskShop;
 use crate::support::*;
 use crate::verify_command::stockade;
 
-const SKUS: u64 = 4;
-const SESSION: u64 = 8;
-const CAMPAIGN: u64 = 9;
-const MEMBERS: u64 = 12;
+pub(crate) const SKUS: u64 = 4;
+pub(crate) const SESSION: u64 = 8;
+pub(crate) const CAMPAIGN: u64 = 9;
+pub(crate) const MEMBERS: u64 = 12;
 const SEQUENCES: [DeskSequence; 3] =
     [DeskSequence::NewestFirst, DeskSequence::OldestFirst, DeskSequence::Any];
 
 /// Random numbers of a seed.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix64(self.0) % end
     }
 
-    fn one_in(&mut self, n: u64) -> bool {
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    fn some<T>(&mut self, one_in: u64, value: impl FnOnce(&mut Self) -> T) -> Option<T> {
+    pub(crate) fn some<T>(&mut self, one_in: u64, value: impl FnOnce(&mut Self) -> T) -> Option<T> {
         self.one_in(one_in).then(|| value(self))
     }
 }
 
 async fn open(path: &Path) -> DiskShop {
     let shop = DiskShop::open(path).await;
+    lay_out(&shop).await;
+    shop
+}
+
+/// Goods, a session and a campaign.
+pub(crate) async fn lay_out(shop: &DiskShop) {
     for id in 1..=SKUS {
         shop.put_sku(Sku { product_id: (id % 2 + 1).into(), ..sku(id) }).await.unwrap();
         shop.adjust_stock(set_total(u128::from(id), id, 10_000)).await.unwrap();
@@ -70,11 +76,15 @@ async fn open(path: &Path) -> DiskShop {
             shop.transfer_stock(id, key(sku), activity.stock_key(sku.into()), 2_000).await.unwrap();
         }
     }
-    shop
 }
 
 /// Places an order of any kind.
-async fn place(shop: &DiskShop, random: &mut Random, request: u128, teams: &mut Vec<TeamId>) -> Receipt {
+pub(crate) async fn place(
+    shop: &DiskShop,
+    random: &mut Random,
+    request: u128,
+    teams: &mut Vec<TeamId>,
+) -> Receipt {
     shop.time.advance(random.below(3_000));
     let member = 1 + random.below(MEMBERS);
     let sku = 1 + random.below(SKUS);
@@ -115,7 +125,7 @@ async fn place(shop: &DiskShop, random: &mut Random, request: u128, teams: &mut 
 }
 
 /// Does something to an order, if it is possible.
-async fn act(shop: &DiskShop, random: &mut Random, receipt: &Receipt) {
+pub(crate) async fn act(shop: &DiskShop, random: &mut Random, receipt: &Receipt) {
     shop.time.advance(random.below(500));
     let order_no = receipt.order_no;
     match random.below(8) {
@@ -232,7 +242,7 @@ async fn all(
     }
 }
 
-async fn views(engine: &Engine, receipts: &[Receipt]) -> Vec<OrderView> {
+pub(crate) async fn views(engine: &Engine, receipts: &[Receipt]) -> Vec<OrderView> {
     let mut views = Vec::new();
     for receipt in receipts {
         views.push(engine.order(Caller::Operator, receipt.order_no).await.unwrap());

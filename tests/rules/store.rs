@@ -43,7 +43,7 @@ impl DiskShop {
         Self::open_by(path, clock, time, |config| config).await.unwrap()
     }
 
-    async fn open_by(
+    pub(crate) async fn open_by(
         path: &Path,
         clock: Clock,
         time: ManualTime,

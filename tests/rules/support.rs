@@ -434,3 +434,10 @@ impl Journal for GatedJournal {
         self.journal.reader()
     }
 }
+
+/// What a query means; days begin in UTC.
+pub(crate) fn expr(query: &str) -> stockade::domain::search::Expr {
+    use stockade::domain::search::{Expr, ParseContext};
+    let context = ParseContext { now_ms: START_MS, offset: stockade::UtcOffset::UTC };
+    Expr::parse(query, &context).unwrap()
+}

@@ -9,6 +9,7 @@ use super::Reject;
 use crate::domain::order::OrderStatus;
 use crate::domain::order_type::OrderType;
 use crate::domain::refund::RefundState;
+use crate::domain::search;
 
 impl Reject {
     /// Its message in Chinese, with the same values as the English one.
@@ -60,6 +61,14 @@ impl fmt::Display for InChinese<'_> {
             Reject::DiskReserve => f.write_str("磁盘空间不足，暂停下单"),
             Reject::Unavailable => f.write_str("服务暂不可用"),
             Reject::NoStore => f.write_str("此引擎未启用存储，无法查询"),
+            Reject::SearchSyntax { at, expected } => write!(f, "查询语句在第 {at} 个字符之后有误，应为：{}", phrase_zh(expected)),
+            Reject::SearchWordsUnavailable { is_off: _ } => f.write_str("搜索索引暂不可用，无法按关键词搜索，请使用筛选条件"),
+            Reject::SearchSortUnavailable { is_off: _ } => f.write_str("搜索索引暂不可用，无法按此排序，请按下单时间排序"),
+            Reject::SearchBuilding => f.write_str("搜索索引正在建立"),
+            Reject::SearchBehind { lag_ms } => write!(f, "搜索索引落后 {lag_ms} 毫秒"),
+            Reject::SearchFailed => f.write_str("搜索索引发生故障，详见日志"),
+            Reject::SearchOff => f.write_str("搜索索引未启用"),
+            Reject::SearchTooBroad { what } => write!(f, "搜索范围过大：{}", phrase_zh(what)),
             Reject::OutcomeUnknown => f.write_str("结果未知，请在服务恢复后用同一请求编号重试"),
             Reject::UnknownOrderType => f.write_str("订单类型不存在，可用 normal、seckill、group_buy"),
             Reject::ActivityRequired { order_type } => write!(f, "{}必须指定活动", type_zh(order_type)),
@@ -191,7 +200,9 @@ fn phrase_zh(phrase: &'static str) -> &'static str {
         "events" => "操作次数",
         "packages" => "包裹数",
         "refunds" => "退款数",
-        other => other,
+        "too many conditions" => "条件过多",
+        "the cursor of a search with the same sort" => "相同排序的搜索游标",
+        other => search::chinese(other).unwrap_or(other),
     }
 }
 
@@ -229,7 +240,10 @@ mod tests {
         let states = RefundState::UNFINISHED.map(state_zh);
         let phrases = ["its id is 0", "take no team", "attempts to pay"].map(phrase_zh);
         let units = ["tasks", "bytes"].map(unit_zh);
-        let all = types.iter().chain(&states).chain(&phrases).chain(&units);
+        // Names of values stay as they are written in queries.
+        let searched = search::EXPECTED.iter().filter(|(english, _)| *english != "started");
+        let searched: Vec<_> = searched.map(|(english, _)| phrase_zh(english)).collect();
+        let all = types.iter().chain(&states).chain(&phrases).chain(&units).chain(&searched);
         for text in all {
             assert!(has_han(text), "{text}");
         }

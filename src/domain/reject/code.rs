@@ -94,6 +94,14 @@ impl Reject {
             Self::CouponTermsOver { .. } => "coupon_terms_over",
             Self::CouponMaximum { .. } => "coupon_maximum",
             Self::NoStore => "no_store",
+            Self::SearchSyntax { .. } => "search_syntax",
+            Self::SearchWordsUnavailable { .. } => "search_words_unavailable",
+            Self::SearchSortUnavailable { .. } => "search_sort_unavailable",
+            Self::SearchBuilding => "search_building",
+            Self::SearchBehind { .. } => "search_behind",
+            Self::SearchFailed => "search_failed",
+            Self::SearchOff => "search_off",
+            Self::SearchTooBroad { .. } => "search_too_broad",
         }
     }
 }

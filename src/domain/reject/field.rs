@@ -58,6 +58,10 @@ impl Reject {
                 Some("prices.lines")
             }
             Self::NegativePrice { .. } => Some("price"),
+            Self::SearchSyntax { .. } | Self::SearchWordsUnavailable { .. } | Self::SearchTooBroad { .. } => {
+                Some("q")
+            }
+            Self::SearchSortUnavailable { .. } => Some("sort"),
             Self::TeamChoiceInvalid { .. }
             | Self::TeamNotFound { .. }
             | Self::TeamFull { .. }
@@ -76,6 +80,10 @@ impl Reject {
             | Self::DiskReserve
             | Self::Unavailable
             | Self::NoStore
+            | Self::SearchBuilding
+            | Self::SearchBehind { .. }
+            | Self::SearchFailed
+            | Self::SearchOff
             | Self::OutcomeUnknown
             | Self::ActivityInvalid { .. }
             | Self::SalesPaused

@@ -27,6 +27,12 @@ impl Reject {
             | Self::SkuPaused { .. }
             | Self::ActivityPaused { .. }
             | Self::NotOpenYet { .. } => Retry::After { wait_ms: 1_000 },
+            // It is built, catches up or is repaired by itself, or not at all.
+            Self::SearchBuilding
+            | Self::SearchBehind { .. }
+            | Self::SearchFailed
+            | Self::SearchWordsUnavailable { is_off: false }
+            | Self::SearchSortUnavailable { is_off: false } => Retry::After { wait_ms: 1_000 },
             Self::Unavailable | Self::OutcomeUnknown => Retry::AfterRestart,
             _ => Retry::Never,
         }

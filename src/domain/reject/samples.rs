@@ -109,6 +109,14 @@ pub(super) fn all() -> Vec<Reject> {
         Reject::CouponTermsOver { terms: TERMS, valid_until_ms: AT_MS },
         Reject::CouponMaximum { terms: TERMS, coupons_max: 3_001 },
         Reject::NoStore,
+        Reject::SearchSyntax { at: 3_101, expected: "a whole number" },
+        Reject::SearchWordsUnavailable { is_off: false },
+        Reject::SearchSortUnavailable { is_off: true },
+        Reject::SearchBuilding,
+        Reject::SearchBehind { lag_ms: 3_201 },
+        Reject::SearchFailed,
+        Reject::SearchOff,
+        Reject::SearchTooBroad { what: "too many conditions" },
     ]
 }
 

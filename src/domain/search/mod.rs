@@ -3,18 +3,45 @@
 //! Pure. The index answers queries fast, and the evaluation here says what the answer must be: the store's answers come
 //! from it, and tests hold the index against it.
 
+mod bounds;
+mod canonical;
+mod cursor;
+mod eval;
+mod expected;
+mod parse;
+mod reach;
+mod scope;
+#[cfg(test)]
+mod tests;
+mod text;
+mod value;
+
+use std::fmt;
+
+pub use bounds::{EXPR_DEPTH_MAX, EXPR_LEN_MAX};
+pub use cursor::{ParseSearchCursorError, SearchCursor};
+pub use eval::Facts;
+#[cfg(test)]
+pub(crate) use expected::EXPECTED;
+pub(crate) use expected::chinese;
+pub use parse::{
+    ParseContext, QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_PREFIXES_MAX, QUERY_TERMS_MAX, SyntaxError,
+};
+pub use reach::Reach;
+
 use super::ids::{ActivityId, MemberId, OrderNo, ProductId, SkuId, TeamId};
 use super::order::OrderStatus;
 use super::order_type::OrderType;
 
 /// What orders must be like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Expr {
     /// Anything.
+    #[default]
     All,
-    /// All of these.
+    /// All of these; anything where there are none.
     And(Vec<Expr>),
-    /// At least one of these.
+    /// At least one of these; nothing where there are none.
     Or(Vec<Expr>),
     /// Not this.
     Not(Box<Expr>),
@@ -48,6 +75,8 @@ pub enum Expr {
     Flag(u8),
     /// With (true), or without, a refund that is neither finished nor come to nothing.
     OpenRefund(bool),
+    /// Pending, with a payment begun at a provider that could still be paid.
+    PaymentStarted,
 }
 
 /// From one value, included, to another, excluded. Both ends may be open.
@@ -59,8 +88,15 @@ pub struct Span<T> {
     pub until: Option<T>,
 }
 
-/// Words that are looked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl<T: Copy + Ord> Span<T> {
+    /// Whether a value is in it.
+    pub fn holds(&self, value: T) -> bool {
+        self.from.is_none_or(|from| value >= from) && self.until.is_none_or(|until| value < until)
+    }
+}
+
+/// Words that are looked for. They may be somebody's name or phone number, so the `Debug` form doesn't have them.
+#[derive(Clone, PartialEq, Eq)]
 pub struct TextTerm {
     /// Where; everywhere without.
     pub field: Option<TextField>,
@@ -68,6 +104,13 @@ pub struct TextTerm {
     pub text: Box<str>,
     /// How.
     pub kind: TextKind,
+}
+
+impl fmt::Debug for TextTerm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, text: _, kind } = self;
+        f.debug_struct("TextTerm").field("field", field).field("kind", kind).finish_non_exhaustive()
+    }
 }
 
 /// Where words are looked for.
@@ -81,8 +124,16 @@ pub enum TextField {
     Phone,
     /// The receiver's address, from the province down.
     Address,
-    /// The buyer's remark, and the shop's.
+    /// The buyer's remark.
     Remark,
+    /// The shop's remark, which members don't see.
+    Note,
+}
+
+impl TextField {
+    /// Every field.
+    pub const ALL: [Self; 6] =
+        [Self::Title, Self::Receiver, Self::Phone, Self::Address, Self::Remark, Self::Note];
 }
 
 /// How words are looked for.
@@ -99,7 +150,8 @@ pub enum TextKind {
 /// What hits are sorted by; those with the same value by order number, in the same direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SortKey {
-    /// When the order was placed.
+    /// When the order was placed, by its number alone: a key is the number itself. So every order has its place for good,
+    /// and the index and the store have the same sequence.
     #[default]
     Created,
     /// When it was paid; an order that was never paid counts as paid at 0.

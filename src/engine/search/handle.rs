@@ -10,10 +10,8 @@ use tokio::sync::watch;
 
 use super::{SearchConfig, SearchFigures, SearchMode, SearchSource};
 use crate::domain::ids::Position;
-use crate::domain::search::Expr;
 use crate::engine::store::Scans;
 use crate::engine::{Engine, Inner};
-use crate::projection::search::{Hits, HitsPage, IndexError};
 
 #[cfg(feature = "search")]
 use super::projector::{Call, Follower};
@@ -35,6 +33,7 @@ pub(crate) struct SearchHandle {
 struct Shared {
     config: SearchConfig,
     mode: AtomicU8,
+    max_lag_ms: AtomicU64,
     scans: Scans,
     answered: [AtomicU64; 2],
     board: SearchBoard,
@@ -61,7 +60,31 @@ pub(crate) struct SearchBoard {
     failure: Mutex<Option<String>>,
 }
 
+/// Why the index can't be asked now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// It is not kept.
+    Off,
+    /// There is none yet.
+    #[cfg(feature = "search")]
+    Building,
+    /// It is too far behind.
+    #[cfg(feature = "search")]
+    Behind {
+        /// How far, in ms.
+        lag_ms: u64,
+    },
+    /// It has failed.
+    #[cfg(feature = "search")]
+    Failed,
+}
+
 impl SearchBoard {
+    #[cfg(feature = "search")]
+    fn has_failed(&self) -> bool {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Why there is no index, or that there is one again.
     pub(crate) fn set_failure(&self, failure: Option<String>) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
@@ -73,11 +96,13 @@ impl SearchHandle {
     pub(crate) fn new(config: SearchConfig) -> Self {
         let board = SearchBoard { commit_at_ms: AtomicU64::new(u64::MAX), ..SearchBoard::default() };
         let mode = AtomicU8::new(config.mode as u8);
+        let max_lag_ms = AtomicU64::new(config.max_lag_ms);
         Self {
             shared: Arc::new(Shared {
                 config,
                 mode,
-                scans: Scans::default(),
+                max_lag_ms,
+                scans: Scans::new("searches"),
                 answered: Default::default(),
                 board,
                 position: watch::Sender::new(Position(0)),
@@ -120,21 +145,14 @@ impl SearchHandle {
         }
     }
 
-    /// Runs a query on the index; `None` where there is none that could answer. Blocks.
-    pub(crate) fn find(&self, expr: &Expr, page: &HitsPage) -> Option<Result<Hits, IndexError>> {
-        if self.mode() == SearchMode::Off {
-            return None;
-        }
-        #[cfg(feature = "search")]
-        {
-            let reader = self.reader()?;
-            Some(reader.find(expr, page))
-        }
-        #[cfg(not(feature = "search"))]
-        {
-            let _ = (expr, page);
-            None
-        }
+    /// How far the index may be behind, in ms.
+    pub(crate) fn set_max_lag_ms(&self, max_lag_ms: u64) {
+        self.shared.max_lag_ms.store(max_lag_ms, Ordering::Relaxed);
+    }
+
+    /// The mode as far as there can be an index.
+    pub(crate) fn effective_mode(&self) -> SearchMode {
+        if self.is_followed() { self.mode() } else { SearchMode::Off }
     }
 
     /// Counts an answer.
@@ -236,6 +254,22 @@ impl SearchHandle {
         self.mode() != SearchMode::Off && self.follower().is_some()
     }
 
+    /// The reader, where the index may be asked now. `durable` is the journal's last durable position.
+    pub(super) fn usable(&self, durable: Position, now_ms: u64) -> Result<IndexReader, Unusable> {
+        if !self.is_followed() {
+            return Err(Unusable::Off);
+        }
+        let has_failed = || self.shared.board.has_failed();
+        let Some(reader) = self.reader() else {
+            return Err(if has_failed() { Unusable::Failed } else { Unusable::Building });
+        };
+        let lag_ms = self.lag_ms(durable, now_ms);
+        if lag_ms <= self.shared.max_lag_ms.load(Ordering::Relaxed) {
+            return Ok(reader);
+        }
+        Err(if has_failed() { Unusable::Failed } else { Unusable::Behind { lag_ms } })
+    }
+
     fn reader(&self) -> Option<IndexReader> {
         self.shared.reader.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -296,13 +330,13 @@ impl Engine {
     /// Without the feature `search` there is no index.
     ///
     /// # Errors
-    /// [`Reject::NoStore`](crate::Reject::NoStore).
+    /// [`Reject::SearchOff`](crate::Reject::SearchOff).
     #[cfg(not(feature = "search"))]
     pub async fn reindex(
         &self,
         _progress: impl FnMut(super::ReindexProgress) + Send + 'static,
     ) -> Result<super::ReindexProgress, crate::Reject> {
-        Err(crate::Reject::NoStore)
+        Err(crate::Reject::SearchOff)
     }
 }
 

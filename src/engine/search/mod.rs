@@ -1,5 +1,6 @@
 //! Order search: from the index where it is good, from the store where it is not.
 
+mod answer;
 #[cfg(feature = "search")]
 mod catch_up;
 #[cfg(feature = "search")]
@@ -9,17 +10,20 @@ mod handle;
 mod projector;
 #[cfg(feature = "search")]
 mod rebuild;
+pub(super) mod stored;
 #[cfg(all(test, feature = "search"))]
 mod tests;
 
-use crate::domain::ids::Position;
-use crate::domain::reject::Reject;
-use crate::domain::search::{Cursor, Expr, Sort};
+use crate::domain::ids::{MemberId, Position};
+use crate::domain::search::{Expr, SearchCursor, Sort};
 use crate::engine::{Engine, OrderView};
 
 pub(crate) use handle::SearchHandle;
 #[cfg(feature = "search")]
 pub(crate) use rebuild::{Reindex, build_stopped};
+
+/// Most orders on one page of a search.
+pub const SEARCH_PAGE_LEN_MAX: usize = 200;
 
 /// Where searches are answered from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,13 +74,37 @@ pub struct Search {
     /// In which sequence.
     pub sort: Sort,
     /// Only behind this place: [`SearchAnswer::next`] of the page before.
-    pub after: Option<Cursor>,
+    pub after: Option<SearchCursor>,
     /// Most orders on the page, 1 to 200.
     pub len_max: usize,
     /// Whether to count all hits, by status and type.
     pub count: bool,
     /// Read your writes: wait, two seconds at most, until what was acknowledged before this call is searchable.
     pub fresh: bool,
+}
+
+impl Default for Search {
+    /// Any orders, the newest first, 50 on a page.
+    fn default() -> Self {
+        Self { expr: Expr::All, sort: Sort::default(), after: None, len_max: 50, count: false, fresh: false }
+    }
+}
+
+impl Search {
+    /// The same among a member's own orders, whatever it is for, and by what a member is shown: not by the shop's remark
+    /// and mark.
+    ///
+    /// ```
+    /// # use stockade::Search;
+    /// # use stockade::domain::search::Expr;
+    /// let all = Expr::Or(vec![Expr::Member(8.into()), Expr::All]);
+    /// let own = Search::of_member(7, Search { expr: all, ..Search::default() });
+    /// assert_eq!(own.expr.to_string(), "member:7 (member:8 OR amount:*)");
+    /// ```
+    #[must_use]
+    pub fn of_member(member: impl Into<MemberId>, search: Self) -> Self {
+        Self { expr: search.expr.of_member(member.into()), ..search }
+    }
 }
 
 /// Where an answer comes from.
@@ -104,10 +132,10 @@ pub struct SearchCounts {
 /// A page of hits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchAnswer {
-    /// The orders, as they stand now.
+    /// The orders: from the index as they stand now, from the store as they stood at `as_of`.
     pub orders: Vec<OrderView>,
     /// Where the next page starts; `None` on the last one.
-    pub next: Option<Cursor>,
+    pub next: Option<SearchCursor>,
     /// How many hits there are, where that was asked for.
     pub counts: Option<SearchCounts>,
     /// Where the answer comes from.
@@ -155,8 +183,13 @@ pub struct SearchFigures {
 }
 
 impl Engine {
-    /// Orders that a search is for.
-    pub async fn search(&self, _search: &Search) -> Result<SearchAnswer, Reject> {
-        unimplemented!()
+    /// Where searches are answered from; [`SearchMode::Off`] in an engine that can't keep an index.
+    pub fn search_mode(&self) -> SearchMode {
+        self.inner.search.effective_mode()
+    }
+
+    /// Changes how far the index may be behind before searches are answered from the store, or refused, in ms.
+    pub fn set_search_max_lag_ms(&self, max_lag_ms: u64) {
+        self.inner.search.set_max_lag_ms(max_lag_ms);
     }
 }

@@ -19,20 +19,28 @@ const RETRY_AFTER_MS: u32 = 200;
 /// The way in for scans.
 #[derive(Debug)]
 pub(crate) struct Scans {
+    /// What a refusal calls them.
+    name: &'static str,
     admitted: Arc<Semaphore>,
     running: Arc<Semaphore>,
 }
 
 impl Default for Scans {
     fn default() -> Self {
-        Self {
-            admitted: Arc::new(Semaphore::new(ADMITTED_MAX as usize)),
-            running: Arc::new(Semaphore::new(RUNNING_MAX as usize)),
-        }
+        Self::new("scans of the store")
     }
 }
 
 impl Scans {
+    /// A way in of its own, for what a refusal calls so.
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            admitted: Arc::new(Semaphore::new(ADMITTED_MAX as usize)),
+            running: Arc::new(Semaphore::new(RUNNING_MAX as usize)),
+        }
+    }
+
     /// Waits for `ready`, then does `work` on a thread that may block.
     ///
     /// # Errors
@@ -46,7 +54,7 @@ impl Scans {
             return Err(if self.admitted.is_closed() {
                 Reject::Unavailable
             } else {
-                Reject::Overloaded { bound: "scans of the store", retry_after_ms: RETRY_AFTER_MS }
+                Reject::Overloaded { bound: self.name, retry_after_ms: RETRY_AFTER_MS }
             });
         };
         ready.await;

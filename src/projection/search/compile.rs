@@ -58,7 +58,7 @@ impl<'c> Compiler<'c> {
             }
             Expr::Not(expr) => self.expr(expr, depth - 1).map(none_of),
             Expr::Text(text) => self.text(text),
-            Expr::OrderNo(order_no) => exactly(fields.order_no, number(*order_no)),
+            Expr::OrderNo(order_no) => Ok(term(Term::from_field_i64(fields.order_no, number(*order_no)))),
             Expr::ExternalNo(external_no) => Ok(term(Term::from_field_text(fields.external_no, external_no))),
             Expr::Member(member) => exactly(fields.member, member.0),
             Expr::Status(status) => exactly(fields.status, *status as u64),
@@ -84,6 +84,7 @@ impl<'c> Compiler<'c> {
             }
             Expr::Flag(flag) => exactly(fields.flag, (*flag).into()),
             Expr::OpenRefund(true) => exactly(fields.open_refund, 1),
+            Expr::PaymentStarted => exactly(fields.payment, 1),
             Expr::OpenRefund(false) => Ok(none_of(term(Term::from_field_u64(fields.open_refund, 1)))),
         }
     }
@@ -124,17 +125,16 @@ impl<'c> Compiler<'c> {
         let fields = self.fields;
         let prose = |field| (field, Some(Kind::Prose));
         let of = |field| match field {
-            TextField::Title => vec![prose(fields.title)],
-            TextField::Receiver => vec![(fields.receiver, Some(Kind::Name))],
-            TextField::Phone => vec![(fields.phone, None)],
-            TextField::Address => vec![prose(fields.address)],
-            TextField::Remark => vec![prose(fields.remark), prose(fields.note)],
+            TextField::Title => prose(fields.title),
+            TextField::Receiver => (fields.receiver, Some(Kind::Name)),
+            TextField::Phone => (fields.phone, None),
+            TextField::Address => prose(fields.address),
+            TextField::Remark => prose(fields.remark),
+            TextField::Note => prose(fields.note),
         };
-        const ALL: [TextField; 5] =
-            [TextField::Title, TextField::Receiver, TextField::Phone, TextField::Address, TextField::Remark];
         match field {
-            Some(field) => of(field),
-            None => ALL.into_iter().flat_map(of).collect(),
+            Some(field) => vec![of(field)],
+            None => TextField::ALL.into_iter().map(of).collect(),
         }
     }
 

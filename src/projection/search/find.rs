@@ -11,7 +11,7 @@ use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DocId, Searcher, SegmentReader};
 
 use std::sync::Arc;
 
-use super::schema::{AMOUNT, CREATED, KIND, KINDS, ORDER_NO, PAID, TYPES};
+use super::schema::{AMOUNT, KIND, KINDS, ORDER_NO, PAID, TYPES};
 use super::{Hits, HitsPage};
 use crate::domain::ids::OrderNo;
 use crate::domain::search::{Cursor, SortKey};
@@ -44,7 +44,7 @@ impl Ranking {
 struct Columns<'s> {
     segment: &'s SegmentReader,
     key: Arc<dyn ColumnValues<i64>>,
-    order_no: Arc<dyn ColumnValues<u64>>,
+    order_no: Arc<dyn ColumnValues<i64>>,
     kind: Option<Arc<dyn ColumnValues<u64>>>,
     /// The least and the greatest key of all its documents, as ranks have them.
     keys: (i64, i64),
@@ -54,7 +54,8 @@ impl<'s> Columns<'s> {
     fn open(segment: &'s SegmentReader, page: &HitsPage, ranking: Ranking) -> tantivy::Result<Self> {
         let columns = segment.fast_fields();
         let key = columns.i64(match page.sort.key {
-            SortKey::Created => CREATED,
+            // Its number is its place.
+            SortKey::Created => ORDER_NO,
             SortKey::Paid => PAID,
             SortKey::Amount => AMOUNT,
         })?;
@@ -63,7 +64,7 @@ impl<'s> Columns<'s> {
         Ok(Self {
             segment,
             key: full(key),
-            order_no: full(columns.u64(ORDER_NO)?),
+            order_no: full(columns.i64(ORDER_NO)?),
             kind,
             keys: (least.min(greatest), least.max(greatest)),
         })
@@ -156,7 +157,7 @@ pub(super) fn find(searcher: &Searcher, query: &dyn Query, page: &HitsPage) -> t
             for (key, doc) in keys.iter().zip(&block.docs) {
                 let key = ranking.key(*key);
                 if key_min <= key && key <= key_max {
-                    first.offer((key, ranking.number(columns.order_no.get_val(*doc))));
+                    first.offer((key, ranking.number(columns.order_no.get_val(*doc) as u64)));
                     (key_min, key_max) = (first.key_min(), first.key_max());
                 }
             }

@@ -203,7 +203,7 @@ impl Index {
     pub(crate) fn put(&mut self, orders: &[Order], since: Position) -> Result<(), IndexError> {
         let Shared { fields, goods, .. } = self.shared.as_ref();
         let known = orders.iter().filter(|order| order.created_position <= since);
-        let known: Vec<u64> = known.map(|order| number(order.order_no)).collect();
+        let known: Vec<i64> = known.map(|order| number(order.order_no)).collect();
         if !known.is_empty() {
             self.writer.delete_query(Box::new(Replaced::new(fields.order_no, known)))?;
         }

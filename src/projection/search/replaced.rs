@@ -17,31 +17,31 @@ use super::schema::ORDER_NO;
 pub(super) struct Replaced {
     field: Field,
     /// Ascending.
-    numbers: Arc<[u64]>,
+    numbers: Arc<[i64]>,
 }
 
 impl Replaced {
     /// Of orders by number.
-    pub(super) fn new(field: Field, mut numbers: Vec<u64>) -> Self {
+    pub(super) fn new(field: Field, mut numbers: Vec<i64>) -> Self {
         numbers.sort_unstable();
         Self { field, numbers: numbers.into() }
     }
 
     /// The numbers that a segment may have.
-    fn within(&self, range: RangeInclusive<u64>) -> &[u64] {
+    fn within(&self, range: RangeInclusive<i64>) -> &[i64] {
         let from = self.numbers.partition_point(|number| number < range.start());
         let to = self.numbers.partition_point(|number| number <= range.end());
         &self.numbers[from..to.max(from)]
     }
 
     fn docs(&self, reader: &SegmentReader) -> tantivy::Result<Vec<DocId>> {
-        let column = reader.fast_fields().u64(ORDER_NO)?;
+        let column = reader.fast_fields().i64(ORDER_NO)?;
         let numbers = self.within(column.min_value()..=column.max_value());
         let mut docs = Vec::with_capacity(numbers.len());
         if !numbers.is_empty() {
             let inverted = reader.inverted_index(self.field)?;
             for number in numbers {
-                let term = Term::from_field_u64(self.field, *number);
+                let term = Term::from_field_i64(self.field, *number);
                 let Some(mut found) = inverted.read_postings(&term, IndexRecordOption::Basic)? else {
                     continue;
                 };

@@ -14,7 +14,7 @@ use tantivy::{Index, IndexBuilder, TantivyDocument};
 use super::Goods;
 use super::words::{Cutter, Kind, PHONE_DIGITS_MIN, phone_end};
 use crate::domain::ids::OrderNo;
-use crate::domain::order::{Order, SEAT_REVISION};
+use crate::domain::order::{Order, OrderStatus, SEAT_REVISION};
 use crate::personal::StoredPersonal;
 
 /// Counts up whenever documents are made otherwise, or words cut otherwise: an index of another version is built anew.
@@ -52,6 +52,8 @@ pub(super) struct Fields {
     pub(super) flag: Field,
     /// Only of orders with an open refund.
     pub(super) open_refund: Field,
+    /// Only of pending orders with a payment that could still be paid.
+    pub(super) payment: Field,
     pub(super) created: Field,
     /// 0 for never.
     pub(super) paid: Field,
@@ -78,7 +80,7 @@ impl Fields {
             TextOptions::default().set_indexing_options(indexing)
         };
         let fields = Self {
-            order_no: schema.add_u64_field(ORDER_NO, INDEXED | FAST),
+            order_no: schema.add_i64_field(ORDER_NO, INDEXED | FAST),
             external_no: schema.add_text_field("external_no", STRING),
             member: schema.add_u64_field("member", INDEXED),
             status: schema.add_u64_field("status", INDEXED),
@@ -89,6 +91,7 @@ impl Fields {
             team: schema.add_u64_field("team", INDEXED),
             flag: schema.add_u64_field("flag", INDEXED),
             open_refund: schema.add_u64_field("open_refund", INDEXED),
+            payment: schema.add_u64_field("payment", INDEXED),
             created: schema.add_i64_field(CREATED, FAST),
             paid: schema.add_i64_field(PAID, FAST),
             amount: schema.add_i64_field(AMOUNT, FAST),
@@ -121,7 +124,7 @@ impl Fields {
     /// What an order is found by.
     pub(super) fn document(&self, order: &Order, goods: &dyn Goods) -> TantivyDocument {
         let mut document = TantivyDocument::new();
-        document.add_u64(self.order_no, number(order.order_no));
+        document.add_i64(self.order_no, number(order.order_no));
         document.add_u64(self.member, order.member_id.0);
         document.add_u64(self.status, order.status as u64);
         document.add_u64(self.order_type, order.order_type as u64);
@@ -140,6 +143,9 @@ impl Fields {
         }
         if order.has_unfinished_refund() {
             document.add_u64(self.open_refund, 1);
+        }
+        if order.status == OrderStatus::Pending && !order.open_attempts().is_empty() {
+            document.add_u64(self.payment, 1);
         }
         for line in order.lines.iter().filter(|line| line.revision != SEAT_REVISION) {
             document.add_u64(self.sku, line.key.sku.0);
@@ -190,9 +196,9 @@ fn add_text(document: &mut TantivyDocument, field: Field, text: &str) {
     }
 }
 
-/// An order number as it is indexed.
-pub(super) fn number(order_no: OrderNo) -> u64 {
-    order_no.get()
+/// An order number as it is indexed: as the sort key that it is, which has room for its 63 bits.
+pub(super) fn number(order_no: OrderNo) -> i64 {
+    order_no.get() as i64
 }
 
 /// A time in ms since the Unix epoch, as it is indexed.

@@ -147,7 +147,9 @@ impl Shop {
     fn find(&self, expr: &Expr) -> Option<Hits> {
         let sort = Sort { key: SortKey::Created, descending: false };
         let page = HitsPage { sort, after: None, len_max: 1_000_000, count: true };
-        self.engine.inner.search.find(expr, &page).map(Result::unwrap)
+        let inner = &self.engine.inner;
+        let reader = inner.search.usable(inner.journal.durable(), inner.clock.now_ms()).ok()?;
+        Some(reader.find(expr, &page).unwrap())
     }
 
     /// Compares the index with the store, order by order.

@@ -174,7 +174,7 @@ fn naive<'o>(
     page: &HitsPage,
 ) -> Hits {
     let key = |order: &Order| match page.sort.key {
-        SortKey::Created => order.created_at_ms as i64,
+        SortKey::Created => order.order_no.get() as i64,
         SortKey::Paid => order.paid_at_ms().unwrap_or(0) as i64,
         SortKey::Amount => order.pay_amount.minor(),
     };
