@@ -147,7 +147,7 @@ impl Shop {
     fn find(&self, expr: &Expr) -> Option<Hits> {
         let sort = Sort { key: SortKey::Created, descending: false };
         let page = HitsPage { sort, after: None, len_max: 1_000_000, count: true };
-        let reader = self.engine.inner.search.usable(Position(0), 0).ok()?;
+        let reader = self.engine.inner.search.usable(crate::domain::ids::Position(0), 0).ok()?;
         Some(reader.find(expr, &page).unwrap())
     }
 
