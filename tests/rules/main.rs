@@ -44,13 +44,19 @@ mod r9_deadlines;
 mod reconcile_command;
 mod refund_work_list;
 #[cfg(feature = "relay")]
+mod relay_down;
+#[cfg(feature = "relay")]
 mod relay_consumer;
 #[cfg(feature = "relay")]
 mod relay_nats;
 #[cfg(feature = "relay")]
+mod relay_order;
+#[cfg(feature = "relay")]
 mod relay_rabbit;
 #[cfg(feature = "relay")]
 mod relay_sinks;
+#[cfg(feature = "relay")]
+mod relay_support;
 mod sale_controls;
 mod search;
 mod search_filters;
