@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::{SearchConfig, SearchMode};
 use crate::domain::order_type::OrderType;
 use crate::journal::Durability;
 use crate::runtime::clock::Clock;
@@ -56,7 +57,7 @@ pub struct Config {
     pub(crate) task_attempts_max: u16,
     pub(crate) task_visibility_ms_max: u64,
     pub(crate) task_dead_letters_max: usize,
-    pub(crate) search: super::SearchConfig,
+    pub(crate) search: SearchConfig,
     #[cfg(feature = "relay")]
     pub(crate) relay: crate::relay::RelayConfig,
     #[cfg(feature = "relay")]
@@ -140,7 +141,7 @@ impl Config {
             task_attempts_max: 16,
             task_visibility_ms_max: 12 * 3_600_000,
             task_dead_letters_max: 100_000,
-            search: super::SearchConfig::default(),
+            search: SearchConfig::default(),
             #[cfg(feature = "relay")]
             relay: crate::relay::RelayConfig::default(),
             #[cfg(feature = "relay")]
@@ -187,7 +188,7 @@ impl Config {
 
     setters! {
         /// Order search. Default: [`SearchMode::Off`](crate::SearchMode::Off).
-        search: super::SearchConfig,
+        search: SearchConfig,
         /// When a write is acknowledged. Default: [`Durability::Synced`].
         durability: Durability,
         /// Number of order actors, 1 to [`ORDER_ACTORS_MAX`]. Default: one per core.
@@ -348,9 +349,31 @@ impl Config {
             positive("auto_close_ms", u64::from(auto_close_ms))?;
         }
         self.validate_tasks()?;
+        self.validate_search()?;
         if let Durability::Buffered { interval_ms } = self.durability {
             let holds = (1..=60_000).contains(&interval_ms);
             check("durability.interval_ms", interval_ms, holds, "1 to 60,000")?;
+        }
+        Ok(())
+    }
+
+    /// Search's settings.
+    fn validate_search(&self) -> Result<(), ConfigError> {
+        let SearchConfig { mode, max_lag_ms, refresh_ms, memory_bytes, lag_bytes_max } = &self.search;
+        let between = |name, value: u64, min: u64, max: u64, bounds| {
+            if (min..=max).contains(&value) { Ok(()) } else { Err(ConfigError { name, value, bounds }) }
+        };
+        between("search.max_lag_ms", *max_lag_ms, 1, 86_400_000, "1 to 86,400,000")?;
+        between("search.refresh_ms", *refresh_ms, 10, 10_000, "10 to 10,000")?;
+        let memory_bytes = *memory_bytes as u64;
+        let bounds = "15,728,640 to 4,293,918,720";
+        between("search.memory_bytes", memory_bytes, 15 << 20, (4 << 30) - (1 << 20), bounds)?;
+        between("search.lag_bytes_max", *lag_bytes_max, 1 << 20, u64::MAX, "at least 1,048,576")?;
+        let has_store = self.store && self.durability != Durability::Memory;
+        let needs_index = *mode == SearchMode::On && !cfg!(feature = "search");
+        if *mode != SearchMode::Off && (!has_store || needs_index) {
+            let bounds = "off without a store, and not on without the feature `search`";
+            return Err(ConfigError { name: "search.mode", value: *mode as u64, bounds });
         }
         Ok(())
     }
@@ -401,6 +424,18 @@ mod tests {
         assert_eq!(name(config().task_attempts_max(0)), "task_attempts_max");
         assert_eq!(name(config().task_visibility_ms_max(0)), "task_visibility_ms_max");
         assert_eq!(name(config().task_dead_letters_max(0)), "task_dead_letters_max");
+        let search = |change: fn(&mut SearchConfig)| {
+            let mut search = SearchConfig { mode: SearchMode::Fallback, ..SearchConfig::default() };
+            change(&mut search);
+            config().search(search)
+        };
+        assert_eq!(search(|_| ()).validate(), Ok(()));
+        assert_eq!(name(search(|search| search.max_lag_ms = 0)), "search.max_lag_ms");
+        assert_eq!(name(search(|search| search.refresh_ms = 9)), "search.refresh_ms");
+        assert_eq!(name(search(|search| search.memory_bytes = 1 << 20)), "search.memory_bytes");
+        assert_eq!(name(search(|search| search.lag_bytes_max = 1)), "search.lag_bytes_max");
+        assert_eq!(name(search(|_| ()).store(false)), "search.mode");
+        assert_eq!(name(search(|_| ()).durability(Durability::Memory)), "search.mode");
         let buffered = Durability::Buffered { interval_ms: 0 };
         assert_eq!(name(config().durability(buffered)), "durability.interval_ms");
     }

@@ -26,6 +26,8 @@ mod openapi;
 mod placing;
 mod process;
 mod sales;
+mod search;
+mod search_serve;
 mod serve_command;
 mod server;
 mod submit;

@@ -9,6 +9,8 @@ mod import;
 mod inspect;
 mod output;
 mod reconcile;
+#[cfg(feature = "search")]
+mod reindex;
 #[cfg(feature = "http")]
 mod serve;
 #[cfg(feature = "http")]
@@ -37,6 +39,8 @@ enum Command {
     Verify(verify::Args),
     Inspect(inspect::Args),
     Backup(backup::Args),
+    #[cfg(feature = "search")]
+    Reindex(reindex::Args),
     Export(export::Args),
     Statement(statement::Args),
     Reconcile(reconcile::Args),
@@ -52,6 +56,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Backup(args) => backup::run(&args),
+        #[cfg(feature = "search")]
+        Command::Reindex(args) => reindex::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Statement(args) => statement::run(&args),
         Command::Reconcile(args) => reconcile::run(&args),

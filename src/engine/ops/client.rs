@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::control::{LINE_BYTES_MAX, PATH_BYTES_MAX, fits};
 use super::{InspectReport, OpsError};
 use crate::domain::ids::Position;
+#[cfg(feature = "search")]
+use crate::engine::ReindexProgress;
 use crate::engine::backup::BackupReport;
 use crate::journal::layout;
 
@@ -18,6 +20,9 @@ const LINES_MAX: usize = 10_000;
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest wait for a line of a backup: its end makes everything durable at once.
 const BACKUP_TIMEOUT: Duration = Duration::from_secs(600);
+/// Longest wait for a line about a new search index: they come several times a second.
+#[cfg(feature = "search")]
+const REINDEX_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Asks the engine that runs on a directory for its report.
 pub(super) fn inspect(dir: &Path) -> Result<InspectReport, OpsError> {
@@ -63,6 +68,30 @@ pub(super) fn backup(dir: &Path, to: &Path, progress: &mut dyn FnMut(u64)) -> Re
             _ => None,
         };
         understood.ok_or_else(|| conversation.garbled("it speaks another protocol"))?;
+    }
+}
+
+/// Lets the engine that runs on a directory build its search index anew.
+#[cfg(feature = "search")]
+pub(super) fn reindex(
+    dir: &Path,
+    progress: &mut dyn FnMut(ReindexProgress),
+) -> Result<ReindexProgress, OpsError> {
+    let mut conversation = Conversation::begin(dir, b"reindex", REINDEX_TIMEOUT)?;
+    loop {
+        let line = conversation.line()?;
+        let mut words = line.split(' ');
+        let word = words.next();
+        let mut number = || words.next()?.parse::<u64>().ok();
+        match (word, number(), number()) {
+            (Some("progress"), Some(orders), Some(orders_total)) => {
+                progress(ReindexProgress { orders, orders_total });
+            }
+            (Some("ok"), Some(orders), Some(orders_total)) => {
+                return Ok(ReindexProgress { orders, orders_total });
+            }
+            _ => return Err(conversation.garbled("it speaks another protocol")),
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! inspect        →  a line for each figure, then `ok`
 //! backup PATH    →  `progress BYTES` now and then, then `ok` with the report
-//!                   or `error` and why, for both
+//! reindex        →  `progress ORDERS TOTAL` now and then, then `ok` with the same
+//!                   or `error` and why, for all of them
 //! ```
 //!
 //! One request for each connection, one line of bounded length; few connections at a time; timeouts for both
@@ -16,14 +17,22 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "search")]
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+#[cfg(feature = "search")]
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use super::inspect::inspect_running;
 use crate::engine::Inner;
+#[cfg(feature = "search")]
+use crate::engine::ReindexProgress;
 use crate::engine::backup::{BackupJob, BackupReport};
+#[cfg(feature = "search")]
+use crate::engine::search::Reindex;
 use crate::journal::layout;
 
 /// Connections at a time.
@@ -159,9 +168,11 @@ fn answer(stream: &UnixStream, engine: &Weak<Inner>) -> io::Result<()> {
     };
     let answer = match request {
         b"inspect" => inspect(engine),
+        #[cfg(feature = "search")]
+        b"reindex" => reindex(engine, stream),
         request => match request.strip_prefix(b"backup ") {
             Some(path) => backup(engine, path, stream),
-            None => Err("an unknown request: there are `inspect` and `backup PATH`".to_owned()),
+            None => Err("an unknown request: there are `inspect`, `backup PATH` and `reindex`".to_owned()),
         },
     };
     match answer {
@@ -193,4 +204,39 @@ fn backup(engine: &Weak<Inner>, path: &[u8], stream: &UnixStream) -> Result<Stri
     let BackupReport { position, stored, events, bytes, elapsed_ms } =
         report.map_err(|error| error.to_string())?;
     Ok(format!("ok {position} {stored} {events} {bytes} {elapsed_ms}\n"))
+}
+
+/// How often it is told how far a rebuild is.
+#[cfg(feature = "search")]
+const REINDEX_REPORT_EVERY: Duration = Duration::from_millis(200);
+
+#[cfg(feature = "search")]
+fn reindex(engine: &Weak<Inner>, stream: &UnixStream) -> Result<String, String> {
+    let latest = Arc::new(Mutex::new(ReindexProgress::default()));
+    let (told, telling) = mpsc::channel();
+    let noted = Arc::clone(&latest);
+    let reindex = Reindex {
+        report: Box::new(move |progress| {
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+        }),
+        // Whoever asked may have gone.
+        done: Box::new(move |outcome| drop(told.send(outcome))),
+    };
+    engine.upgrade().ok_or(GONE)?.search.ask_reindex(reindex).map_err(|error| error.to_string())?;
+    let mut out = stream;
+    loop {
+        match telling.recv_timeout(REINDEX_REPORT_EVERY) {
+            Ok(Ok(ReindexProgress { orders, orders_total })) => {
+                return Ok(format!("ok {orders} {orders_total}\n"));
+            }
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(RecvTimeoutError::Disconnected) => return Err(GONE.to_owned()),
+            Err(RecvTimeoutError::Timeout) => {
+                let ReindexProgress { orders, orders_total } =
+                    *latest.lock().unwrap_or_else(PoisonError::into_inner);
+                // The index is built whether or not somebody listens.
+                writeln!(out, "progress {orders} {orders_total}").map_err(|error| error.to_string())?;
+            }
+        }
+    }
 }

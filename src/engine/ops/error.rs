@@ -57,6 +57,9 @@ pub enum OpsError {
     /// There is no statement of that day.
     #[error(transparent)]
     Statement(#[from] StatementError),
+    /// The search index was not built anew.
+    #[error("the search index was not built: {0}")]
+    Index(String),
     /// A bill can't be read.
     #[error("the bill: {0}")]
     Bill(String),
@@ -72,7 +75,7 @@ impl OpsError {
     /// Whether the data could be read: then what failed lies with the target or the output.
     pub fn is_about_the_target(&self) -> bool {
         match self {
-            Self::Output(_) | Self::Refused { .. } => true,
+            Self::Output(_) | Self::Refused { .. } | Self::Index(_) => true,
             Self::Backup(error) => !matches!(error, BackupError::Source(_) | BackupError::Trimmed { .. }),
             _ => false,
         }

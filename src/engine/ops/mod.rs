@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`inspect`] | through its control socket | opens it |
 //! | [`backup`] | through its control socket | opens it |
+//! | [`reindex`] | through its control socket | opens it |
 //! | [`export`] | refuses: export from a backup | opens it |
 //! | [`Books`] | refuses: open a backup, or ask [`crate::Engine::statement`] | opens it |
 //!
@@ -20,6 +21,8 @@ mod control;
 mod error;
 mod export;
 mod inspect;
+#[cfg(feature = "search")]
+mod reindex;
 mod report;
 mod stopped;
 
@@ -29,4 +32,6 @@ pub use books::{BillOf, Books};
 pub use error::OpsError;
 pub use export::{ExportFilter, ExportReport, export};
 pub use inspect::{backup, inspect};
+#[cfg(feature = "search")]
+pub use reindex::reindex;
 pub use report::{InspectReport, OldestOrder, ProjectionReport, TableReport};

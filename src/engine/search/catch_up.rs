@@ -11,7 +11,7 @@ use crate::domain::ids::{OrderNo, Position};
 use crate::domain::order::Order;
 use crate::journal::{JournalRead, decode_record};
 use crate::projection::search::{Index, IndexError};
-use crate::projection::store::StoreReader;
+use crate::projection::store::{StoreError, StoreReader};
 
 /// Orders that go to the index at once.
 const PUT_MAX: usize = 1_024;
@@ -23,7 +23,7 @@ const FREE_MARGIN_BYTES: u64 = 64 << 20;
 
 /// Why an index can't go on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Stuck {
+pub(crate) enum Stuck {
     /// Its files.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -70,7 +70,7 @@ impl Space {
 }
 
 /// An index that is being filled.
-pub(super) struct Filled {
+pub(crate) struct Filled {
     pub(super) number: u64,
     pub(super) index: Index,
     /// Everything up to here was put.
@@ -131,7 +131,7 @@ impl Filled {
         board: &SearchBoard,
     ) -> Result<(), Stuck> {
         let (touched, up_to) = touched_orders(sources.journal.as_ref(), self.position, to)?;
-        let source = |error: crate::projection::levels::StoreError| Stuck::Source(error.to_string());
+        let source = |error: StoreError| Stuck::Source(error.to_string());
         let (snapshot, head) = sources.store.pinned().map_err(source)?;
         if head.position < up_to {
             return Err(Stuck::Source(format!("the store is at {}, before {up_to}", head.position)));

@@ -14,7 +14,9 @@ use crate::engine::store::Scans;
 use crate::engine::{Engine, Inner};
 
 #[cfg(feature = "search")]
-use super::projector::Follower;
+use super::projector::{Call, Follower};
+#[cfg(feature = "search")]
+use super::rebuild::{Reindex, ReindexError};
 #[cfg(feature = "search")]
 use crate::projection::search::IndexReader;
 
@@ -50,6 +52,7 @@ pub(crate) struct SearchBoard {
     pub(crate) indexed: AtomicU64,
     pub(crate) disk_bytes: AtomicU64,
     pub(crate) is_rebuilding: AtomicBool,
+    pub(crate) rebuilds: AtomicU64,
     /// Everything up to here is wanted soon.
     pub(crate) wanted: AtomicU64,
     /// When what was put is to be committed, in ms; `u64::MAX` where there is nothing.
@@ -216,6 +219,7 @@ impl SearchHandle {
             indexed: board.indexed.load(Ordering::Relaxed),
             disk_bytes: board.disk_bytes.load(Ordering::Relaxed),
             is_rebuilding: board.is_rebuilding.load(Ordering::Relaxed),
+            rebuilds: board.rebuilds.load(Ordering::Relaxed),
             answered: [answered[0].load(Ordering::Relaxed), answered[1].load(Ordering::Relaxed)],
             failure: board.failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             ..SearchFigures::default()
@@ -233,6 +237,16 @@ impl SearchHandle {
     pub(super) fn set_follower(&self, follower: Follower) {
         // There is one opening.
         let _ = self.shared.follower.set(follower);
+    }
+
+    /// Asks for another index.
+    ///
+    /// # Errors
+    /// [`ReindexError::Off`] where nobody keeps one.
+    pub(crate) fn ask_reindex(&self, reindex: Reindex) -> Result<(), ReindexError> {
+        let follower = self.follower().ok_or(ReindexError::Off)?;
+        follower.cast(Call::Reindex(reindex));
+        Ok(())
     }
 
     /// Whether an index is kept, or being made.
@@ -372,10 +386,10 @@ mod tests {
         handle.note_durable(Position(0), 1_000);
         handle.note_durable(Position(0), 5_000);
         assert_eq!(handle.lag_ms(Position(7), 5_010), 10, "it came after the journal was last seen empty");
-        handle.note_durable(Position(7), 5_010);
-        handle.note_durable(Position(9), 5_100);
+        handle.note_durable(Position(7), 5_060);
+        handle.note_durable(Position(9), 5_200);
         handle.shared.position.send_replace(Position(8));
-        assert_eq!(handle.lag_ms(Position(9), 6_000), 990);
+        assert_eq!(handle.lag_ms(Position(9), 6_000), 940);
         handle.shared.position.send_replace(Position(9));
         assert_eq!(handle.lag_ms(Position(9), 6_000), 0);
         for n in 10..100_000 {

@@ -11,17 +11,16 @@ mod projector;
 #[cfg(feature = "search")]
 mod rebuild;
 pub(super) mod stored;
+#[cfg(all(test, feature = "search"))]
+mod tests;
 
 use crate::domain::ids::{MemberId, Position};
-use crate::domain::reject::Reject;
 use crate::domain::search::{Expr, SearchCursor, Sort};
 use crate::engine::{Engine, OrderView};
 
 pub(crate) use handle::SearchHandle;
 #[cfg(feature = "search")]
-pub(crate) use projector::Call;
-#[cfg(feature = "search")]
-pub(crate) use rebuild::{Reindex, ReindexError};
+pub(crate) use rebuild::{Reindex, build_stopped};
 
 /// Most orders on one page of a search.
 pub const SEARCH_PAGE_LEN_MAX: usize = 200;
@@ -175,6 +174,8 @@ pub struct SearchFigures {
     pub disk_bytes: u64,
     /// Whether it is being built anew.
     pub is_rebuilding: bool,
+    /// How often it was built anew so far.
+    pub rebuilds: u64,
     /// Searches that were answered from the index, and from the store.
     pub answered: [u64; 2],
     /// Why it has stopped, if it has.

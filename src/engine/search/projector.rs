@@ -29,7 +29,7 @@ use crate::projection::search::{Generations, Goods};
 use crate::runtime::clock::Clock;
 
 /// The names that it keeps the journal under: for the index in use, and for the one in the making.
-pub(crate) const HOLDER: &str = "search";
+const HOLDER: &str = "search";
 const HOLDER_NEW: &str = "search, being built";
 /// How soon after it was begun a rebuild that failed is begun again, in ms.
 const REBUILD_AGAIN_MS: u64 = 60_000;
@@ -63,11 +63,13 @@ pub(crate) enum Call {
     /// Build it anew.
     Reindex(Reindex),
     /// A rebuild has come to its end.
-    Built(Box<Result<(Filled, ReindexProgress), Stuck>>, Option<Done>),
+    Built(Box<Built>, Option<Done>),
     /// Commit what there is, let go of the files, then answer.
     Stop(oneshot::Sender<()>),
 }
 
+/// What came of a rebuild.
+type Built = Result<(Filled, ReindexProgress), Stuck>;
 type Done = Box<dyn FnOnce(Result<ReindexProgress, ReindexError>) + Send>;
 
 /// The actor as the engine holds it.
@@ -386,7 +388,12 @@ impl SearchProjector {
             None => (Box::new(|_progress| {}), None),
         };
         let (building, told) = (Arc::clone(world), myself.clone());
+        let has_old = state.live.is_some();
         let work = move || {
+            if !has_old {
+                // What can't be used takes up space that the new one needs.
+                building.generations.remove_all();
+            }
             tracing::info!("the search index is being built from the store");
             let built = builder(&building).build(building.handle.board(), &mut report);
             // An actor that is gone has no use for it.
@@ -397,11 +404,7 @@ impl SearchProjector {
     }
 
     /// Puts a new index in the place of the old one.
-    async fn take_over(
-        &self,
-        state: &mut State,
-        built: Result<(Filled, ReindexProgress), Stuck>,
-    ) -> Result<ReindexProgress, ReindexError> {
+    async fn take_over(&self, state: &mut State, built: Built) -> Result<ReindexProgress, ReindexError> {
         let world = &self.world;
         let board = world.handle.board();
         let taken_over = match built {
@@ -422,11 +425,12 @@ impl SearchProjector {
                 world.handle.show(Some(filled.index.reader()));
                 board.set_failure(None);
                 state.look_at_size_ms = 0;
+                let number = filled.number;
                 if let Some(old) = state.live.replace(filled) {
-                    let number = old.number;
                     drop_index(old).await;
-                    world.generations.remove(number);
                 }
+                world.generations.keep_only(number);
+                board.rebuilds.fetch_add(1, Ordering::Relaxed);
                 Ok(progress)
             }
             Err(why) => {

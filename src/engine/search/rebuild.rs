@@ -4,18 +4,21 @@
 //! cold files too; one commit with that position completes the new generation. What has happened meanwhile comes from the
 //! journal, as for any index that is behind.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::ReindexProgress;
 use super::catch_up::{Filled, Sources, Space, Stuck};
 use super::handle::SearchBoard;
-use super::projector::Call;
+use super::{ReindexProgress, SearchConfig};
+use crate::domain::ids::Position;
 use crate::domain::order::Order;
 use crate::domain::reject::Reject;
 use crate::engine::Engine;
+use crate::journal::{JournalRead, layout};
 use crate::projection::search::{Generations, Goods};
+use crate::projection::store::{StoreError, StoreReader};
 
 /// Orders that go to the index at once, and between two looks at whether to go on.
 const PUT_MAX: usize = 1_024;
@@ -60,7 +63,7 @@ pub(super) struct Builder {
     pub(super) sources: Sources,
     pub(super) space: Space,
     /// Pins what is needed of the journal; an error where it is no longer there.
-    pub(super) hold_from: Box<dyn Fn(crate::domain::ids::Position) -> Result<(), Stuck> + Send>,
+    pub(super) hold_from: Box<dyn Fn(Position) -> Result<(), Stuck> + Send>,
     /// Whether to go on.
     pub(super) go_on: Box<dyn Fn() -> Result<(), Stuck> + Send>,
     /// Engine time, in ms.
@@ -89,17 +92,17 @@ impl Builder {
         board: &SearchBoard,
         report: &mut Report,
     ) -> Result<(Filled, ReindexProgress), Stuck> {
-        let source = |error: crate::projection::levels::StoreError| Stuck::Source(error.to_string());
+        let source = |error: StoreError| Stuck::Source(error.to_string());
         let pinned = self.sources.store.pinned().map_err(source)?;
         let from = pinned.1.position;
-        (self.hold_from)(crate::domain::ids::Position(from.0 + 1))?;
+        (self.hold_from)(Position(from.0 + 1))?;
         let mut progress = ReindexProgress { orders: 0, orders_total: pinned.1.orders };
         let mut orders: Vec<Order> = Vec::with_capacity(PUT_MAX);
         let mut put = |orders: &mut Vec<Order>, filled: &mut Filled| -> Result<(), Stuck> {
             (self.go_on)()?;
             self.space.check()?;
             // No order has a document yet.
-            filled.index.put(orders, crate::domain::ids::Position(0))?;
+            filled.index.put(orders, Position(0))?;
             progress.orders += orders.len() as u64;
             progress.orders_total = progress.orders_total.max(progress.orders);
             if progress.orders % REPORT_EVERY < orders.len() as u64 {
@@ -155,6 +158,35 @@ impl Builder {
     }
 }
 
+/// Builds the index of a directory that no engine has open, in the place of what is there. Blocks.
+///
+/// # Errors
+/// [`Stuck`]; what was there before stays.
+pub(crate) fn build_stopped(
+    dir: &Path,
+    goods: Arc<dyn Goods>,
+    (journal, store): (Arc<dyn JournalRead>, StoreReader),
+    now_ms: u64,
+    mut report: Report,
+) -> Result<ReindexProgress, Stuck> {
+    let builder = Builder {
+        generations: Generations::new(&dir.join(layout::SEARCH_DIR)),
+        goods,
+        memory_bytes: SearchConfig::default().memory_bytes,
+        sources: Sources { journal, store },
+        space: Space { dir: dir.to_path_buf(), disk_free_min_bytes: 0 },
+        // Nobody trims it.
+        hold_from: Box::new(|_from| Ok(())),
+        go_on: Box::new(|| Ok(())),
+        now_ms: Box::new(move || now_ms),
+    };
+    let (filled, progress) = builder.build(&SearchBoard::default(), &mut report)?;
+    let number = filled.number;
+    filled.index.close()?;
+    builder.generations.keep_only(number);
+    Ok(progress)
+}
+
 impl Engine {
     /// Builds the search index anew from the store, while the old one goes on answering. `progress` is called now and then,
     /// on a thread of its own. Takes the time of reading every order once, as much memory again as
@@ -180,8 +212,7 @@ impl Engine {
                 let _ = done.send(result);
             }),
         };
-        let follower = self.inner.search.follower().ok_or(Reject::NoStore)?;
-        follower.cast(Call::Reindex(reindex));
+        self.inner.search.ask_reindex(reindex).map_err(|_off| Reject::NoStore)?;
         outcome.await.unwrap_or(Err(ReindexError::Closed)).map_err(|error| match error {
             ReindexError::Off => Reject::NoStore,
             ReindexError::Busy => {

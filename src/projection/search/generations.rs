@@ -65,6 +65,11 @@ impl Generations {
         let _ = fs::remove_dir_all(self.path(number));
     }
 
+    /// Removes all but one.
+    pub(crate) fn keep_only(&self, number: u64) {
+        self.numbers().into_iter().filter(|other| *other != number).for_each(|other| self.remove(other));
+    }
+
     /// Removes all of them.
     pub(crate) fn remove_all(&self) {
         self.numbers().into_iter().for_each(|number| self.remove(number));

@@ -149,9 +149,9 @@ impl Index {
     pub(crate) fn create(dir: &Path, goods: SharedGoods, memory_bytes: usize) -> Result<Self, IndexError> {
         std::fs::create_dir_all(dir).map_err(|error| IndexError::Storage(error.to_string()))?;
         let (schema, fields) = Fields::new();
-        let directory = MmapDirectory::open(dir).map_err(TantivyError::from)?;
-        let index = Fields::builder(schema).open_or_create(directory)?;
-        Self::start(&index, fields, goods, memory_bytes, Stand::default())
+        let index = Fields::builder(schema).create_in_dir(dir)?;
+        let writer = writer(&index, memory_bytes)?;
+        Self::start(&index, writer, fields, goods, Stand::default())
     }
 
     /// Opens the index in a directory.
@@ -161,35 +161,23 @@ impl Index {
     pub(crate) fn open(dir: &Path, goods: SharedGoods, memory_bytes: usize) -> Result<Self, IndexError> {
         let (schema, fields) = Fields::new();
         let index = tantivy::Index::open(MmapDirectory::open(dir).map_err(TantivyError::from)?)?;
+        let writer = writer(&index, memory_bytes)?;
+        // Only now: whoever had the writer before may have committed until it was free.
         let payload = index.load_metas()?.payload;
         let stand = payload.as_deref().and_then(Stand::from_payload);
         let stand = stand.filter(|_| index.schema() == schema);
-        let stand =
-            stand.ok_or_else(|| IndexError::Storage("it is incomplete, or of another release".to_owned()))?;
-        Self::start(&index, fields, goods, memory_bytes, stand)
+        let unusable = || IndexError::Storage("it is incomplete, or of another release".to_owned());
+        Self::start(&index, writer, fields, goods, stand.ok_or_else(unusable)?)
     }
 
     fn start(
         index: &tantivy::Index,
+        writer: IndexWriter,
         fields: Fields,
         goods: SharedGoods,
-        memory_bytes: usize,
         stand: Stand,
     ) -> Result<Self, IndexError> {
         Fields::register(index.tokenizers());
-        let mut attempts = 0;
-        let writer: IndexWriter = loop {
-            let options = IndexWriterOptions::builder()
-                .memory_budget_per_thread(memory_bytes / WRITING_THREADS)
-                .num_worker_threads(WRITING_THREADS)
-                .num_merge_threads(MERGING_THREADS)
-                .build();
-            match index.writer_with_options(options) {
-                Err(TantivyError::LockFailure(..)) if attempts < LOCK_ATTEMPTS => attempts += 1,
-                opened => break opened?,
-            }
-            thread::sleep(LOCK_RETRY);
-        };
         let mut merging = LogMergePolicy::default();
         merging.set_min_num_segments(MERGED_SEGMENTS);
         merging.set_min_layer_size(SMALL_SEGMENT);
@@ -246,5 +234,22 @@ impl Index {
     /// [`IndexError::Storage`].
     pub(crate) fn close(self) -> Result<(), IndexError> {
         Ok(self.writer.wait_merging_threads()?)
+    }
+}
+
+/// The one writer of an index. A writer that is just going away is waited for.
+fn writer(index: &tantivy::Index, memory_bytes: usize) -> Result<IndexWriter, IndexError> {
+    let mut attempts = 0;
+    loop {
+        let options = IndexWriterOptions::builder()
+            .memory_budget_per_thread(memory_bytes / WRITING_THREADS)
+            .num_worker_threads(WRITING_THREADS)
+            .num_merge_threads(MERGING_THREADS)
+            .build();
+        match index.writer_with_options(options) {
+            Err(TantivyError::LockFailure(..)) if attempts < LOCK_ATTEMPTS => attempts += 1,
+            opened => return Ok(opened?),
+        }
+        thread::sleep(LOCK_RETRY);
     }
 }

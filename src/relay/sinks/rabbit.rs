@@ -115,9 +115,12 @@ impl Connector for Arc<Broker> {
             }
         };
         let (connection, channel) = link;
-        let mut publisher = Publisher { broker: &self, connection: &connection, in_flight: HashMap::new() };
+        let mut publisher =
+            Publisher { broker: &self, connection: &connection, in_flight: HashMap::new(), next: 0 };
         let reason = publisher.run(&channel, jobs).await;
         let reason = format!("rabbitmq {}: {reason}", self.address);
+        // First this, so that whoever hears of it and tries again gets another connection.
+        jobs.close();
         for (_, job) in publisher.in_flight.drain() {
             job.settle(Err(Undelivered::Down(reason.clone())));
         }
@@ -246,10 +249,12 @@ fn reply_code(error: &lapin::Error) -> Option<u16> {
 struct Publisher<'a> {
     broker: &'a Broker,
     connection: &'a Connection,
-    /// What was handed over and is not settled.
+    /// What was handed over and is not settled, by the number of its publishing: a position may be on its way twice.
     in_flight: HashMap<u64, Job>,
+    next: u64,
 }
 
+/// The number of a publishing, and what became of it.
 type Published = (u64, lapin::Result<Confirmation>);
 
 impl Publisher<'_> {
@@ -284,8 +289,9 @@ impl Publisher<'_> {
                     }
                     for job in taken.drain(..) {
                         let message = job.message.clone();
-                        self.in_flight.insert(message.position.0, job);
-                        under_way.push(self.broker.publish(channel, message));
+                        self.in_flight.insert(self.next, job);
+                        under_way.push(self.broker.publish(channel, self.next, message));
+                        self.next += 1;
                     }
                 }
                 _ = watch.tick() => {
@@ -320,13 +326,12 @@ impl Publisher<'_> {
                 _ => None,
             })
             .collect();
-        let mut broken = None;
-        for position in &returned {
-            if let Some(job) = self.in_flight.remove(position) {
-                job.settle(Err(unroutable()));
-            }
+        if !returned.is_empty() {
+            let is_returned = |_: &u64, job: &mut Job| returned.contains(&job.message.position.0);
+            self.in_flight.extract_if(is_returned).for_each(|(_, job)| job.settle(Err(unroutable())));
         }
-        for (position, result) in ready {
+        let mut broken = None;
+        for (nth, result) in ready {
             let outcome = match result {
                 Ok(Confirmation::Ack(None)) => Ok(()),
                 Ok(Confirmation::Ack(Some(_))) => Err(unroutable()),
@@ -342,7 +347,7 @@ impl Publisher<'_> {
                     continue;
                 }
             };
-            if let Some(job) = self.in_flight.remove(&position) {
+            if let Some(job) = self.in_flight.remove(&nth) {
                 job.settle(outcome);
             }
         }
@@ -356,7 +361,7 @@ fn unroutable() -> Undelivered {
 
 impl Broker {
     /// Publishes a message and waits for its confirmation.
-    async fn publish(&self, channel: &Channel, message: Arc<Message>) -> Published {
+    async fn publish(&self, channel: &Channel, nth: u64, message: Arc<Message>) -> Published {
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
             .with_delivery_mode(PERSISTENT)
@@ -371,6 +376,6 @@ impl Broker {
             Ok(confirm) => confirm.await,
             Err(error) => Err(error),
         };
-        (message.position.0, confirmation)
+        (nth, confirmation)
     }
 }
