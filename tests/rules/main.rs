@@ -44,9 +44,9 @@ mod r9_deadlines;
 mod reconcile_command;
 mod refund_work_list;
 #[cfg(feature = "relay")]
-mod relay_down;
-#[cfg(feature = "relay")]
 mod relay_consumer;
+#[cfg(feature = "relay")]
+mod relay_down;
 #[cfg(feature = "relay")]
 mod relay_nats;
 #[cfg(feature = "relay")]

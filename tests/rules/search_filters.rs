@@ -27,7 +27,7 @@ pub(crate) async fn open(path: &std::path::Path) -> DiskShop {
     let search = SearchConfig {
         mode: SearchMode::Fallback,
         // Time is turned by hand: no index is late by that.
-        max_lag_ms: u64::MAX,
+        max_lag_ms: 86_400_000,
         refresh_ms: 10,
         ..SearchConfig::default()
     };
