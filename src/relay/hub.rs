@@ -259,6 +259,30 @@ impl Hub {
         self.status(name)
     }
 
+    /// Makes a subscription, or gives one that was made at run time other settings.
+    pub(crate) async fn put(
+        &self,
+        name: &str,
+        spec: SubscriptionSpec,
+    ) -> Result<SubscriptionStatus, RelayError> {
+        match self.create(name, spec.clone()).await {
+            Err(RelayError::Exists { .. }) => {}
+            other => return other,
+        }
+        let _changing = self.changing.lock().await;
+        // Where it was deleted meanwhile, it is not found, and can be put again.
+        let (world, known) = self.find(name)?;
+        if known.board.standing().configured {
+            return Err(RelayError::Configured { name: name.to_owned() });
+        }
+        // Secrets are as they are given: one that was meant for another place must not follow to this one.
+        spec.validate(name)?;
+        // Files that it names are there, and so are the program's sinks.
+        world.sink(name, &spec.sink)?;
+        known.ask(|answer| Command::Change { spec: Box::new(spec), configured: false, answer }).await?;
+        Ok(known.board.status(&world))
+    }
+
     async fn make(
         &self,
         world: &Arc<World>,

@@ -7,7 +7,7 @@ use async_nats::jetstream::{self, stream};
 use futures_util::future::join_all;
 use stockade::relay::{NatsSpec, Secret, Sink, SinkSpec, Undelivered};
 
-use crate::relay_sinks::{message, open, service, unique};
+use crate::relay_sinks::{Wire, breaks_and_connects_again, message, open, service, unique};
 
 struct Server {
     address: String,
@@ -135,4 +135,18 @@ async fn nobody_there_is_down() {
         let Err(Undelivered::Down(reason)) = outcome else { panic!("{outcome:?}") };
         assert!(!reason.contains("never-shown-8642"), "{reason}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_connection_is_down_for_all_on_their_way_and_made_again() {
+    let Some(server) = Server::found().await else { return };
+    let wire = Wire::to(&server.address).await;
+    let stream = unique("broken");
+    let mut spec = server.spec(&stream, &format!("{stream}.{{event}}"));
+    spec.address = wire.address.clone();
+    breaks_and_connects_again(nats(spec), &wire).await;
+    // Every position is in it once, although many were published again and again.
+    let messages = server.len(&stream).await;
+    assert!((4..=601).contains(&messages), "{messages}");
+    server.context.delete_stream(&stream).await.unwrap();
 }

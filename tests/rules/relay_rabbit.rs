@@ -11,7 +11,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use stockade::relay::{RabbitSpec, Secret, Sink, SinkSpec, Undelivered};
 
-use crate::relay_sinks::{message, open, service, unique};
+use crate::relay_sinks::{Wire, breaks_and_connects_again, message, open, service, unique};
 
 /// A broker, and a channel of the test's own.
 struct Broker {
@@ -289,4 +289,91 @@ async fn nobody_there_is_down() {
         let outcome = deliver(&sink, position).await;
         assert!(matches!(outcome, Err(Undelivered::Down(_))), "{outcome:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_connection_is_down_for_all_on_their_way_and_made_again() {
+    let Some(broker) = Broker::found().await else { return };
+    let wire = Wire::to(&broker.address).await;
+    let queue = unique("broken");
+    let mut spec = broker.spec("", Some(&queue));
+    spec.address = wire.address.clone();
+    breaks_and_connects_again(rabbit(spec), &wire).await;
+    broker.forget(&queue, "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_are_on_their_way_at_a_time() {
+    use futures_util::stream::{FuturesUnordered, StreamExt};
+
+    let Some(broker) = Broker::found().await else { return };
+    let queue = unique("many");
+    let sink = rabbit(broker.spec("", Some(&queue)));
+    assert_eq!(deliver(&sink, 1).await, Ok(()));
+    let began = std::time::Instant::now();
+    let (mut next, last) = (2, 20_000);
+    let mut on_their_way = FuturesUnordered::new();
+    loop {
+        while next <= last && on_their_way.len() < 1_024 {
+            on_their_way.push(sink.deliver(message(next)));
+            next += 1;
+        }
+        match on_their_way.next().await {
+            Some(outcome) => assert_eq!(outcome, Ok(())),
+            None => break,
+        }
+    }
+    println!("{:.0} confirmed messages a second", f64::from(20_000) / began.elapsed().as_secs_f64());
+    sink.close().await;
+    let options = QueueDeclareOptions { passive: true, ..Default::default() };
+    let there =
+        broker.channel.queue_declare(queue.as_str().into(), options, FieldTable::default()).await.unwrap();
+    assert_eq!(there.message_count(), 20_000);
+    broker.forget(&queue, "").await;
+}
+
+/// Set for the process of the test below that has a log of its own: a process has one.
+const CHILD: &str = "STOCKADE_TEST_LOG_CHILD";
+
+#[test]
+fn what_is_returned_never_reaches_the_log() {
+    if std::env::var_os(CHILD).is_some() {
+        return child();
+    }
+    if service("RabbitMQ", "STOCKADE_RABBITMQ", "127.0.0.1:5672").is_none() {
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["relay_rabbit::what_is_returned_never_reaches_the_log", "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("the log is on"), "{said}");
+    // lapin would write the body as a list of bytes: these are those of "schema".
+    for hidden in ["returned us a message", "115, 99, 104, 101, 109, 97", "\"schema\""] {
+        assert!(!said.contains(hidden), "{hidden} is in the log: {said}");
+    }
+}
+
+fn child() {
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    tracing::warn!("the log is on");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let broker = Broker::found().await.unwrap();
+        let exchange = unique("logged");
+        let mut spec = broker.spec(&exchange, None);
+        spec.routing_key = Some("nobody".to_owned());
+        let sink = rabbit(spec);
+        for position in 1..=3 {
+            let outcome = deliver(&sink, position).await;
+            assert!(matches!(outcome, Err(Undelivered::Refused(_))), "{outcome:?}");
+        }
+        sink.close().await;
+        broker.forget("", &exchange).await;
+    });
 }

@@ -236,7 +236,7 @@ async fn every_combination_of_filters_gives_what_a_scan_gives_from_either_source
                 hits += check(&shop, &mut random, &views, &teams, source).await;
             }
         }
-        assert!(hits > 50, "{hits} of 150 searches meant some orders and not all of them");
+        assert!(hits > 40, "{hits} of 150 searches meant some orders and not all of them");
         shop.shutdown().await.unwrap();
     }
 }

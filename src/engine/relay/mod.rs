@@ -76,6 +76,17 @@ impl Relay {
         self.hub.create(name, spec).await
     }
 
+    /// Makes a subscription, or gives one that was made by a call other settings: its cursor, its dead letters and whether it
+    /// is paused stay, and where it was to start counts no more. Settings that are all the same change nothing, a secret that is
+    /// left empty counting as the same.
+    ///
+    /// # Errors
+    /// [`RelayError::Invalid`], [`RelayError::Configured`] where it comes from the configuration and the settings differ,
+    /// [`RelayError::TooMany`]; [`RelayError::Trimmed`] or [`RelayError::Ahead`] for where a new one is to start.
+    pub async fn put(&self, name: &str, spec: SubscriptionSpec) -> Result<SubscriptionStatus, RelayError> {
+        self.hub.put(name, spec).await
+    }
+
     /// Pauses it: nothing more is sent, and the journal is kept for it, up to its `lag_bytes_max`. A suspended one stays
     /// suspended.
     ///

@@ -99,6 +99,8 @@ impl Connector for Arc<Server> {
         let mut in_flight = HashMap::new();
         let reason = self.publish_all(&stream, jobs, &mut breaks, &mut in_flight).await;
         let reason = format!("nats {}: {reason}", self.address);
+        // First this, so that whoever hears of it and tries again gets another connection.
+        jobs.close();
         for (_, job) in in_flight.drain() {
             job.settle(Err(Undelivered::Down(reason.clone())));
         }
@@ -162,27 +164,26 @@ impl Server {
         let mut under_way = FuturesUnordered::new();
         let mut taken = Vec::with_capacity(TAKEN_MAX);
         let mut is_open = true;
+        let mut next = 0;
         loop {
             tokio::select! {
-                Some((position, result)) = under_way.next(), if !under_way.is_empty() => {
-                    let (outcome, is_broken) = self.weigh(result);
-                    let reason = match &outcome {
-                        Err(Undelivered::Down(reason)) if is_broken => Some(reason.clone()),
-                        _ => None,
-                    };
-                    if let Some(job) = in_flight.remove(&position) {
-                        job.settle(outcome);
-                    }
-                    if let Some(reason) = reason {
-                        return reason;
+                Some((nth, result)) = under_way.next(), if !under_way.is_empty() => {
+                    match self.weigh(result) {
+                        (Err(Undelivered::Down(reason)), true) => return reason,
+                        (outcome, _) => {
+                            if let Some(job) = in_flight.remove(&nth) {
+                                job.settle(outcome);
+                            }
+                        }
                     }
                 }
                 len = jobs.recv_many(&mut taken, TAKEN_MAX), if is_open => {
                     is_open = len > 0;
                     for job in taken.drain(..) {
                         let message = job.message.clone();
-                        in_flight.insert(message.position.0, job);
-                        under_way.push(self.publish(stream, message));
+                        in_flight.insert(next, job);
+                        under_way.push(self.publish(stream, next, message));
+                        next += 1;
                     }
                 }
                 _ = breaks.recv() => return "the connection broke".to_owned(),
@@ -194,7 +195,12 @@ impl Server {
     }
 
     /// Publishes a message and waits for its acknowledgement, 30 s at most.
-    async fn publish(&self, stream: &Context, message: Arc<Message>) -> (u64, Result<(), PublishError>) {
+    async fn publish(
+        &self,
+        stream: &Context,
+        nth: u64,
+        message: Arc<Message>,
+    ) -> (u64, Result<(), PublishError>) {
         let position = message.position.0;
         let subject = self.spec.subject.replace(EVENT, message.event);
         let publish = PublishMessage::build()
@@ -206,7 +212,7 @@ impl Server {
             Ok(acknowledgement) => acknowledgement.await.map(drop),
             Err(error) => Err(error),
         };
-        (position, acknowledged)
+        (nth, acknowledged)
     }
 
     /// What became of a message, and whether the connection is of no more use.

@@ -23,7 +23,7 @@ use lapin::tcp::{AMQPUriTcpExt, RustlsConnector, TLSConfig};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::address::Address;
 use super::link::{CLOSE_TIMEOUT, CONNECT_TIMEOUT, Connector, Job, Jobs, Link, STALL_TIMEOUT, TAKEN_MAX};
@@ -37,6 +37,8 @@ use crate::relay::spec::RabbitSpec;
 const NAME_BYTES_MAX: usize = 255;
 /// How often a dead connection is looked for, in seconds.
 const HEARTBEAT_S: u16 = 20;
+/// In how many steps the time without a confirmation is measured.
+const STALL_TICKS: u32 = 10;
 /// Delivery mode of messages that survive a broker's restart.
 const PERSISTENT: u8 = 2;
 /// AMQP's reply code of a normal end.
@@ -115,9 +117,12 @@ impl Connector for Arc<Broker> {
             }
         };
         let (connection, channel) = link;
-        let mut publisher = Publisher { broker: &self, connection: &connection, in_flight: HashMap::new() };
+        let mut publisher =
+            Publisher { broker: &self, connection: &connection, in_flight: HashMap::new(), next: 0 };
         let reason = publisher.run(&channel, jobs).await;
         let reason = format!("rabbitmq {}: {reason}", self.address);
+        // First this, so that whoever hears of it and tries again gets another connection.
+        jobs.close();
         for (_, job) in publisher.in_flight.drain() {
             job.settle(Err(Undelivered::Down(reason.clone())));
         }
@@ -246,10 +251,12 @@ fn reply_code(error: &lapin::Error) -> Option<u16> {
 struct Publisher<'a> {
     broker: &'a Broker,
     connection: &'a Connection,
-    /// What was handed over and is not settled.
+    /// What was handed over and is not settled, by the number of its publishing: a position may be on its way twice.
     in_flight: HashMap<u64, Job>,
+    next: u64,
 }
 
+/// The number of a publishing, and what became of it.
 type Published = (u64, lapin::Result<Confirmation>);
 
 impl Publisher<'_> {
@@ -258,8 +265,8 @@ impl Publisher<'_> {
         let mut under_way = FuturesUnordered::new();
         let mut taken = Vec::with_capacity(TAKEN_MAX);
         let mut is_open = true;
-        let mut settled_at = Instant::now();
-        let mut watch = tokio::time::interval(STALL_TIMEOUT / 10);
+        let mut watch = tokio::time::interval(STALL_TIMEOUT / STALL_TICKS);
+        let mut ticks_in_vain = 0;
         loop {
             tokio::select! {
                 Some(published) = under_way.next(), if !under_way.is_empty() => {
@@ -272,7 +279,7 @@ impl Publisher<'_> {
                             Some(None) | None => in_vain += 1,
                         }
                     }
-                    settled_at = Instant::now();
+                    ticks_in_vain = 0;
                     if let Err(reason) = self.settle(ready) {
                         return reason;
                     }
@@ -280,16 +287,18 @@ impl Publisher<'_> {
                 len = jobs.recv_many(&mut taken, TAKEN_MAX), if is_open => {
                     is_open = len > 0;
                     if under_way.is_empty() {
-                        settled_at = Instant::now();
+                        ticks_in_vain = 0;
                     }
                     for job in taken.drain(..) {
                         let message = job.message.clone();
-                        self.in_flight.insert(message.position.0, job);
-                        under_way.push(self.broker.publish(channel, message));
+                        self.in_flight.insert(self.next, job);
+                        under_way.push(self.broker.publish(channel, self.next, message));
+                        self.next += 1;
                     }
                 }
                 _ = watch.tick() => {
-                    if !under_way.is_empty() && settled_at.elapsed() >= STALL_TIMEOUT {
+                    ticks_in_vain += 1;
+                    if !under_way.is_empty() && ticks_in_vain > STALL_TICKS {
                         return self.stalled();
                     }
                 }
@@ -320,13 +329,12 @@ impl Publisher<'_> {
                 _ => None,
             })
             .collect();
-        let mut broken = None;
-        for position in &returned {
-            if let Some(job) = self.in_flight.remove(position) {
-                job.settle(Err(unroutable()));
-            }
+        if !returned.is_empty() {
+            let is_returned = |_: &u64, job: &mut Job| returned.contains(&job.message.position.0);
+            self.in_flight.extract_if(is_returned).for_each(|(_, job)| job.settle(Err(unroutable())));
         }
-        for (position, result) in ready {
+        let mut broken = None;
+        for (nth, result) in ready {
             let outcome = match result {
                 Ok(Confirmation::Ack(None)) => Ok(()),
                 Ok(Confirmation::Ack(Some(_))) => Err(unroutable()),
@@ -342,7 +350,7 @@ impl Publisher<'_> {
                     continue;
                 }
             };
-            if let Some(job) = self.in_flight.remove(&position) {
+            if let Some(job) = self.in_flight.remove(&nth) {
                 job.settle(outcome);
             }
         }
@@ -356,7 +364,7 @@ fn unroutable() -> Undelivered {
 
 impl Broker {
     /// Publishes a message and waits for its confirmation.
-    async fn publish(&self, channel: &Channel, message: Arc<Message>) -> Published {
+    async fn publish(&self, channel: &Channel, nth: u64, message: Arc<Message>) -> Published {
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
             .with_delivery_mode(PERSISTENT)
@@ -371,6 +379,6 @@ impl Broker {
             Ok(confirm) => confirm.await,
             Err(error) => Err(error),
         };
-        (message.position.0, confirmation)
+        (nth, confirmation)
     }
 }
