@@ -134,8 +134,6 @@ pub use domain::task::{
     TOPIC_BYTES_MAX, Task, TaskEvent, TaskId, TopicName, TopicStats,
 };
 pub use domain::team::{TeamEvent, TeamState};
-#[cfg(feature = "relay")]
-pub use engine::Relay;
 pub use engine::ops;
 pub use engine::{
     ACTS_PAGE_LEN_MAX, ActFilter, ActPage, ActsPage, BackupError, BackupReport, Config, ConfigError,
@@ -148,5 +146,7 @@ pub use engine::{
     SearchCounts, SearchFigures, SearchMode, SearchSource, ShipPackage, ShutdownError, StateHash,
     StatementError, Submission, SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
 };
+#[cfg(feature = "relay")]
+pub use engine::{Relay, RelayStream};
 pub use journal::Durability;
 pub use runtime::histogram::Histogram;

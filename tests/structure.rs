@@ -77,28 +77,46 @@ const BOUNDARIES: &[Boundary] = &[
         imports: &["journal"],
         never: &["ractor", "tokio", "dashmap", "bincode", "domain"],
     },
+    // It reads the journal by the public clock, and keeps its book in pages, as the store does; of the engine it knows what
+    // it asks by a trait of its own. Its sinks alone know protocols.
+    Boundary {
+        files: "src/relay/",
+        imports: &["domain", "journal", "personal", "projection::levels", "runtime::clock"],
+        never: &["ractor", "sled", "bincode", "crossbeam", "dashmap", "engine"],
+    },
+    Boundary { files: "src/personal.rs", imports: &["domain"], never: IMPURE },
     Boundary {
         files: "src/engine/",
-        imports: &["actors", "domain", "journal", "projection", "runtime", "timer", "examples", "root"],
+        imports: &[
+            "actors",
+            "domain",
+            "journal",
+            "projection",
+            "relay",
+            "runtime",
+            "timer",
+            "examples",
+            "root",
+        ],
         never: &["sled", "bincode"],
     },
     Boundary { files: "src/examples.rs", imports: &["root"], never: &[] },
     // Outside it nobody knows of HTTP; it knows the engine by its public face, and counts with its histograms.
     Boundary {
         files: "src/http/",
-        imports: &["domain", "runtime::clock", "runtime::histogram", "root"],
+        imports: &["domain", "personal", "relay", "runtime::clock", "runtime::histogram", "root"],
         never: &["ractor", "sled", "bincode", "crossbeam"],
     },
     // The commands measure how fast they go; an import weighs deadlines by the public clock.
     Boundary {
         files: "src/bin/",
-        imports: &["audit", "domain", "http", "journal", "runtime::clock", "root"],
+        imports: &["audit", "domain", "http", "journal", "personal", "relay", "runtime::clock", "root"],
         never: IMPURE_BIN,
     },
     // A wave is driven by a manual clock, which is part of the public configuration.
     Boundary {
         files: "loadtest/",
-        imports: &["audit", "domain", "http", "journal", "runtime::clock", "root"],
+        imports: &["audit", "domain", "http", "journal", "personal", "relay", "runtime::clock", "root"],
         never: &["ractor", "sled", "crossbeam", "dashmap"],
     },
 ];
@@ -118,6 +136,11 @@ const RESERVED: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["bincode"], &["src/journal/codec.rs", "src/journal/tests/", "benches/"]),
+    // Brokers are known to their sinks, and to the tests that look at what arrived.
+    (
+        &["lapin", "async_nats"],
+        &["src/relay/sinks/", "tests/rules/relay_rabbit.rs", "tests/rules/relay_nats.rs", "loadtest/"],
+    ),
     (&["axum"], &["src/http/", "tests/http/", "loadtest/src/scenarios/http/"]),
     (CLOCKS, &["src/runtime/clock.rs", "loadtest/", "benches/", "tests/"]),
 ];
@@ -229,8 +252,20 @@ fn names(path: &str, name: &str) -> bool {
     format!("::{path}::").contains(&format!("::{name}::"))
 }
 
-const MODULES: [&str; 10] =
-    ["actors", "audit", "domain", "engine", "journal", "projection", "runtime", "timer", "examples", "http"];
+const MODULES: [&str; 12] = [
+    "actors",
+    "audit",
+    "domain",
+    "engine",
+    "journal",
+    "personal",
+    "projection",
+    "relay",
+    "runtime",
+    "timer",
+    "examples",
+    "http",
+];
 
 /// What of this crate a path goes to: a module with what is in it, or `root::` for what the root exports. `file` is
 /// where the path stands.
@@ -454,6 +489,22 @@ fn every_event_and_every_refusal_is_documented() {
     let missing: Vec<_> =
         codes.iter().chain(&events).filter(|name| !page.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "docs/ORDERS.md says nothing of {missing:?}");
+}
+
+#[test]
+fn subscriptions_can_choose_every_event() {
+    let files = [
+        "src/domain/event.rs",
+        "src/domain/order/event.rs",
+        "src/domain/setting.rs",
+        "src/domain/task/event.rs",
+        "src/domain/coupon.rs",
+        "src/domain/team.rs",
+    ];
+    let given = given_names(&files, |name| name.starts_with(|first: char| first.is_ascii_uppercase()));
+    // A setting's first event is named beside a pattern of its own.
+    let known: BTreeSet<String> = stockade::relay::event_names().map(str::to_owned).collect();
+    assert_eq!(given, known);
 }
 
 fn problems_of(path: &str, text: &str) -> Vec<String> {

@@ -1,10 +1,16 @@
 //! The command line.
 
+mod relay;
+mod search;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use stockade::Durability;
+
+pub(crate) use relay::{OutgoingArgs, RelayArgs, RelayChildArgs, RelaySinkArg, ServiceArgs, StallArgs};
+pub(crate) use search::{SearchArgs, SearchChildArgs};
 
 /// How long durability `buffered` may leave events unsynced, in ms.
 const BUFFERED_INTERVAL_MS: u64 = 10;
@@ -30,18 +36,25 @@ pub(crate) struct Cli {
 pub(crate) enum Scenario {
     Run(RunArgs),
     Seckill(SeckillArgs),
-    Throughput(ThroughputArgs),
+    Throughput(Box<ThroughputArgs>),
     Crash(CrashArgs),
     Refusals(RefusalsArgs),
     Memory(MemoryArgs),
     Wave(WaveArgs),
     Recovery(RecoveryArgs),
     Soak(SoakArgs),
+    Stall(StallArgs),
     Restart(RestartArgs),
     Openloop(OpenloopArgs),
     Import(ImportArgs),
     Delay(DelayArgs),
     Http(HttpArgs),
+    Relay(Box<RelayArgs>),
+    Search(Box<SearchArgs>),
+    #[command(hide = true)]
+    RelayChild(RelayChildArgs),
+    #[command(hide = true)]
+    SearchChild(SearchChildArgs),
     #[command(hide = true)]
     HttpServer(HttpServerArgs),
     #[command(hide = true)]
@@ -269,6 +282,9 @@ pub(crate) struct ThroughputArgs {
     /// Audit the journal afterwards [default: yes, unless durability is memory].
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) audit: Option<bool>,
+
+    #[command(flatten)]
+    pub(crate) outgoing: OutgoingArgs,
 
     #[command(flatten)]
     pub(crate) store: StoreArgs,

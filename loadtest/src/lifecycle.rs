@@ -28,6 +28,9 @@ pub(crate) enum Ends {
     Planned,
     /// As the plan has it, but nobody waits for a timeout: who would have left cancels.
     AtOnce,
+    /// Wherever they may be: as the plan has it, but a quarter of those that are paid stay so, a quarter are shipped and
+    /// stay so, and nobody waits for a timeout.
+    Anywhere,
     /// They stay open.
     Never,
 }
@@ -45,10 +48,19 @@ impl Ends {
     /// What the n-th buyer's order comes to.
     pub(crate) fn status(self, plan: &Plan, n: u64) -> OrderStatus {
         match self.conduct(plan, n) {
-            Conduct::Pay | Conduct::StartAndPay => OrderStatus::Completed,
+            Conduct::Pay | Conduct::StartAndPay => self.delivery(n),
             Conduct::Cancel => OrderStatus::Cancelled,
-            Conduct::WalkAway if self == Self::Never => OrderStatus::Pending,
+            Conduct::WalkAway if matches!(self, Self::Never | Self::Anywhere) => OrderStatus::Pending,
             Conduct::WalkAway => OrderStatus::Cancelled,
+        }
+    }
+
+    /// How far the n-th buyer's order gets once it is paid.
+    fn delivery(self, n: u64) -> OrderStatus {
+        match (self, n % 4) {
+            (Self::Anywhere, 0) => OrderStatus::Paid,
+            (Self::Anywhere, 1) => OrderStatus::Shipped,
+            _ => OrderStatus::Completed,
         }
     }
 }
@@ -209,8 +221,13 @@ impl Lives {
         if !paid {
             return (n, Ok(OrderStatus::Cancelled));
         }
-        let delivered = buyer::deliver(&self.engine, &self.plan, n, &receipt, |_fact| {}).await;
-        (n, delivered.map(|()| OrderStatus::Completed))
+        let status = self.load.ends.delivery(n);
+        let delivered = match status {
+            OrderStatus::Paid => Ok(()),
+            OrderStatus::Shipped => buyer::ship(&self.engine, n, &receipt).await,
+            _ => buyer::deliver(&self.engine, &self.plan, n, &receipt, |_fact| {}).await,
+        };
+        (n, delivered.map(|()| status))
     }
 }
 
@@ -285,6 +302,12 @@ mod tests {
         let status = |ends: Ends| [left, paid].map(|n| ends.status(&plan, n));
         assert_eq!(status(Ends::Planned), [OrderStatus::Cancelled, OrderStatus::Completed]);
         assert_eq!(status(Ends::AtOnce), [OrderStatus::Cancelled, OrderStatus::Completed]);
+        assert_eq!(Ends::Anywhere.conduct(&plan, left), Conduct::WalkAway);
+        assert_eq!(status(Ends::Anywhere)[0], OrderStatus::Pending);
+        let [shipped, kept] =
+            [1, 0].map(|rest| (0..).find(|n| plan.conduct(*n) == Conduct::Pay && n % 4 == rest).unwrap());
+        assert_eq!(Ends::Anywhere.status(&plan, shipped), OrderStatus::Shipped);
+        assert_eq!(Ends::Anywhere.status(&plan, kept), OrderStatus::Paid);
         assert_eq!(status(Ends::Never), [OrderStatus::Pending, OrderStatus::Pending]);
     }
 }

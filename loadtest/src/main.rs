@@ -3,8 +3,10 @@
 
 mod acked;
 mod audit;
+mod brokers;
 mod buyer;
 mod cli;
+mod described;
 mod latency;
 mod lifecycle;
 mod machine;
@@ -13,6 +15,7 @@ mod plan;
 mod process;
 mod progress;
 mod recheck;
+mod relayed;
 mod report;
 mod sampling;
 mod scenarios;
@@ -47,16 +50,21 @@ fn main() -> ExitCode {
     let result: Result<Option<Report>, Failure> = match cli.scenario {
         Scenario::Run(args) => runtime.block_on(scenarios::run::run(args)).map(Some),
         Scenario::Seckill(args) => runtime.block_on(scenarios::seckill::run(args)).map(Some),
-        Scenario::Throughput(args) => runtime.block_on(scenarios::throughput::run(args)).map(Some),
+        Scenario::Throughput(args) => runtime.block_on(scenarios::throughput::run(*args)).map(Some),
         Scenario::Refusals(args) => runtime.block_on(scenarios::refusals::run(args)).map(Some),
         Scenario::Memory(args) => runtime.block_on(scenarios::memory::run(args)).map(Some),
         Scenario::Wave(args) => runtime.block_on(scenarios::wave::run(args)).map(Some),
         Scenario::Recovery(args) => runtime.block_on(scenarios::recovery::run(args)).map(Some),
         Scenario::Soak(args) => runtime.block_on(scenarios::soak::run(args)).map(Some),
+        Scenario::Stall(args) => runtime.block_on(scenarios::stall::run(args)).map(Some),
         Scenario::Openloop(args) => runtime.block_on(scenarios::openloop::run(args)).map(Some),
         Scenario::Delay(args) => runtime.block_on(scenarios::delay::run(args)).map(Some),
         Scenario::Http(args) => runtime.block_on(scenarios::http::run(args)).map(Some),
         Scenario::HttpServer(args) => runtime.block_on(scenarios::http::child::run(args)).map(|()| None),
+        Scenario::Relay(args) => runtime.block_on(scenarios::relay::run(*args)).map(Some),
+        Scenario::RelayChild(args) => runtime.block_on(scenarios::relay::child::run(args)).map(|()| None),
+        Scenario::Search(args) => runtime.block_on(scenarios::search::run(*args)).map(Some),
+        Scenario::SearchChild(args) => runtime.block_on(scenarios::search::child::run(args)).map(|()| None),
         Scenario::Import(args) => runtime.block_on(scenarios::import::run(args)).map(Some),
         Scenario::Restart(args) => runtime.block_on(scenarios::restart::run(args)).map(Some),
         Scenario::RestartChild(args) => runtime.block_on(scenarios::restart_child::run(args)).map(|()| None),

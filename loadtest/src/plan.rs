@@ -3,6 +3,8 @@
 
 use stockade::{OrderLine, RequestId, SubmitOrder};
 
+use crate::described;
+
 /// Numbers from here on are the last buyers of a sale: one unit each, of the SKU that the number names, and they pay.
 pub(crate) const SWEEP_FIRST: u64 = 1 << 62;
 
@@ -32,6 +34,11 @@ pub(crate) enum Baskets {
         /// The n-th buyer is member n modulo this.
         members: u64,
     },
+    /// One or two lines of one unit each, by so many members, with a receiver and now and then a remark ([`described`]).
+    Described {
+        /// The n-th buyer is member n modulo this.
+        members: u64,
+    },
     /// A flash sale: a fifth with 2 to 4 lines, mostly one unit each, some above the purchase limit, some members twice.
     Sale,
 }
@@ -56,12 +63,21 @@ impl Plan {
                 (0..lines).map(|line| OrderLine::new((first + line) % self.skus + 1, 1)).collect()
             }
             Baskets::Regulars { .. } => vec![OrderLine::new(random.below(self.skus) + 1, 1)],
+            Baskets::Described { .. } => {
+                let first = random.below(self.skus);
+                (0..1 + random.below(2))
+                    .map(|line| OrderLine::new((first + line) % self.skus + 1, 1))
+                    .collect()
+            }
             Baskets::Sale => self.sale_lines(&mut random),
         };
+        let is_described = matches!(self.baskets, Baskets::Described { .. });
         SubmitOrder {
             request_id: request_id(self.seed, n),
             member_id: self.member(n).into(),
             lines,
+            personal: if is_described { described::personal(self.seed, n) } else { None },
+            remark: if is_described { described::remark(self.seed, n) } else { None },
             ..SubmitOrder::default()
         }
     }
@@ -70,7 +86,7 @@ impl Plan {
     pub(crate) fn member(&self, n: u64) -> u64 {
         match self.baskets {
             _ if n >= SWEEP_FIRST => n,
-            Baskets::Regulars { members } => n % members,
+            Baskets::Regulars { members } | Baskets::Described { members } => n % members,
             Baskets::Sale if n % 50 == 1 => n - 1,
             Baskets::Plain { .. } | Baskets::Sale => n,
         }
@@ -82,7 +98,7 @@ impl Plan {
             return Conduct::Pay;
         }
         let mut random = Random::new(self.seed ^ 1, n);
-        if let Baskets::Regulars { .. } = self.baskets {
+        if let Baskets::Regulars { .. } | Baskets::Described { .. } = self.baskets {
             return match random.below(16) {
                 0 => Conduct::WalkAway,
                 1..3 => Conduct::Cancel,
@@ -229,6 +245,15 @@ mod tests {
         assert!((12_700..13_300).contains(&paid) && started == 0, "{counts:?}");
         assert!((1_850..2_150).contains(&cancelled) && (900..1_100).contains(&left), "{counts:?}");
         assert_eq!(plan.member(Plan::sweep(1, 5)), Plan::sweep(1, 5), "the last buyers are nobody else");
+    }
+
+    #[test]
+    fn described_orders_have_one_or_two_lines_and_a_receiver() {
+        let plan = Plan { seed: 7, skus: 50, baskets: Baskets::Described { members: 100 } };
+        let orders: Vec<_> = (0..1_000).map(|n| plan.order(n)).collect();
+        assert!(orders.iter().all(|order| order.personal.is_some()));
+        let two = orders.iter().filter(|order| order.lines.len() == 2).count();
+        assert!((400..600).contains(&two), "{two}");
     }
 
     #[test]

@@ -57,8 +57,18 @@ pub(crate) async fn stock(
     limit_per_member: u32,
     units: impl Fn(u64) -> u64,
 ) -> Result<(), Failure> {
+    stock_as(engine, skus, |id| sku(id, limit_per_member), units).await
+}
+
+/// The same for other goods.
+pub(crate) async fn stock_as(
+    engine: &Engine,
+    skus: u64,
+    sku: impl Fn(u64) -> Sku,
+    units: impl Fn(u64) -> u64,
+) -> Result<(), Failure> {
     for id in 1..=skus {
-        engine.put_sku(sku(id, limit_per_member)).await?;
+        engine.put_sku(sku(id)).await?;
         let change = StockChange::Relative(i64::try_from(units(id))?);
         let key = StockKey::normal(id.into());
         engine.adjust_stock(StockAdjustment { id: DELIVERY.into(), key, change }).await?;

@@ -577,6 +577,8 @@ impl Engine {
             () = inner.credits.wait_idle() => {}
             _reason = inner.gate.wait_poisoned() => {}
         }
+        #[cfg(feature = "relay")]
+        inner.relay.hub.close().await;
         self.stop_store().await;
         self.stop_search().await;
         for actor in &inner.actors {

@@ -60,6 +60,8 @@ pub struct Config {
     pub(crate) search: SearchConfig,
     #[cfg(feature = "relay")]
     pub(crate) relay: crate::relay::RelayConfig,
+    #[cfg(feature = "relay")]
+    pub(crate) relay_sinks: crate::relay::ProgramSinks,
 }
 
 /// A setting outside its bounds.
@@ -142,6 +144,8 @@ impl Config {
             search: SearchConfig::default(),
             #[cfg(feature = "relay")]
             relay: crate::relay::RelayConfig::default(),
+            #[cfg(feature = "relay")]
+            relay_sinks: crate::relay::ProgramSinks::default(),
         }
     }
 
@@ -150,6 +154,35 @@ impl Config {
     #[must_use]
     pub fn relay(mut self, relay: crate::relay::RelayConfig) -> Self {
         self.relay = relay;
+        self
+    }
+
+    /// A sink of the program's own, for subscriptions with [`SinkSpec::Program`](crate::relay::SinkSpec::Program) of this
+    /// name. It takes the place of an earlier one of that name.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use stockade::relay::{Delivery, Message, Sink};
+    ///
+    /// struct Print;
+    ///
+    /// impl Sink for Print {
+    ///     fn deliver(&self, message: Arc<Message>) -> Delivery {
+    ///         Box::pin(async move {
+    ///             println!("{}: {}", message.position, message.event);
+    ///             Ok(())
+    ///         })
+    ///     }
+    /// }
+    ///
+    /// let config = stockade::Config::new("shop-data").relay_sink("print", Arc::new(Print));
+    /// # drop(config);
+    /// ```
+    #[cfg(feature = "relay")]
+    #[must_use]
+    pub fn relay_sink(mut self, name: &str, sink: std::sync::Arc<dyn crate::relay::Sink>) -> Self {
+        self.relay_sinks.0.insert(name.to_owned(), sink);
         self
     }
 

@@ -57,6 +57,10 @@ pub enum OpenError {
         /// The journal's first position.
         first: Position,
     },
+    /// A subscription of the relay's configuration can't be.
+    #[cfg(feature = "relay")]
+    #[error("the relay's subscription {0}")]
+    Relay(crate::relay::RelayError),
     /// An actor did not start.
     #[error("an actor did not start: {0}")]
     Actor(String),

@@ -77,7 +77,7 @@ pub use operators::{ACTS_PAGE_LEN_MAX, ActFilter, ActPage, ActsPage, RecordedAct
 pub use pricing::Preview;
 pub use promise::{Failure, Promise, SUBMISSION_WAIT_MS_MAX, Submission};
 #[cfg(feature = "relay")]
-pub use relay::Relay;
+pub use relay::{Relay, RelayStream};
 pub use search::{
     ReindexProgress, SEARCH_PAGE_LEN_MAX, Search, SearchAnswer, SearchConfig, SearchCounts, SearchFigures,
     SearchMode, SearchSource,
@@ -165,6 +165,8 @@ pub(crate) struct Inner {
     pub(crate) order_world: Weak<OrderWorld>,
     pub(crate) actors: Vec<ActorRef<Bell>>,
     pub(crate) supervisor: ActorRef<()>,
+    #[cfg(feature = "relay")]
+    pub(crate) relay: relay::RelayHandle,
 }
 
 impl Inner {
@@ -179,6 +181,8 @@ impl Drop for Inner {
         // Without an orderly shutdown the actors would wait for messages for ever.
         self.gate.close();
         self.stop_control();
+        #[cfg(feature = "relay")]
+        self.relay.hub.abort();
         for task in self.tasks.get_mut().map(std::mem::take).unwrap_or_default() {
             task.abort();
         }

@@ -69,6 +69,8 @@ impl Engine {
     /// ```
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         config.validate()?;
+        #[cfg(feature = "relay")]
+        super::relay::check(&config)?;
         if config.durability == Durability::Memory {
             let journal = MemoryJournal::new(config.memory_journal_bytes_max);
             return Self::open_with(config, journal, None, None).await;
@@ -117,6 +119,8 @@ impl Engine {
     /// ```
     pub async fn open_on(config: Config, journal: impl Journal) -> Result<Self, OpenError> {
         config.validate()?;
+        #[cfg(feature = "relay")]
+        super::relay::check(&config)?;
         Self::open_with(config, journal, None, None).await
     }
 
@@ -255,6 +259,10 @@ impl Engine {
         let holds = Arc::new(Holds::default());
         holds.begin_at(journal.reader().first());
         holds.note_written(journal.durable(), 0);
+        // Before the store, which has the journal trimmed.
+        #[cfg(feature = "relay")]
+        let relay =
+            super::relay::RelayHandle::open(&config, data_dir.as_deref(), (&journal, &holds), &clock).await?;
         let store = match (checkpointer, view, &loads) {
             (Some(checkpointer), Some(view), Some((_, loads))) => {
                 let parts = StoreParts { checkpointer, view, loads, inboxes: &inboxes, credits: &credits };
@@ -263,6 +271,8 @@ impl Engine {
             _ => None,
         };
         let control_socket = config.control_socket;
+        #[cfg(feature = "relay")]
+        let subscriptions = config.relay;
         let catalogue = Arc::new(catalogue);
         let search = SearchHandle::new(config.search);
         #[cfg(feature = "search")]
@@ -314,6 +324,8 @@ impl Engine {
             order_world: Arc::downgrade(&world),
             actors,
             supervisor,
+            #[cfg(feature = "relay")]
+            relay,
         });
         reserve_first_numbers(&inner, numbers_until_ms).await?;
         resume_activities(&inner);
@@ -328,6 +340,8 @@ impl Engine {
             let warming = tokio::task::spawn_blocking(move || warm(&engine, &reader, window_ms));
             *store.warming.lock().unwrap_or_else(PoisonError::into_inner) = Some(warming);
         }
+        #[cfg(feature = "relay")]
+        inner.relay.start(&inner, &subscriptions).await;
         Ok(Self { inner })
     }
 }

@@ -121,7 +121,9 @@ fn admit(
         return Ok((context, permit));
     }
     let principal = authenticate(app, request.headers());
-    if matches!(access, Access::Service) && !matches!(principal, Ok(Some(Principal::Service { .. }))) {
+    if matches!(access, Access::Service | Access::Relay)
+        && !matches!(principal, Ok(Some(Principal::Service { .. })))
+    {
         // Services are free of limits by address; who only pretends to be one is not.
         guard.check_address(request)?;
     }

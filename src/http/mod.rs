@@ -13,6 +13,7 @@
 //! | [`export`] | orders as files |
 //! | [`member`] | what a shop's front end calls |
 //! | [`gateway`] | what a shop's application servers call |
+//! | `search` | what lists of orders share where they are searched |
 //! | [`view`] | orders and refunds as JSON |
 //! | [`callback`] | notifications of payment providers |
 //! | [`limits`] | how often members and addresses may ask, how much is under way |
@@ -39,6 +40,7 @@ pub mod observe;
 pub mod openapi;
 pub mod problem;
 pub mod router;
+mod search;
 pub mod secret;
 pub mod server;
 pub mod state;

@@ -121,6 +121,7 @@ fn who_may(access: Option<&Access>) -> String {
         Some(Access::Signed) => "For payment providers: signed, without a token.".to_owned(),
         Some(Access::Member) => "Role: member.".to_owned(),
         Some(Access::Service) => "Role: service.".to_owned(),
+        Some(Access::Relay) => "Role: service with the scope `relay:<name>`, or `relay:*`.".to_owned(),
         Some(Access::Metrics) => "Role: service, or admin with any scope.".to_owned(),
         Some(Access::Admin(scopes)) if scopes.iter().count() == 1 => {
             format!("Role: admin with scope {scopes}.")

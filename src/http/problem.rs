@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::language::Language;
 use super::status::status_of;
+use crate::domain::search;
 use crate::{Reject, RequestId, Retry};
 
 /// Media type of problem details.
@@ -61,6 +62,12 @@ pub struct ProblemBody {
     /// The field that is wrong, where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Of a query that can't be read: the characters before the place that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<u32>,
+    /// What could stand there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<&'static str>,
     /// Whether the same request may succeed later; with the same idempotency key it is never done twice.
     pub retryable: bool,
     /// How long to wait before that, in ms, where that is known.
@@ -175,8 +182,21 @@ impl Problem {
             instance: format!("urn:stockade:request:{request_id}"),
             code,
             field: self.field.as_deref().map(str::to_owned),
+            at: self.place().map(|(at, _)| at),
+            expected: self.place().map(|(_, expected)| match language {
+                Language::English => expected,
+                Language::Chinese => search::chinese(expected).unwrap_or(expected),
+            }),
             retryable: self.retryable,
             retry_after_ms: self.retry_after_ms,
+        }
+    }
+
+    /// Where a query can't be read, in characters, and what could stand there, in English.
+    const fn place(&self) -> Option<(u32, &'static str)> {
+        match self.why {
+            Why::Reject(Reject::SearchSyntax { at, expected }) => Some((at, expected)),
+            _ => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::admin::search::Reindexing;
 use super::admin::settings::AdminSettings;
 use super::context::RequestIds;
 use super::live::Live;
@@ -21,6 +22,7 @@ struct Shared {
     live: Live,
     admin: AdminSettings,
     observer: Observer,
+    reindexing: Reindexing,
 }
 
 impl App {
@@ -29,7 +31,8 @@ impl App {
         let request_ids = RequestIds::new(engine.now_ms());
         let observer = Observer::new(engine.clone(), ObserveConfig::default());
         let admin = AdminSettings::default();
-        Self { shared: Arc::new(Shared { engine, request_ids, live, admin, observer }) }
+        let reindexing = Reindexing::default();
+        Self { shared: Arc::new(Shared { engine, request_ids, live, admin, observer, reindexing }) }
     }
 
     /// The same with settings of the back office. To be called before the adapter is cloned: afterwards it changes nothing.
@@ -53,6 +56,11 @@ impl App {
     /// Settings of the back office.
     pub fn admin(&self) -> &AdminSettings {
         &self.shared.admin
+    }
+
+    /// Building the search index anew.
+    pub fn reindexing(&self) -> &Reindexing {
+        &self.shared.reindexing
     }
 
     /// Who sees every request.

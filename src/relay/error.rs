@@ -6,9 +6,17 @@ use crate::domain::ids::Position;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RelayError {
-    /// The engine has no relay: it has no data directory, or it is closed.
-    #[error("this engine has no relay")]
+    /// The engine is closed, and its relay with it.
+    #[error("the relay is closed")]
     Off,
+    /// The subscription does not run: it is paused, suspended, or has failed.
+    #[error("subscription {name} does not run: {reason}")]
+    Stopped {
+        /// The name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// There is no subscription of that name.
     #[error("there is no subscription {name}")]
     NotFound {

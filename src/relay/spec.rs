@@ -125,6 +125,11 @@ impl Default for RetrySpec {
 pub enum SinkSpec {
     /// Nowhere by themselves: a program, or a client over HTTP, polls and acknowledges.
     Pull {},
+    /// To a sink that the program has handed in by [`Config::relay_sink`](crate::Config::relay_sink).
+    Program {
+        /// The name that it was handed in by, 1 to 64 bytes.
+        sink: String,
+    },
     /// To RabbitMQ.
     Rabbitmq(RabbitSpec),
     /// To NATS JetStream.

@@ -151,6 +151,7 @@ async fn every_operation_says_who_may_call_it() {
             Access::Signed => "For payment providers".to_owned(),
             Access::Member => "Role: member.".to_owned(),
             Access::Service => "Role: service.".to_owned(),
+            Access::Relay => "Role: service with the scope `relay:<name>`".to_owned(),
             Access::Metrics => "Role: service, or admin".to_owned(),
             Access::Admin(scopes) => scopes.to_string(),
         };

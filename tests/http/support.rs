@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use stockade::http::admin::settings::AdminSettings;
 use stockade::http::auth::keys::{Key, Keys};
-use stockade::http::auth::mint::mint_hs256;
+use stockade::http::auth::mint::{mint_hs256, mint_service_hs256};
 use stockade::http::auth::principal::Scopes;
 use stockade::http::auth::tokens::Role;
 use stockade::http::config::HttpConfig;
@@ -156,23 +156,28 @@ pub(crate) fn live(config: &HttpConfig) -> Live {
     Live::with_keys(config, Keys::new(vec![key]).expect("keys")).expect("the configuration is good")
 }
 
-/// A request as somebody: `member 7`, `service`, `admin support warehouse`, or nobody; or with another header.
+/// A request as somebody: `member 7`, `service`, `service relay:erp`, `admin support warehouse`, or nobody; or with another header.
 pub(crate) fn request(method: Method, who: &str, path: &str) -> axum::http::request::Builder {
     let request = Request::builder().method(method).uri(path);
     if who.is_empty() { request } else { request.header(header::AUTHORIZATION, token(who)) }
 }
+
+/// Until when the tests' tokens are good: the year 2100.
+const UNTIL_MS: u64 = 4_102_444_800_000;
 
 /// The value of the header for somebody.
 pub(crate) fn token(who: &str) -> String {
     let mut words = who.split(' ');
     let (role, name) = match words.next().unwrap_or_default() {
         "member" => (Role::Member, words.next().unwrap_or_default()),
-        "service" => (Role::Service, "app-1"),
+        "service" => {
+            let relays: Vec<_> = words.filter_map(|word| word.strip_prefix("relay:")).collect();
+            return format!("Bearer {}", mint_service_hs256(SECRET, "a", "app-1", &relays, UNTIL_MS));
+        }
         "admin" => (Role::Admin, "anna"),
         _ => return who.to_owned(),
     };
     let names: Vec<_> = words.map(|word| format!("\"{word}\"")).collect();
     let scopes: Scopes = serde_json::from_str(&format!("[{}]", names.join(","))).expect("scopes");
-    // Until the year 2100.
-    format!("Bearer {}", mint_hs256(SECRET, "a", name, role, scopes, 4_102_444_800_000))
+    format!("Bearer {}", mint_hs256(SECRET, "a", name, role, scopes, UNTIL_MS))
 }

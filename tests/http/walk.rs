@@ -18,10 +18,12 @@ use tower::ServiceExt;
 
 use crate::support::{Answer, Shop, live, request, token};
 
-/// Everybody there is: nobody, a member, a service, an operator without scopes and one for each scope.
+/// Everybody there is: nobody, a member, a service, an operator without scopes and one for each scope, a service that may poll
+/// the relay's subscriptions.
 fn callers() -> Vec<String> {
     let mut callers = vec![String::new(), "member 7".into(), "service".into(), "admin".into()];
     callers.extend(Scope::ALL.map(|scope| format!("admin {}", scope.name())));
+    callers.push("service relay:*".into());
     callers
 }
 
@@ -32,6 +34,7 @@ fn may(caller: &str, access: &Access) -> bool {
         (Access::Public | Access::Signed, _) => true,
         (Access::Member, role) => role == "member",
         (Access::Service, role) => role == "service",
+        (Access::Relay, role) => role == "service" && words.next() == Some("relay:*"),
         (Access::Metrics, role) => role == "service" || role == "admin",
         (Access::Admin(any_of), "admin") => {
             words.next().and_then(Scope::from_name).is_some_and(|scope| any_of.has(scope))

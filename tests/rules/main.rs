@@ -43,10 +43,36 @@ mod r8_once;
 mod r9_deadlines;
 mod reconcile_command;
 mod refund_work_list;
+#[cfg(feature = "search")]
 mod reindex_command;
+#[cfg(feature = "relay")]
+mod relay_consumer;
+#[cfg(feature = "relay")]
+mod relay_crash;
+#[cfg(feature = "relay")]
+mod relay_dead;
+#[cfg(feature = "relay")]
+mod relay_down;
+#[cfg(feature = "relay")]
+mod relay_lag;
+#[cfg(feature = "relay")]
+mod relay_manage;
+#[cfg(feature = "relay")]
+mod relay_nats;
+#[cfg(feature = "relay")]
+mod relay_order;
+#[cfg(feature = "relay")]
+mod relay_pull;
+#[cfg(feature = "relay")]
+mod relay_rabbit;
+#[cfg(feature = "relay")]
+mod relay_sinks;
+#[cfg(feature = "relay")]
+mod relay_support;
 mod sale_controls;
 mod search;
 mod search_filters;
+#[cfg(feature = "search")]
 mod search_index;
 mod search_own;
 mod search_pages;

@@ -228,13 +228,15 @@ async fn every_combination_of_filters_gives_what_a_scan_gives_from_either_source
             };
             receipts.push(shop.place(external).await);
             let views = views(&shop, &receipts).await;
-            for (mode, source) in [(SearchMode::Off, SearchSource::Store)] {
+            for (mode, source) in
+                [(SearchMode::On, SearchSource::Index), (SearchMode::Off, SearchSource::Store)]
+            {
                 shop.set_search_mode(mode);
                 shop.wait_for_source(source).await;
                 hits += check(&shop, &mut random, &views, &teams, source).await;
             }
         }
-        assert!(hits > 50, "{hits} of 150 searches meant some orders and not all");
+        assert!(hits > 50, "{hits} of 150 searches meant some orders and not all of them");
         shop.shutdown().await.unwrap();
     }
 }
@@ -245,7 +247,7 @@ async fn a_cursor_of_the_last_hit_ends_the_pages() {
     let shop = open(dir.path()).await;
     let receipt = shop.place(one(1, 1, 1)).await;
     let place = Cursor { key: receipt.order_no.get() as i64, order_no: receipt.order_no };
-    for mode in [SearchMode::Off] {
+    for mode in [SearchMode::On, SearchMode::Off] {
         shop.set_search_mode(mode);
         let source = if mode == SearchMode::On { SearchSource::Index } else { SearchSource::Store };
         shop.wait_for_source(source).await;

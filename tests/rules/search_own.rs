@@ -29,7 +29,7 @@ async fn r14_no_query_makes_a_members_search_find_what_is_not_theirs() {
         others.push(shop.place(one(8, request, 1)).await.order_no);
     }
     let foreign = format!("order:{} OR order:{}", others[0], others[1]);
-    for (mode, source) in [(SearchMode::Off, SearchSource::Store)] {
+    for (mode, source) in [(SearchMode::On, SearchSource::Index), (SearchMode::Off, SearchSource::Store)] {
         shop.set_search_mode(mode);
         shop.wait_for_source(source).await;
         let mut found = 0;

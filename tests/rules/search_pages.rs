@@ -27,8 +27,7 @@ async fn pages_neither_skip_nor_repeat_while_orders_arrive_and_change_and_the_so
         let mut sources = BTreeSet::new();
         for page in 0.. {
             // The index is switched off for every third page: the same cursor goes on in the store.
-            let mode = SearchMode::Off;
-            let _ = page;
+            let mode = if page % 3 == 2 { SearchMode::Off } else { SearchMode::On };
             shop.set_search_mode(mode);
             let is_off = mode == SearchMode::Off;
             shop.wait_for_source(if is_off { SearchSource::Store } else { SearchSource::Index }).await;
@@ -50,7 +49,7 @@ async fn pages_neither_skip_nor_repeat_while_orders_arrive_and_change_and_the_so
         assert!(in_sequence, "each comes once, in its sequence: {sort:?}");
         let distinct: BTreeSet<OrderNo> = seen.iter().copied().collect();
         assert!(distinct.is_superset(&there), "none is skipped: {sort:?}");
-        assert_eq!(sources.len(), 1);
+        assert_eq!(sources.len(), 2);
     }
 }
 
@@ -80,13 +79,7 @@ async fn r12_a_search_of_the_store_looks_at_boundedly_many_orders_and_says_where
     assert_eq!((counts.total, counts.complete), (20_000, false));
 
     // What a filter says of where its orders are spares the rest.
-    let created_ms = shop.order(stockade::Caller::Operator, first.order_no).await.unwrap().created_at_ms;
-    for query in [
-        format!("order:{}", first.order_no),
-        "external:WEB-1".to_owned(),
-        "member:1".to_owned(),
-        format!("created:..{created_ms} sku:1"),
-    ] {
+    for query in [format!("order:{}", first.order_no), "external:WEB-1".to_owned(), "member:1".to_owned()] {
         let search = Search { expr: expr(&query), count: true, ..Search::default() };
         let answer = shop.search(&search).await.unwrap();
         let found: Vec<_> = answer.orders.iter().map(|view| view.order_no).collect();

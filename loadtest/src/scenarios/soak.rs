@@ -91,7 +91,8 @@ pub(crate) async fn run(args: SoakArgs) -> Result<Report, Failure> {
     set_open(&mut report, &args, &lived, &looks);
     let is_judged = drained.is_some() && looks.len() >= JUDGED_SAMPLES_MIN;
     set_speed(&mut report, segments.len(), segments.rates(elapsed), is_judged);
-    set_memory(&mut report, &looks, is_judged);
+    let resident: Vec<u64> = looks.iter().map(|look| look.resident_bytes).collect();
+    set_memory(&mut report, &resident, is_judged);
     report.set("store_lag_ms_max", looks.iter().map(|look| look.store_lag_ms).max().unwrap_or_default());
     report.set_drain(ended.store_lag_ms, drained);
     check_complete(&mut report, &engine, &args, &lived, &before).await?;
@@ -152,7 +153,7 @@ fn set_open(report: &mut Report, args: &SoakArgs, lived: &Lived, looks: &[Look])
     }
 }
 
-fn set_speed(report: &mut Report, segment_orders: u64, rates: Option<Rates>, is_judged: bool) {
+pub(super) fn set_speed(report: &mut Report, segment_orders: u64, rates: Option<Rates>, is_judged: bool) {
     let Some(rates) = rates else { return };
     let ratio = rates.ratio();
     report.set("segment_orders", segment_orders);
@@ -168,9 +169,8 @@ fn set_speed(report: &mut Report, segment_orders: u64, rates: Option<Rates>, is_
     }
 }
 
-fn set_memory(report: &mut Report, looks: &[Look], is_judged: bool) {
-    let resident: Vec<u64> = looks.iter().map(|look| look.resident_bytes).collect();
-    let Some(spread) = Spread::of_second_half(&resident) else { return };
+pub(super) fn set_memory(report: &mut Report, resident: &[u64], is_judged: bool) {
+    let Some(spread) = Spread::of_second_half(resident) else { return };
     let percent = spread.percent();
     report.set("resident_mib_min", spread.min >> 20);
     report.set("resident_mib_max", spread.max >> 20);
@@ -237,9 +237,8 @@ mod tests {
     #[test]
     fn memory_that_grows_over_the_second_half_fails_if_it_can_be_judged() {
         let passes = |last_mib: u64, is_judged: bool| {
-            let look = |mib: u64| Look { resident_bytes: mib << 20, open_orders: 0, store_lag_ms: 0 };
             let mut report = Report::default();
-            set_memory(&mut report, &[10, 500, 1_000, last_mib].map(look), is_judged);
+            set_memory(&mut report, &[10, 500, 1_000, last_mib].map(|mib| mib << 20), is_judged);
             report.passed()
         };
         assert!(passes(1_190, true) && !passes(1_210, true));

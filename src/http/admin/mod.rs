@@ -1,4 +1,4 @@
-//! The back office: goods, stock, sales, orders, refunds, books.
+//! The back office: goods, stock, sales, orders, refunds, books, search, the relay.
 //!
 //! A file per group of routes. Who may call which stands in [`access`](super::auth::access); every write, and every look
 //! at personal data, is recorded durably before it is done ([`desk`]). Handlers hand on what the engine answers and
@@ -18,6 +18,9 @@ pub mod order_name;
 pub mod orders;
 pub mod preflight;
 pub mod refunds;
+#[cfg(feature = "relay")]
+pub mod relay;
+pub mod search;
 pub mod settings;
 pub mod ship;
 pub mod statement;
@@ -30,7 +33,7 @@ use super::state::App;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    let routes = OpenApiRouter::new()
         .routes(routes!(goods::sku, goods::put_sku))
         .routes(routes!(goods::put_shipping))
         .routes(routes!(goods::put_freight))
@@ -67,4 +70,9 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(statement::statement))
         .routes(routes!(backup::backup))
         .routes(routes!(acts::acts))
+        .routes(routes!(search::status))
+        .routes(routes!(search::reindex));
+    #[cfg(feature = "relay")]
+    let routes = routes.merge(relay::routes());
+    routes
 }

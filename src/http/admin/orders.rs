@@ -4,14 +4,20 @@ use axum::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::desk::{Desk, page_len};
+use super::desk::{Desk, page_len, wrong_cursor};
 use super::filter::FilterBody;
 use super::order_name::OrderName;
+use crate::domain::search::{Expr, Sort, SortKey};
 use crate::http::auth::access::Shown;
 use crate::http::json::{Body, Id, Moment, OrderNumber, Params, Parts};
+use crate::http::member::list::CountsBody;
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::search;
 use crate::http::view::order::{AttemptBody, OrderBody, Reveal};
-use crate::{Caller, DESK_PAGE_LEN_MAX, DeskPage, DeskSequence, OrderFilter, OrderView, Reject};
+use crate::{
+    Caller, DESK_PAGE_LEN_MAX, DeskPage, DeskSequence, OrderFilter, OrderNo, OrderView, Reject, Search,
+    SearchSource,
+};
 
 /// Most orders of one batch.
 pub const BATCH_LEN_MAX: usize = 200;
@@ -50,11 +56,24 @@ pub struct OrdersParams {
     flag: Option<u8>,
     /// Only with (`true`) or without (`false`) an open refund.
     open_refund: Option<bool>,
-    /// `newest` first, which is the default, or `oldest` first.
-    #[param(pattern = "^(newest|oldest)$")]
+    /// A query, at most 1,024 bytes: words, phrases, fields; `docs/HTTP.md` has its language. Beside filters, both must hold.
+    #[param(max_length = 1024, example = "龙井 status:paid created:-7d")]
+    q: Option<String>,
+    /// The offset from UTC that days in `q` go by, such as `+08:00`; UTC without it.
+    #[param(pattern = "^(Z|[+-][0-9]{2}:[0-9]{2})$")]
+    zone: Option<String>,
+    /// `newest` first, which is the default, `oldest`, `paid_newest`, `paid_oldest`, `amount_highest` or `amount_lowest`.
+    #[param(pattern = "^(newest|oldest|paid_newest|paid_oldest|amount_highest|amount_lowest)$")]
     sort: Option<String>,
+    /// Whether to count all that are found, by status and type.
+    #[serde(default)]
+    counts: bool,
+    /// Whether to wait, two seconds at most, until what was acknowledged before is searchable.
+    #[serde(default)]
+    fresh: bool,
     /// `next` of the page before.
-    after: Option<OrderNumber>,
+    #[param(max_length = 128, pattern = "^[0-9A-Za-z-]+$")]
+    after: Option<String>,
     /// Most orders on the page, 1 to 200; 50 without it.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
@@ -82,20 +101,35 @@ impl OrdersParams {
         }
     }
 
-    fn page(&self) -> Result<DeskPage, Problem> {
-        let sequence = match self.sort.as_deref() {
-            None | Some("newest") => DeskSequence::NewestFirst,
-            Some("oldest") => DeskSequence::OldestFirst,
-            Some(_) => {
-                return Err(Problem::invalid(
-                    "sort",
-                    "sort is newest or oldest",
-                    "sort 取值 newest 或 oldest",
-                ));
-            }
-        };
-        let len_max = page_len(self.limit, 50, DESK_PAGE_LEN_MAX)?;
-        Ok(DeskPage { after: self.after.map(|number| number.0), sequence, len_max })
+    /// The page of a plain list, which the store gives; `None` for what is searched.
+    fn page(&self, sort: Sort, len_max: usize) -> Result<Option<DeskPage>, Problem> {
+        let is_search = self.q.is_some() || self.counts || self.fresh || sort.key != SortKey::Created;
+        if is_search {
+            return Ok(None);
+        }
+        let sequence = if sort.descending { DeskSequence::NewestFirst } else { DeskSequence::OldestFirst };
+        let number = |text| Id::from_digits(text).and_then(|id| OrderNo::from_u64(id.0));
+        let after = self.after.as_deref().map(|text| number(text).ok_or_else(|| wrong_cursor("after")));
+        Ok(Some(DeskPage { after: after.transpose()?, sequence, len_max }))
+    }
+
+    /// The search of what is no plain list.
+    fn search(
+        &self,
+        desk: &Desk,
+        filter: &OrderFilter,
+        sort: Sort,
+        len_max: usize,
+    ) -> Result<Search, Problem> {
+        let words = search::expr_of(desk.engine(), self.q.as_deref(), self.zone.as_deref())?;
+        Ok(Search {
+            expr: Expr::And(vec![Expr::from(filter), words]),
+            sort,
+            after: search::cursor_at(self.after.as_deref(), || wrong_cursor("after"))?,
+            len_max,
+            count: self.counts,
+            fresh: self.fresh,
+        })
     }
 }
 
@@ -107,32 +141,56 @@ impl OrdersParams {
     1_794_369_600_000_u64, "pay_before": "2026-11-11T04:30:00.000Z", "pay_before_ms":
     1_794_371_400_000_u64, "version": 2, "lines": [{"sku_id": "42", "code": "TEA-50", "title":
     "Green tea, 50 g", "quantity": 1, "unit_price": 19900, "amount": 19900, "discount": 0,
-    "adjustment": 0, "share": 19900}], "flag": 0}], "next": "380000000000000001", "as_of": 130}))]
+    "adjustment": 0, "share": 19900}], "flag": 0}], "next": "380000000000000001", "source": "store", "as_of": 130}))]
 pub struct OrderList {
     /// The orders, without timelines; fewer than asked for, perhaps none, where a page has looked at as many as it may.
     pub orders: Vec<OrderBody>,
     /// Where the next page starts; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<OrderNumber>,
+    pub next: Option<String>,
+    /// How many were found in all, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<CountsBody>,
+    /// Where the answer comes from: `index` or `store`.
+    pub source: &'static str,
     /// Everything up to this position of the journal is in it.
     pub as_of: u64,
 }
 
-/// Lists orders of all members by filters.
+/// Lists orders of all members by filters, or searches them.
 ///
-/// Receivers are masked unless the scope `security` asks for them. A page looks at a bounded number of orders, so it
-/// may be short, or empty, with `next` set. Orders in cold files are not found.
+/// With `q`, `counts`, `fresh` or a sequence by payment or amount it is a search: answered from the index, and from the store
+/// where there is none that is good. The store knows no words, and no other sequence than by number: what asks for those is
+/// refused then, as `search_words_unavailable` or `search_sort_unavailable`. Without any of them the store lists. `source`
+/// says which it was. Receivers are masked unless the scope `security` asks for them. The store looks at a bounded number of
+/// orders for a page, so it may be short, or empty, with `next` set. Orders in cold files are not listed by it. A query that
+/// can't be read is `search_syntax`, with `at`, the characters before the place.
 #[utoipa::path(get, path = "/admin/order", tag = "admin",
     operation_id = "admin_list_orders", params(OrdersParams),
     responses((status = 200, description = "A page of them.", body = OrderList)))]
 pub async fn orders(desk: Desk, Params(params): Params<OrdersParams>) -> Result<Json<OrderList>, Problem> {
-    let (filter, page) = (params.filter().into_filter()?, params.page()?);
-    desk.reveal(params.reveal, Shown::Many, "orders").await?;
-    let answer = desk.engine().find_orders(&filter, page).await?;
+    let (filter, sort) = (params.filter().into_filter()?, search::sort_named(params.sort.as_deref())?);
+    let len_max = page_len(params.limit, 50, DESK_PAGE_LEN_MAX)?;
     let show = |view| OrderBody::for_desk(view, reveal_of(params.reveal)).in_list();
+    if let Some(page) = params.page(sort, len_max)? {
+        desk.reveal(params.reveal, Shown::Many, "orders").await?;
+        let answer = desk.engine().find_orders(&filter, page).await?;
+        return Ok(Json(OrderList {
+            orders: answer.orders.into_iter().map(show).collect(),
+            next: answer.next.map(|number| number.to_string()),
+            counts: None,
+            source: search::source_name(SearchSource::Store),
+            as_of: answer.as_of.0,
+        }));
+    }
+    let search = params.search(&desk, &filter, sort, len_max)?;
+    desk.reveal(params.reveal, Shown::Many, "orders").await?;
+    let answer = desk.engine().search(&search).await?;
     Ok(Json(OrderList {
         orders: answer.orders.into_iter().map(show).collect(),
-        next: answer.next.map(OrderNumber::from),
+        next: answer.next.map(|cursor| cursor.to_string()),
+        counts: answer.counts.map(Into::into),
+        source: search::source_name(answer.source),
         as_of: answer.as_of.0,
     }))
 }

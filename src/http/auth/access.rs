@@ -20,6 +20,8 @@ pub enum Access {
     /// A service of the shop. It doesn't act where a member does: on behalf of members it uses `/gateway`, where it
     /// names the member, so that no token opens both doors.
     Service,
+    /// A service with a scope for a subscription of the relay; which one, [`may_poll`] asks.
+    Relay,
     /// Somebody in the back office with any one of these scopes.
     Admin(Scopes),
     /// A service, as which a scraper comes, or somebody in the back office whatever their scopes.
@@ -57,6 +59,7 @@ impl fmt::Display for Access {
             Self::Public | Self::Signed => f.write_str("anybody in particular"),
             Self::Member => f.write_str("a member"),
             Self::Service => f.write_str("a service"),
+            Self::Relay => f.write_str("a service with a scope relay:<name> for the subscription"),
             Self::Admin(scopes) => write!(f, "an operator with one of the scopes {scopes}"),
             Self::Metrics => f.write_str("a service or an operator"),
         }
@@ -77,6 +80,7 @@ impl Access {
             Self::Public | Self::Signed => true,
             Self::Member => matches!(caller, Principal::Member(_)),
             Self::Service => matches!(caller, Principal::Service { .. }),
+            Self::Relay => matches!(caller, Principal::Service { relays, .. } if !relays.is_empty()),
             Self::Admin(any_of) => caller.scopes().meets(*any_of),
             Self::Metrics => matches!(caller, Principal::Service { .. } | Principal::Admin { .. }),
         };
@@ -124,6 +128,26 @@ pub fn may_switch(caller: Option<&Principal>, control: &SaleControl) -> Result<(
     .allows(caller)
 }
 
+/// Whether a caller may poll and acknowledge this subscription of the relay: services that have a scope for it.
+///
+/// # Errors
+/// [`Denied`], whether there is such a subscription or not.
+pub fn may_poll(caller: Option<&Principal>, subscription: &str) -> Result<(), Denied> {
+    match caller.ok_or(Denied::Unauthenticated)? {
+        Principal::Service { relays, .. } if relays.has(subscription) => Ok(()),
+        _ => Err(Denied::Forbidden { needs: Access::Relay }),
+    }
+}
+
+/// Whether a back-office caller may send personal data in full to another system, or messages to an address within the
+/// shop's own networks: the first is a copy of the member base, the second a way around its walls.
+///
+/// # Errors
+/// [`Denied`], with the scopes that would do.
+pub fn may_open_wide(caller: Option<&Principal>) -> Result<(), Denied> {
+    Access::Admin(Scopes::of(&[Scope::Security])).allows(caller)
+}
+
 /// What a route asks for, by method and the path as the router has it; `None` for a route that isn't in the table,
 /// which nobody may call. `HEAD` is asked as `GET`.
 pub fn of(method: &str, matched_path: &str) -> Option<&'static Access> {
@@ -133,7 +157,7 @@ pub fn of(method: &str, matched_path: &str) -> Option<&'static Access> {
 
 /// Where a route stands in [`ROUTES`].
 pub fn index_of(method: &str, matched_path: &str) -> Option<usize> {
-    // About eighty comparisons of lengths; the routes of a sale stand first, so that theirs are few.
+    // About a hundred comparisons of lengths; the routes of a sale stand first, so that theirs are few.
     ROUTES.iter().position(|(routed, path, _)| *path == matched_path && *routed == method)
 }
 
@@ -201,6 +225,10 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("POST", "/gateway/delay/{topic}/nack", Access::Service),
     ("POST", "/gateway/delay/{topic}/extend", Access::Service),
     ("GET", "/gateway/delay/{topic}/stats", Access::Service),
+    #[cfg(feature = "relay")]
+    ("GET", "/gateway/events/{name}", Access::Relay),
+    #[cfg(feature = "relay")]
+    ("POST", "/gateway/events/{name}/ack", Access::Relay),
     // The back office: orders.
     ("GET", "/admin/order", ORDERS),
     ("GET", "/admin/order/{order_no}", ORDERS),
@@ -241,6 +269,32 @@ pub const ROUTES: &[(&str, &str, Access)] = &[
     ("PUT", "/admin/coupon-terms/{id}", OPERATIONS),
     ("POST", "/admin/coupons/issue", admin(&[Scope::Operations, Scope::Support])),
     ("GET", "/admin/coupons/{member_id}", admin(&[Scope::Support, Scope::Operations, Scope::Auditor])),
+    // Order search.
+    ("GET", "/admin/search/status", SALES_READ),
+    ("POST", "/admin/search/reindex", OPERATIONS),
+    // The relay. `may_open_wide` says what else some settings need.
+    #[cfg(feature = "relay")]
+    ("GET", "/admin/relay/subscriptions", SALES_READ),
+    #[cfg(feature = "relay")]
+    ("GET", "/admin/relay/subscriptions/{name}", SALES_READ),
+    #[cfg(feature = "relay")]
+    ("PUT", "/admin/relay/subscriptions/{name}", OPERATIONS),
+    #[cfg(feature = "relay")]
+    ("DELETE", "/admin/relay/subscriptions/{name}", OPERATIONS),
+    #[cfg(feature = "relay")]
+    ("POST", "/admin/relay/subscriptions/{name}/pause", OPERATIONS),
+    #[cfg(feature = "relay")]
+    ("POST", "/admin/relay/subscriptions/{name}/resume", OPERATIONS),
+    #[cfg(feature = "relay")]
+    ("POST", "/admin/relay/subscriptions/{name}/seek", OPERATIONS),
+    #[cfg(feature = "relay")]
+    ("GET", "/admin/relay/subscriptions/{name}/dead_letters", SALES_READ),
+    #[cfg(feature = "relay")]
+    ("GET", "/admin/relay/subscriptions/{name}/dead_letters/{position}", SALES_READ),
+    #[cfg(feature = "relay")]
+    ("POST", "/admin/relay/subscriptions/{name}/dead_letters/requeue", OPERATIONS),
+    #[cfg(feature = "relay")]
+    ("POST", "/admin/relay/subscriptions/{name}/dead_letters/discard", OPERATIONS),
     // The delay queue, books and house-keeping.
     ("GET", "/admin/delay/{topic}/dead_letters", OPERATIONS),
     ("POST", "/admin/delay/{topic}/dead_letters/requeue", OPERATIONS),
@@ -257,18 +311,22 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::{MemberId, SkuId};
+    use crate::http::auth::principal::Grants;
 
-    /// Everybody there is: nobody, a member, a service, an operator without scopes and one for each scope.
+    /// Everybody there is: nobody, a member, a service, an operator without scopes and one for each scope, a service that may
+    /// poll a subscription.
     fn callers() -> Vec<Option<Principal>> {
         let operator = |scopes| Some(Principal::Admin { operator: "ann".into(), scopes });
-        let mut callers = vec![
-            None,
-            Some(Principal::Member(MemberId(7))),
-            Some(Principal::Service { name: "shop".into() }),
-            operator(Scopes::NONE),
-        ];
+        let mut callers =
+            vec![None, Some(Principal::Member(MemberId(7))), service("[]"), operator(Scopes::NONE)];
         callers.extend(Scope::ALL.map(|scope| operator(Scopes::of(&[scope]))));
+        callers.push(service("[\"relay:erp\"]"));
         callers
+    }
+
+    fn service(scopes: &str) -> Option<Principal> {
+        let Grants { relays, .. } = serde_json::from_str(scopes).unwrap();
+        Some(Principal::Service { name: "shop".into(), relays })
     }
 
     fn operator(scopes: &[Scope]) -> Option<Principal> {
@@ -298,11 +356,11 @@ mod tests {
         for (method, path, access) in ROUTES {
             assert!(seen.insert((method, path)), "{method} {path} stands twice");
             assert_eq!(of(method, path), Some(access), "{method} {path}");
-            assert!(matches!(*method, "GET" | "POST" | "PUT"), "{method}");
+            assert!(matches!(*method, "GET" | "POST" | "PUT" | "DELETE"), "{method}");
             let place = path.split('/').nth(1).unwrap();
             let right = match access {
                 Access::Admin(scopes) => place == "admin" && !scopes.is_empty(),
-                Access::Service => place == "gateway",
+                Access::Service | Access::Relay => place == "gateway",
                 Access::Member => place == "api",
                 Access::Signed => place == "callback",
                 Access::Metrics => place == "metrics",
@@ -321,12 +379,13 @@ mod tests {
         let may = |access: Access| -> Vec<bool> {
             callers().iter().map(|caller| access.allows(caller.as_ref()).is_ok()).collect()
         };
-        let expect = |open: &[usize]| -> Vec<bool> { (0..10).map(|nth| open.contains(&nth)).collect() };
-        assert_eq!(may(Access::Public), expect(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
-        assert_eq!(may(Access::Signed), expect(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
+        let expect = |open: &[usize]| -> Vec<bool> { (0..11).map(|nth| open.contains(&nth)).collect() };
+        assert_eq!(may(Access::Public), expect(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]));
+        assert_eq!(may(Access::Signed), expect(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]));
         assert_eq!(may(Access::Member), expect(&[1]));
-        assert_eq!(may(Access::Service), expect(&[2]));
-        assert_eq!(may(Access::Metrics), expect(&[2, 3, 4, 5, 6, 7, 8, 9]));
+        assert_eq!(may(Access::Service), expect(&[2, 10]));
+        assert_eq!(may(Access::Relay), expect(&[10]));
+        assert_eq!(may(Access::Metrics), expect(&[2, 3, 4, 5, 6, 7, 8, 9, 10]));
         assert_eq!(may(WAREHOUSE), expect(&[5]));
         assert_eq!(may(ORDERS), expect(&[4, 5, 6, 7, 8]));
         assert_eq!(may(admin(&[])), expect(&[]));
@@ -355,6 +414,19 @@ mod tests {
         for caller in [None, Some(Principal::Member(MemberId(7))), callers()[2].clone()] {
             assert!(may_reveal(caller.as_ref(), Shown::One).is_err(), "{caller:?}");
         }
+    }
+
+    #[test]
+    fn a_subscription_is_polled_by_who_has_a_scope_for_it() {
+        for caller in callers() {
+            let may = |name| may_poll(caller.as_ref(), name).is_ok();
+            let has_one = matches!(&caller, Some(Principal::Service { relays, .. }) if !relays.is_empty());
+            assert_eq!((may("erp"), may("wms")), (has_one, false), "{caller:?}");
+        }
+        let all = service("\"relay:*\"");
+        assert!(may_poll(all.as_ref(), "wms").is_ok());
+        let denied = may_poll(None, "erp").unwrap_err();
+        assert_eq!(denied, Denied::Unauthenticated);
     }
 
     #[test]

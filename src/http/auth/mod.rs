@@ -20,6 +20,6 @@ pub mod tokens;
 pub use access::{Access, Denied};
 pub use authenticator::Authenticator;
 pub use config::{AuthConfig, AuthConfigError};
-pub use principal::{Principal, Scope, Scopes};
+pub use principal::{Grants, Principal, Relays, Scope, Scopes};
 pub use ticket::{Admission, TicketConfig, TicketError, TicketOffice};
 pub use tokens::{AuthError, Role};

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::ids::MemberId;
@@ -18,6 +18,8 @@ pub enum Principal {
     Service {
         /// Its name, 1 to 64 visible ASCII characters.
         name: Box<str>,
+        /// Which subscriptions of the relay it may poll.
+        relays: Relays,
     },
     /// Somebody in the back office.
     Admin {
@@ -171,56 +173,123 @@ impl Serialize for Scopes {
 
 impl<'de> Deserialize<'de> for Scopes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScopesVisitor)
+        Ok(Grants::deserialize(deserializer)?.scopes)
     }
 }
 
-struct ScopesVisitor;
+/// Which subscriptions of the relay a service may poll and acknowledge: its scopes `relay:` with a subscription's name, or
+/// `relay:*` for all of them. None without.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Relays {
+    all: bool,
+    names: Box<[Box<str>]>,
+}
 
-impl<'de> Visitor<'de> for ScopesVisitor {
-    type Value = Scopes;
+impl Relays {
+    /// How such a scope begins.
+    const PREFIX: &'static str = "relay:";
+
+    /// Whether the subscription of that name is among them.
+    pub fn has(&self, name: &str) -> bool {
+        self.all || self.names.iter().any(|own| **own == *name)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.names.is_empty()
+    }
+}
+
+/// What the claim `scopes` of a token grants, read as [`Scopes`] are. As long as its token allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Fields of work in the back office.
+    pub scopes: Scopes,
+    /// Subscriptions of the relay.
+    pub relays: Relays,
+}
+
+impl Grants {
+    fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut found = Found::default();
+        names.for_each(|name| found.add(name));
+        found.into()
+    }
+}
+
+/// Grants while they are gathered.
+#[derive(Default)]
+struct Found {
+    scopes: Scopes,
+    all: bool,
+    relays: Vec<Box<str>>,
+}
+
+impl Found {
+    fn add(&mut self, name: &str) {
+        match name.strip_prefix(Relays::PREFIX) {
+            Some("*") => self.all = true,
+            Some(relay) if !relay.is_empty() => self.relays.push(relay.into()),
+            Some(_) => {}
+            None => self.scopes.add_name(name),
+        }
+    }
+}
+
+impl From<Found> for Grants {
+    fn from(found: Found) -> Self {
+        let Found { scopes, all, relays } = found;
+        Self { scopes, relays: Relays { all, names: relays.into() } }
+    }
+}
+
+impl<'de> Deserialize<'de> for Grants {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(GrantsVisitor)
+    }
+}
+
+struct GrantsVisitor;
+
+impl<'de> Visitor<'de> for GrantsVisitor {
+    type Value = Grants;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("scopes as a list of names or as one string with spaces")
     }
 
-    fn visit_str<E: serde::de::Error>(self, names: &str) -> Result<Scopes, E> {
-        let mut scopes = Scopes::NONE;
-        names.split(' ').for_each(|name| scopes.add_name(name));
-        Ok(scopes)
+    fn visit_str<E: serde::de::Error>(self, names: &str) -> Result<Grants, E> {
+        Ok(Grants::of(names.split(' ')))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Scopes, A::Error> {
-        let mut scopes = Scopes::NONE;
-        while let Some(Name(found)) = names.next_element()? {
-            scopes.0 |= found.0;
-        }
-        Ok(scopes)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Grants, A::Error> {
+        let mut found = Found::default();
+        while names.next_element_seed(Name(&mut found))?.is_some() {}
+        Ok(found.into())
     }
 }
 
-/// One name of a list, read without a string of its own.
-struct Name(Scopes);
+/// One name of a list, added without a string of its own.
+struct Name<'a>(&'a mut Found);
 
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = ();
 
-        impl Visitor<'_> for NameVisitor {
-            type Value = Name;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a scope")
-            }
+impl Visitor<'_> for Name<'_> {
+    type Value = ();
 
-            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name, E> {
-                let mut scopes = Scopes::NONE;
-                scopes.add_name(name);
-                Ok(Name(scopes))
-            }
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a scope")
+    }
 
-        deserializer.deserialize_str(NameVisitor)
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<(), E> {
+        self.0.add(name);
+        Ok(())
     }
 }
 
@@ -267,7 +336,22 @@ mod tests {
     fn a_member_is_nobody_else() {
         let member = Principal::Member(MemberId(7));
         assert!(member.is_member(MemberId(7)) && !member.is_member(MemberId(8)));
-        let service = Principal::Service { name: "7".into() };
+        let service = Principal::Service { name: "7".into(), relays: Relays::default() };
         assert!(!service.is_member(MemberId(7)) && service.scopes().is_empty());
+    }
+
+    #[test]
+    fn subscriptions_are_granted_by_name_or_all_at_once() {
+        let read = |json: &str| serde_json::from_str::<Grants>(json).unwrap();
+        for two in [r#"["relay:erp","finance","relay:w.m-s"]"#, r#""relay:erp finance relay:w.m-s""#] {
+            let Grants { scopes, relays } = read(two);
+            assert_eq!(scopes, Scopes::of(&[Scope::Finance]));
+            assert!(relays.has("erp") && relays.has("w.m-s") && !relays.is_empty());
+            assert!(!relays.has("er") && !relays.has("*") && !relays.has("ERP"));
+        }
+        assert!(read(r#"["relay:*"]"#).relays.has("anything"));
+        for nothing in ["[]", r#""""#, r#"["relay:","relay","Relay:erp"," relay:erp","*"]"#] {
+            assert!(read(nothing).relays.is_empty(), "{nothing}");
+        }
     }
 }

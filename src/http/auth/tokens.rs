@@ -13,7 +13,7 @@ use serde::de::{IgnoredAny, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::keys::Keys;
-use super::principal::{Principal, Scopes};
+use super::principal::{Grants, Principal};
 use crate::domain::ids::MemberId;
 
 /// Longest token, in bytes.
@@ -80,7 +80,7 @@ impl AuthError {
 pub enum Role {
     /// A buyer; `sub` is their id, decimal.
     Member,
-    /// A service of the shop; `sub` is its name.
+    /// A service of the shop; `sub` is its name, `scopes` says which subscriptions of the relay it may poll.
     Service,
     /// Somebody in the back office; `sub` is their name, `scopes` says what they may do.
     Admin,
@@ -200,7 +200,7 @@ struct Claims<'a> {
     #[serde(borrow, default)]
     aud: Option<Audience<'a>>,
     #[serde(default)]
-    scopes: Option<Scopes>,
+    scopes: Option<Grants>,
 }
 
 impl Claims<'_> {
@@ -220,14 +220,16 @@ impl Claims<'_> {
         issued && meant
     }
 
-    fn principal(&self) -> Option<Principal> {
+    fn principal(self) -> Option<Principal> {
+        let Grants { scopes, relays } = self.scopes.unwrap_or_default();
         match self.role {
             Role::Member => member(&self.sub).map(Principal::Member),
-            Role::Service => is_name(&self.sub).then(|| Principal::Service { name: (*self.sub).into() }),
-            Role::Admin => is_name(&self.sub).then(|| Principal::Admin {
-                operator: (*self.sub).into(),
-                scopes: self.scopes.unwrap_or_default(),
-            }),
+            Role::Service => {
+                is_name(&self.sub).then(|| Principal::Service { name: (*self.sub).into(), relays })
+            }
+            Role::Admin => {
+                is_name(&self.sub).then(|| Principal::Admin { operator: (*self.sub).into(), scopes })
+            }
         }
     }
 }

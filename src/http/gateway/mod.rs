@@ -1,7 +1,9 @@
 //! What a shop's application servers call, with the role `service`: many orders on behalf of members over one
-//! connection, and the delay queue.
+//! connection, the delay queue, and events of the relay.
 
 pub mod delay;
+#[cfg(feature = "relay")]
+pub mod events;
 mod lines;
 pub mod orders;
 mod pump;
@@ -13,7 +15,7 @@ use super::state::App;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    let routes = OpenApiRouter::new()
         .routes(routes!(orders::orders))
         .routes(routes!(delay::push))
         .routes(routes!(delay::push_batch))
@@ -25,5 +27,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(delay::extend))
         .routes(routes!(delay::remove))
         .routes(routes!(delay::reschedule))
-        .routes(routes!(delay::stats))
+        .routes(routes!(delay::stats));
+    #[cfg(feature = "relay")]
+    let routes = routes.routes(routes!(events::poll)).routes(routes!(events::ack));
+    routes
 }

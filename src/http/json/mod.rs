@@ -12,5 +12,5 @@ pub use body::{BODY_BYTES_MAX, Body, parse, read};
 pub use id::Id;
 pub use moment::Moment;
 pub use number::OrderNumber;
-pub use params::{Params, Part, Parts};
+pub use params::{Params, Part, PartPair, Parts};
 pub use value::{ext_bytes, ext_value, instant};

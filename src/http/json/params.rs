@@ -68,13 +68,30 @@ impl<T: Part, S: Send + Sync> FromRequestParts<S> for Parts<T> {
 
     async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, Problem> {
         let text = Path::<String>::from_request_parts(parts, state).await.map(|Path(text)| text);
-        text.ok().as_deref().and_then(T::from_text).map(Self).ok_or_else(|| {
-            Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_path",
-                format!("the path names {} where something else stands", T::EXPECTED),
-                "路径参数不正确",
-            )
-        })
+        text.ok().as_deref().and_then(T::from_text).map(Self).ok_or_else(wrong_part::<T>)
     }
+}
+
+/// The two variable parts of a path.
+#[derive(Clone, Copy, Debug)]
+pub struct PartPair<A, B>(pub A, pub B);
+
+impl<A: Part, B: Part, S: Send + Sync> FromRequestParts<S> for PartPair<A, B> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, Problem> {
+        let texts = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let (first, second) = texts.map(|Path(texts)| texts).map_err(|_| wrong_part::<A>())?;
+        let first = A::from_text(&first).ok_or_else(wrong_part::<A>)?;
+        Ok(Self(first, B::from_text(&second).ok_or_else(wrong_part::<B>)?))
+    }
+}
+
+fn wrong_part<T: Part>() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "invalid_path",
+        format!("the path names {} where something else stands", T::EXPECTED),
+        "路径参数不正确",
+    )
 }

@@ -1,4 +1,4 @@
-//! `GET /api/order/list`: the member's own orders by filters, newest first.
+//! `GET /api/order/list`: the member's own orders by filters, newest first, or by a search.
 //!
 //! There are two ways to page. A cursor goes on where the page before ended, to any depth at the same cost. A page number
 //! has to count from the newest order on, so that its depth is bounded.
@@ -12,14 +12,16 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::instant::parse_instant;
 use crate::domain::request::EXTERNAL_NO_BYTES_MAX;
+use crate::domain::search::{Expr, Sort};
 use crate::http::caller::Member;
 use crate::http::json::{Moment, Params};
 use crate::http::problem::Problem;
+use crate::http::search;
 use crate::http::state::App;
 use crate::http::view::order::{OrderBody, Reveal};
 use crate::{
     Engine, MemberFilter, MemberId, OrderCounts, OrderNo, OrderPage, OrderStatus, OrderType, PAGE_LEN_MAX,
-    Page, Reject,
+    Page, Reject, Search,
 };
 
 /// Orders on a page unless the caller says how many.
@@ -58,8 +60,19 @@ pub struct ListParams {
     /// Only the order with this number of the shop's own; beside it no other filter.
     #[param(min_length = 1, max_length = 64)]
     pub external_no: Option<String>,
+    /// A query, at most 1,024 bytes: words, phrases, fields; `docs/HTTP.md` has its language. Beside filters, both must hold.
+    #[param(max_length = 1024, example = "龙井")]
+    pub q: Option<String>,
+    /// The offset from UTC that days in `q` go by, such as `+08:00`; UTC without it.
+    #[param(pattern = "^(Z|[+-][0-9]{2}:[0-9]{2})$")]
+    pub zone: Option<String>,
+    /// `newest` first, which is the default, `oldest`, `paid_newest`, `paid_oldest`, `amount_highest` or `amount_lowest`.
+    #[param(pattern = "^(newest|oldest|paid_newest|paid_oldest|amount_highest|amount_lowest)$")]
+    pub sort: Option<String>,
+    /// Of a search: whether to wait, two seconds at most, until what was acknowledged before is searchable.
+    pub fresh: Option<bool>,
     /// `next` of the page before; not beside `page`.
-    #[param(pattern = "^[0-9a-fA-F]{1,16}$")]
+    #[param(max_length = 128, pattern = "^[0-9A-Za-z-]+$")]
     pub cursor: Option<String>,
     /// The page's number, from 1; `page` times `size` is at most 1,000.
     #[param(minimum = 1, maximum = 1000)]
@@ -67,7 +80,7 @@ pub struct ListParams {
     /// Most orders on the page, 1 to 100; 20 unless given.
     #[param(minimum = 1, maximum = 100)]
     pub size: Option<usize>,
-    /// Whether to count the member's orders, too.
+    /// Whether to count the member's orders, too; of a search, those that it finds.
     pub counts: Option<bool>,
 }
 
@@ -78,14 +91,20 @@ pub struct ListParams {
     "counts": {"by_status": {"pending": 1, "paid": 3}, "by_type": {"normal": 4}, "total": 4, "complete": true},
 }))]
 pub struct ListBody {
-    /// The orders, newest first, with masked receivers and without timelines.
+    /// The orders, newest first unless `sort` says otherwise, with masked receivers and without timelines.
     pub orders: Vec<OrderBody>,
     /// Where the next page starts; absent on the last one. A page may be short, or empty, and have a next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// How many orders the member has, whatever the filters; where it was asked for.
+    /// How many orders the member has, whatever the filters; of a search, how many it finds. Where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<CountsBody>,
+    /// Where the answer to a search comes from: `index` or `store`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<&'static str>,
+    /// Of a search: everything up to this position of the journal is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<u64>,
 }
 
 /// How many orders a member has.
@@ -128,6 +147,10 @@ impl ListParams {
                 "created_from" => params.created_from.replace(value).is_none(),
                 "created_until" => params.created_until.replace(value).is_none(),
                 "external_no" => params.external_no.replace(value).is_none(),
+                "q" => params.q.replace(value).is_none(),
+                "zone" => params.zone.replace(value).is_none(),
+                "sort" => params.sort.replace(value).is_none(),
+                "fresh" => params.fresh.replace(read("fresh", &value)?).is_none(),
                 "cursor" => params.cursor.replace(value).is_none(),
                 "page" => params.page.replace(read("page", &value)?).is_none(),
                 "size" => params.size.replace(read("size", &value)?).is_none(),
@@ -184,15 +207,15 @@ enum Start {
 fn unknown_parameter() -> Problem {
     Problem::invalid(
         "query",
-        "a parameter is not known: there are status, type, created_from, created_until, external_no, cursor, page, \
-         size and counts",
-        "存在未知参数：可用 status、type、created_from、created_until、external_no、cursor、page、size、counts",
+        "a parameter is not known: there are status, type, created_from, created_until, external_no, q, zone, sort, \
+         fresh, cursor, page, size and counts",
+        "存在未知参数：可用 status、type、created_from、created_until、external_no、q、zone、sort、fresh、cursor、page、size、counts",
     )
 }
 
 fn read<T: std::str::FromStr>(field: &'static str, value: &str) -> Result<T, Problem> {
     value.parse().map_err(|_| {
-        let expected = if field == "counts" { "true or false" } else { "a number" };
+        let expected = if matches!(field, "counts" | "fresh") { "true or false" } else { "a number" };
         Problem::invalid(field, format!("{field} is not {expected}"), format!("{field} 格式不正确"))
     })
 }
@@ -228,12 +251,17 @@ fn order_no_at(cursor: &str) -> Result<OrderNo, Problem> {
     value.and_then(OrderNo::from_u64).ok_or_else(super::wrong_cursor)
 }
 
-/// A page of the member's own orders, newest first.
+/// A page of the member's own orders, newest first, or of those that a search finds.
 ///
 /// Paged by `cursor`, to any depth, or by `page` and `size`, at most 1,000 orders deep. Receivers are masked. Orders to
-/// which nothing has happened for long move to cold storage and leave the list; by number they are still found.
+/// which nothing has happened for long move to cold storage and leave the list; by number they are still found. With `q`, or
+/// another sequence than the newest first, it is a search among the member's own orders, paged by `cursor` alone; `source`
+/// says where its answer comes from. A query that can't be read is `search_syntax`, with `at`, the characters before the
+/// place.
 #[utoipa::path(get, path = "/api/order/list", tag = "member", params(ListParams),
-    responses((status = 200, description = "A page of them.", body = ListBody)))]
+    responses((status = 200, description = "A page of them.", body = ListBody),
+        (status = 501, description = "Order search is off, and the store can't answer this.",
+            body = crate::http::problem::ProblemBody, content_type = "application/problem+json")))]
 pub async fn list(
     State(app): State<App>,
     member: Member,
@@ -241,8 +269,12 @@ pub async fn list(
 ) -> Result<Json<ListBody>, Problem> {
     let params = ListParams::from_pairs(pairs)?;
     let len_max = super::page_len(params.size, PAGE_LEN, PAGE_LEN_MAX)?;
-    let (filter, start) = (params.filter()?, params.start(len_max)?);
     let engine = app.engine();
+    let sort = search::sort_named(params.sort.as_deref())?;
+    if params.q.is_some() || sort != Sort::default() {
+        return searched(engine, member, &params, sort, len_max).await;
+    }
+    let (filter, start) = (params.filter()?, params.start(len_max)?);
     let page = match &params.external_no {
         Some(_) if filter != MemberFilter::default() => {
             return Err(Problem::invalid(
@@ -267,7 +299,47 @@ pub async fn list(
         _ => None,
     };
     let orders = page.orders.into_iter().map(|view| OrderBody::for_member(view, Reveal::Masked).in_list());
-    Ok(Json(ListBody { orders: orders.collect(), next: page.next.map(cursor_of), counts }))
+    let next = page.next.map(cursor_of);
+    Ok(Json(ListBody { orders: orders.collect(), next, counts, source: None, as_of: None }))
+}
+
+/// The page of a search among the member's own orders.
+async fn searched(
+    engine: &Engine,
+    member: Member,
+    params: &ListParams,
+    sort: Sort,
+    len_max: usize,
+) -> Result<Json<ListBody>, Problem> {
+    for (field, is_given) in [("page", params.page.is_some()), ("external_no", params.external_no.is_some())]
+    {
+        if is_given {
+            return Err(Problem::invalid(
+                field,
+                format!("{field} goes without q and sort: go on by cursor, and search for external:…"),
+                format!("{field} 不能与 q、sort 同时使用：请用 cursor 翻页，用 external:… 搜索"),
+            ));
+        }
+    }
+    let words = search::expr_of(engine, params.q.as_deref(), params.zone.as_deref())?;
+    let all = Search {
+        expr: Expr::And(vec![Expr::from(&params.filter()?), words]),
+        sort,
+        after: search::cursor_at(params.cursor.as_deref(), super::wrong_cursor)?,
+        len_max,
+        count: params.counts == Some(true),
+        fresh: params.fresh == Some(true),
+    };
+    // Whatever the query says, it is about the member's own.
+    let answer = engine.search(&Search::of_member(member.0, all)).await?;
+    let orders = answer.orders.into_iter().map(|view| OrderBody::for_member(view, Reveal::Masked).in_list());
+    Ok(Json(ListBody {
+        orders: orders.collect(),
+        next: answer.next.map(|cursor| cursor.to_string()),
+        counts: answer.counts.map(Into::into),
+        source: Some(search::source_name(answer.source)),
+        as_of: Some(answer.as_of.0),
+    }))
 }
 
 /// The page with the member's order of that external number, or with none.

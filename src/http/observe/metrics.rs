@@ -1,7 +1,8 @@
 //! `GET /metrics`: everything that is counted, in the text format of OpenMetrics, which Prometheus reads.
 //!
 //! A snapshot is taken when somebody asks, so between two questions nothing is done for it. Labels are routes of the
-//! table, codes, classes and names of the program: nothing that a caller sends becomes one.
+//! table, codes, classes, names of the program and of the relay's subscriptions, of which there are few: nothing else that a
+//! caller sends becomes one.
 
 use std::fmt;
 
@@ -14,10 +15,10 @@ use prometheus_client::registry::Registry;
 
 use super::families::{Families, Shown};
 use super::requests::Counted;
-use super::{Connections, Observer, of_engine};
-use crate::Metrics;
+use super::{Connections, Observer, of_engine, of_search};
 use crate::http::problem::Problem;
 use crate::http::state::App;
+use crate::{Metrics, SearchFigures};
 
 /// Media type of the answer.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -26,6 +27,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 #[derive(Debug)]
 struct Snapshot {
     engine: Metrics,
+    search: SearchFigures,
+    #[cfg(feature = "relay")]
+    subscriptions: Vec<(String, crate::relay::SubscriptionStatus)>,
     requests: Vec<Counted>,
     codes: Vec<(&'static str, u64)>,
     in_flight: u64,
@@ -42,6 +46,10 @@ impl Observer {
         codes.sort_unstable();
         Snapshot {
             engine: self.engine.metrics(),
+            search: self.engine.search_figures(),
+            // A relay that is closed has none.
+            #[cfg(feature = "relay")]
+            subscriptions: self.engine.relay().map(|relay| relay.subscriptions()).unwrap_or_default(),
             requests: self.requests.read().collect(),
             codes,
             in_flight: self.requests.in_flight(),
@@ -58,6 +66,9 @@ impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut out = Families(encoder);
         of_engine::write(&mut out, &self.engine)?;
+        of_search::write(&mut out, &self.search, self.engine.durable)?;
+        #[cfg(feature = "relay")]
+        super::of_relay::write(&mut out, &self.subscriptions)?;
         self.requests(&mut out)?;
         self.connections(&mut out)
     }

@@ -21,6 +21,9 @@ mod families;
 pub mod health;
 pub mod metrics;
 mod of_engine;
+#[cfg(feature = "relay")]
+mod of_relay;
+mod of_search;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod refusals;

@@ -1,4 +1,5 @@
-//! A page store in memory: for tests, for simulation, and for the memory level. A clone is the same store.
+//! A page store in memory: for tests, for simulation, and for what the relay keeps at the memory level. A clone is the
+//! same store.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,6 +23,7 @@ struct State {
     fail_commit: Option<u64>,
 }
 
+#[cfg(test)]
 impl MemoryPages {
     /// Lets the `nth` commit fail, counted from 1 since the store was made; nothing of it is applied.
     pub(crate) fn fail_commit_at(&self, nth: u64) {
@@ -52,7 +54,9 @@ impl MemoryPages {
             None => drop(state.pages.remove(key)),
         }
     }
+}
 
+impl MemoryPages {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

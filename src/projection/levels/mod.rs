@@ -25,7 +25,7 @@
 mod cursor;
 mod error;
 mod manifest;
-#[cfg(test)]
+#[cfg(any(test, feature = "relay"))]
 mod memory_pages;
 mod merge;
 mod page;
@@ -38,7 +38,7 @@ mod tables;
 mod tests;
 
 pub(crate) use error::StoreError;
-#[cfg(test)]
+#[cfg(any(test, feature = "relay"))]
 pub(crate) use memory_pages::MemoryPages;
 pub(crate) use pages::{PageBatch, PageRead, PageStore};
 pub(crate) use sled_pages::SledPages;

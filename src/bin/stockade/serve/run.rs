@@ -76,7 +76,11 @@ async fn serve(args: &Args, settings: Settings, level: LogLevel, threads: &Handl
     let serving = serving.map_err(|error| in_use(listen, &error))?;
     let mut serving = tokio::spawn(serving);
     tracing::info!(%addr, data = %data_dir.display(), "opening the data");
-    let mut opening_engine = threads.spawn(Engine::open(settings.engine.config()));
+    let config = settings.engine_config();
+    #[cfg(feature = "relay")]
+    let config =
+        config.relay(settings.relay.open().map_err(|error| Failure::configuration(with_causes(&error)))?);
+    let mut opening_engine = threads.spawn(Engine::open(config));
     let opened = tokio::select! {
         opened = &mut opening_engine => opened,
         // Nothing is acknowledged yet: the next start recovers what this one would have.
@@ -101,7 +105,7 @@ async fn serve(args: &Args, settings: Settings, level: LogLevel, threads: &Handl
         demo.show(addr, engine.now_ms(), &data_dir);
     }
 
-    let mut reload = Reload { args, settings, live, limits, level };
+    let mut reload = Reload { args, settings, live, limits, level, engine: engine.clone(), threads };
     let signal = signals.wait_for_end(&mut reload).await;
     tracing::info!(signal, "ending: finishing what is in flight");
     // Gone only if serving has ended by itself.
@@ -173,7 +177,7 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hang_up.recv() => reload.reload(),
+                _ = self.hang_up.recv() => reload.reload().await,
             }
         }
     }
@@ -193,18 +197,29 @@ struct Reload<'a> {
     live: Live,
     limits: ServerLimitsHandle,
     level: LogLevel,
+    engine: Engine,
+    threads: &'a Handle,
 }
 
 impl Reload<'_> {
     /// Reads the configuration again. What is wrong with it is logged, and then nothing changes. Files are small and the
     /// signal is rare, so it is read on the spot.
-    fn reload(&mut self) {
+    async fn reload(&mut self) {
         let settings = match Settings::load(&self.args.sources()) {
             Ok(settings) => settings,
             Err(problems) => {
                 for problem in problems {
                     tracing::error!(%problem, "the configuration is not good; the old one stays in force");
                 }
+                return;
+            }
+        };
+        #[cfg(feature = "relay")]
+        let relay = match settings.relay.open() {
+            Ok(relay) => relay,
+            Err(error) => {
+                let problem = with_causes(&error);
+                tracing::error!(%problem, "the subscriptions are not good; the old configuration stays in force");
                 return;
             }
         };
@@ -220,6 +235,12 @@ impl Reload<'_> {
         if let Err(problem) = self.level.set(&settings.log.level) {
             tracing::error!(%problem, "the log level stays as it was");
         }
+        self.engine.set_search_mode(settings.search.mode(settings.has_store()));
+        self.engine.set_search_max_lag_ms(settings.search.max_lag_ms);
+        #[cfg(feature = "relay")]
+        if let Err(problem) = self.subscribe(relay).await {
+            tracing::error!(%problem, "the subscriptions stay as they were");
+        }
         let changes = changed(&self.settings, &settings).unwrap_or_default();
         for entry in changes.iter().filter(|entry| !entry.is_live) {
             tracing::warn!(key = entry.path, "changed, and takes effect after a restart");
@@ -227,5 +248,13 @@ impl Reload<'_> {
         let live = changes.iter().filter(|entry| entry.is_live).count();
         tracing::info!(changed = live, "the configuration was read again");
         self.settings = settings;
+    }
+
+    /// Puts other subscriptions in force, on the engine's threads: what they start belongs there.
+    #[cfg(feature = "relay")]
+    async fn subscribe(&self, config: stockade::relay::RelayConfig) -> Result<(), String> {
+        let relay = self.engine.relay().map_err(|error| error.to_string())?;
+        let configured = self.threads.spawn(async move { relay.configure(&config).await }).await;
+        configured.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 }

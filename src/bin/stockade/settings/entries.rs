@@ -440,6 +440,48 @@ pub(crate) const ENTRIES: &[Entry] = &[
     ),
     Entry::int("engine.task_dead_letters_max", "tasks", (1, 10_000_000), "Most dead letters of one topic."),
     Entry::new(
+        "search.mode",
+        Kind::Choice(&["fallback", "on", "off"]),
+        "Where order searches are answered from: \"fallback\", from the index, and from the store where the index fails or \
+             is too far behind; \"on\", from the index alone; \"off\", from the store, without an index. An engine without \
+             a store has no search.",
+    )
+    .live(),
+    Entry::int(
+        "search.max_lag_ms",
+        "ms",
+        (1, HOUR_MS),
+        "How far the index may be behind before the store answers, or searches are refused.",
+    )
+    .live(),
+    Entry::int(
+        "search.refresh_ms",
+        "ms",
+        (10, 10_000),
+        "How often what the index has taken in becomes searchable.",
+    ),
+    Entry::int(
+        "search.memory_bytes",
+        "bytes",
+        (15 << 20, 4 << 30),
+        "Memory for documents that are not written yet.",
+    ),
+    Entry::int(
+        "search.lag_bytes_max",
+        "bytes",
+        (1 << 20, 1 << 40),
+        "Most journal that is kept for an index that is behind; beyond it the index is built anew from the store.",
+    ),
+    #[cfg(feature = "relay")]
+    Entry::new(
+        "relay.subscriptions",
+        Kind::Own,
+        "Subscriptions that carry events to other systems, at most 64, as [relay.subscriptions.erp] with events, sink, \
+             retry, in_flight_max, lag_bytes_max, dead_letters_max, snapshot and personal; a sink's password and secret are \
+             { file = \"…\" } or { env = \"…\" }. docs/RELAY.md has all of them.",
+    )
+    .live(),
+    Entry::new(
         "log.level",
         Kind::Text,
         "What is logged: error, warn, info, debug or trace, also per module, as \

@@ -7,17 +7,24 @@
 mod engine;
 mod entries;
 mod print;
+#[cfg(feature = "relay")]
+mod relay;
 mod schema;
+mod search;
 mod sources;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use stockade::http::config::HttpConfig;
+use stockade::{Config, Durability};
 use toml::Table;
 
 pub(crate) use engine::EngineSettings;
 pub(crate) use print::{changed, print};
+#[cfg(feature = "relay")]
+pub(crate) use relay::RelaySettings;
+pub(crate) use search::SearchSettings;
 pub(crate) use sources::{Flag, Sources};
 
 /// `[log]`: what is logged, and how.
@@ -49,11 +56,17 @@ pub(crate) enum LogFormat {
 pub(crate) struct Settings {
     pub(crate) http: HttpConfig,
     pub(crate) engine: EngineSettings,
+    pub(crate) search: SearchSettings,
+    #[cfg(feature = "relay")]
+    pub(crate) relay: RelaySettings,
     pub(crate) log: LogSettings,
 }
 
 /// The sections that are not the adapter's.
 const ENGINE: &str = "engine";
+const SEARCH: &str = "search";
+#[cfg(feature = "relay")]
+const RELAY: &str = "relay";
 const LOG: &str = "log";
 
 impl Settings {
@@ -61,8 +74,21 @@ impl Settings {
     pub(crate) fn table(&self) -> Result<Table, toml::ser::Error> {
         let mut table = Table::try_from(&self.http)?;
         table.insert(ENGINE.to_owned(), Table::try_from(&self.engine)?.into());
+        table.insert(SEARCH.to_owned(), Table::try_from(&self.search)?.into());
+        #[cfg(feature = "relay")]
+        table.insert(RELAY.to_owned(), Table::try_from(&self.relay)?.into());
         table.insert(LOG.to_owned(), Table::try_from(&self.log)?.into());
         Ok(table)
+    }
+
+    /// The engine's configuration, but for the relay's subscriptions: those have secrets, which are read apart.
+    pub(crate) fn engine_config(&self) -> Config {
+        self.engine.config().search(self.search.config(self.has_store()))
+    }
+
+    /// Whether the engine has a store to search in.
+    pub(crate) fn has_store(&self) -> bool {
+        self.engine.store && Durability::from(self.engine.durability) != Durability::Memory
     }
 
     /// Reads and checks what the sources say.
@@ -79,10 +105,16 @@ impl Settings {
             })
         };
         let (engine, log) = (take(ENGINE).unwrap_or_default(), take(LOG).unwrap_or_default());
+        let search = take(SEARCH).unwrap_or_default();
+        #[cfg(feature = "relay")]
+        let relay = take(RELAY).unwrap_or_default();
         let broken = |error: toml::de::Error| vec![Problem::general(error.message())];
         let settings = Self {
             http: table.try_into().map_err(broken)?,
             engine: engine.try_into().map_err(broken)?,
+            search: search.try_into().map_err(broken)?,
+            #[cfg(feature = "relay")]
+            relay: relay.try_into().map_err(broken)?,
             log: log.try_into().map_err(broken)?,
         };
         settings.check(&values)?;
@@ -92,8 +124,10 @@ impl Settings {
     /// What no key can be checked for alone.
     fn check(&self, values: &sources::Values) -> Result<(), Vec<Problem>> {
         let mut problems = Vec::new();
-        if let Err(error) = self.engine.config().validate() {
-            let path = format!("engine.{}", error.name);
+        if let Err(error) = self.engine_config().validate() {
+            // Settings of order search are named with their section.
+            let is_whole = error.name.contains('.');
+            let path = if is_whole { error.name.to_owned() } else { format!("engine.{}", error.name) };
             problems.push(
                 values.problem(&path, format!("{path} is {}: it must be {}", error.value, error.bounds)),
             );
@@ -104,6 +138,10 @@ impl Settings {
                 "a level (error, warn, info, debug, trace), or levels per module, as \"info,stockade=debug\"";
             problems
                 .push(values.problem("log.level", format!("log.level is \"{level}\": it must be {what}")));
+        }
+        #[cfg(feature = "relay")]
+        for error in self.relay.problems() {
+            problems.push(values.problem("relay.subscriptions", crate::common::with_causes(&error)));
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }

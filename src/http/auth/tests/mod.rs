@@ -12,7 +12,7 @@ use super::config::{AuthConfig, AuthConfigError, LEEWAY_MS_MAX, TOKENS_CACHED_MA
 use super::keys::{Alg, KEYS_MAX, Key, KeyConfig, KeyError, Keys};
 use super::mint::mint_hs256;
 use super::tokens::TOKEN_BYTES_MAX;
-use super::{AuthError, Authenticator, Principal, Role, Scope, Scopes};
+use super::{AuthError, Authenticator, Principal, Relays, Role, Scope, Scopes};
 use crate::domain::ids::MemberId;
 use crate::http::secret::{Secret, SecretSource};
 
@@ -79,7 +79,10 @@ fn a_minted_token_speaks_for_whom_it_names() {
     let token = mint("18446744073709551615", Role::Member, Scopes::ALL);
     assert_eq!(authenticate(&office, &token, NOW), Ok(member(u64::MAX)));
     let token = mint("shop-1", Role::Service, Scopes::NONE);
-    assert_eq!(authenticate(&office, &token, NOW), Ok(Principal::Service { name: "shop-1".into() }));
+    assert_eq!(
+        authenticate(&office, &token, NOW),
+        Ok(Principal::Service { name: "shop-1".into(), relays: Relays::default() })
+    );
     let scopes = Scopes::of(&[Scope::Finance, Scope::Security]);
     let token = mint("ann", Role::Admin, scopes);
     assert_eq!(authenticate(&office, &token, NOW), Ok(Principal::Admin { operator: "ann".into(), scopes }));
@@ -316,7 +319,7 @@ fn a_token_says_who_it_speaks_for_in_one_way_only() {
     let longest = "n".repeat(64);
     assert_eq!(
         check(json!({ "sub": longest, "role": "service" })),
-        Ok(Principal::Service { name: longest.as_str().into() })
+        Ok(Principal::Service { name: longest.as_str().into(), relays: Relays::default() })
     );
     assert_eq!(
         check(json!({ "sub": "ann", "role": "admin" })),

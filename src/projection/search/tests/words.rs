@@ -86,7 +86,7 @@ fn titles_are_found_as_each_line_names_them() {
 }
 
 #[test]
-fn the_shops_remark_is_a_remark() {
+fn the_shops_remark_is_found_by_itself_and_not_as_the_buyers() {
     let dir = tempfile::tempdir().unwrap();
     let mut index = create(dir.path());
     let mut noted = order(1, &mut Random(1));
@@ -94,8 +94,10 @@ fn the_shops_remark_is_a_remark() {
     noted.history.get_or_insert_default().later.get_or_insert_default().note = Some(note);
     index.put(&[noted.clone()], Position(0)).unwrap();
     index.commit(Position(1), START_MS).unwrap();
-    let glass = term(Some(TextField::Remark), "glass", TextKind::Words);
-    assert_eq!(found(&index, &glass), [noted.order_no.get()]);
+    for (field, hits) in [(Some(TextField::Note), 1), (None, 1), (Some(TextField::Remark), 0)] {
+        let glass = term(field, "glass", TextKind::Words);
+        assert_eq!(found(&index, &glass).len(), hits, "{field:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,4 @@
+//! Tests of the sinks that need no broker.
+
+mod settings;
+mod webhook;
