@@ -219,6 +219,14 @@ impl Hub {
         matches!(*self.phase(), Phase::Closed)
     }
 
+    /// Why nothing works, if what the relay keeps could not be read.
+    pub(crate) fn failure(&self) -> Option<RelayError> {
+        match &*self.phase() {
+            Phase::Failed(error) => Some(error.clone()),
+            Phase::Idle(_) | Phase::Open(_) | Phase::Closed => None,
+        }
+    }
+
     /// All subscriptions, by name.
     pub(crate) fn statuses(&self) -> Vec<(String, SubscriptionStatus)> {
         let Ok(Some(world)) = self.world() else { return Vec::new() };

@@ -46,8 +46,8 @@ pub(super) use supervise::supervise;
 const CURSOR_EVERY: Duration = Duration::from_millis(100);
 /// How often the task looks at how far it is behind.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Looks without a single answer from the sink after which it counts as down.
-const STALLED_LOOKS_MAX: u32 = 120;
+/// Looks after which a message without an answer means that the sink is down.
+const UNANSWERED_LOOKS_MAX: u64 = 120;
 /// How long confirmations are waited for when the subscription ends or starts anew.
 const QUIET: Duration = Duration::from_secs(5);
 /// Messages that wait in lanes, at least, and times `in_flight_max`.
@@ -118,7 +118,8 @@ struct Task {
     cursor_write: Option<(Position, Written)>,
     /// Position whose time was looked up last.
     looked_at: Position,
-    stalled_looks: u32,
+    /// Times that it was looked at how things stand.
+    looks: u64,
     jitter: Jitter,
 }
 
@@ -374,14 +375,12 @@ impl Task {
         if let Some(reason) = too_far_behind(&self.world, &self.board) {
             self.suspend(reason, true);
         }
-        self.stalled_looks = if self.deliveries.is_empty() { 0 } else { self.stalled_looks + 1 };
-        if self.stalled_looks >= STALLED_LOOKS_MAX {
-            self.stalled_looks = 0;
+        self.looks += 1;
+        if self.deliveries.iter().any(|delivery| self.looks - delivery.looks() > UNANSWERED_LOOKS_MAX) {
             // Begun anew, from the cursor: what is on its way can't be told from what never went.
             self.reset(self.progress.cursor());
             self.close_sink();
-            let reason =
-                format!("no answer within {} s", LOOK_EVERY.as_secs() * u64::from(STALLED_LOOKS_MAX));
+            let reason = format!("no answer within {} s", LOOK_EVERY.as_secs() * UNANSWERED_LOOKS_MAX);
             self.went_down(self.wave, reason);
         }
         let cursor = self.progress.cursor();
