@@ -79,8 +79,8 @@ enum Work {
     },
     /// Something was written that nobody waits for.
     Wrote(Result<(), RelayError>),
-    /// When the event at the cursor happened, in ms since the Unix epoch.
-    Oldest { at_ms: u64 },
+    /// When the event at a cursor happened, in ms since the Unix epoch.
+    Oldest { cursor: Position, at_ms: u64 },
 }
 
 /// A subscription at work.
@@ -215,8 +215,10 @@ impl Task {
             self.cursor_due = Some(Box::pin(sleep(CURSOR_EVERY)));
         }
         self.board.set_cursor(cursor);
-        if let Some(at_ms) = self.progress.oldest_at_ms() {
-            self.board.set_oldest_at_ms(at_ms);
+        match self.progress.oldest_at_ms() {
+            Some(at_ms) => self.board.set_oldest_at_ms(at_ms),
+            None if cursor == self.looked_at => {}
+            None => self.board.set_oldest_at_ms(0),
         }
         self.board.set_in_flight(self.deliveries.len());
         self.board.set_dead_letters(self.dead.len());
@@ -314,8 +316,8 @@ impl Task {
             }
             Work::Wrote(Ok(())) => {}
             Work::Wrote(Err(error)) => self.fail(error.to_string()),
-            Work::Oldest { at_ms } => {
-                if self.progress.oldest_at_ms().is_none() {
+            Work::Oldest { cursor, at_ms } => {
+                if self.progress.oldest_at_ms().is_none() && self.progress.cursor() == cursor {
                     self.board.set_oldest_at_ms(at_ms);
                 }
             }
@@ -390,7 +392,7 @@ impl Task {
             let look_up = tokio::task::spawn_blocking(move || read_events(&world, cursor));
             self.work.push(Box::pin(async move {
                 let events = look_up.await.ok().and_then(Result::ok).unwrap_or_default();
-                Work::Oldest { at_ms: events.first().map_or(0, |first| first.event.at_ms()) }
+                Work::Oldest { cursor, at_ms: events.first().map_or(0, |first| first.event.at_ms()) }
             }));
         }
     }
