@@ -264,7 +264,14 @@ async fn a_poll_waits_for_what_comes_and_only_one_polls() {
     put(&shop, "erp", json!({"events": ["OrderCreated"], "sink": {"kind": "pull"}})).await.expect(200);
     let waiting = tokio::spawn({
         let shop = Arc::clone(&shop);
-        async move { poll(&shop, "?wait_ms=30000").await }
+        async move {
+            // The question below may be there first.
+            let polled = wait_for("a turn", async || {
+                let answer = shop.get(POLLER, "/gateway/events/erp?wait_ms=30000").await;
+                (answer.status != 409).then_some(answer)
+            });
+            polled.await.expect(200)
+        }
     });
     let busy = wait_for("the first poll", async || {
         let answer = shop.get(POLLER, "/gateway/events/erp").await;
