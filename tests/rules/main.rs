@@ -46,11 +46,21 @@ mod refund_work_list;
 #[cfg(feature = "relay")]
 mod relay_consumer;
 #[cfg(feature = "relay")]
+mod relay_crash;
+#[cfg(feature = "relay")]
+mod relay_dead;
+#[cfg(feature = "relay")]
 mod relay_down;
+#[cfg(feature = "relay")]
+mod relay_lag;
+#[cfg(feature = "relay")]
+mod relay_manage;
 #[cfg(feature = "relay")]
 mod relay_nats;
 #[cfg(feature = "relay")]
 mod relay_order;
+#[cfg(feature = "relay")]
+mod relay_pull;
 #[cfg(feature = "relay")]
 mod relay_rabbit;
 #[cfg(feature = "relay")]

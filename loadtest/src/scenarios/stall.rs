@@ -112,6 +112,7 @@ pub(crate) async fn run(args: StallArgs) -> Result<Report, Failure> {
 
     run.place(args.orders / INDEXED_SHARE).await?;
     wait_until_searchable(&engine).await?;
+    report.set("documents_before", engine.search_figures().documents);
     engine.set_search_mode(SearchMode::Off);
     let watched = engine.clone();
     let sampler = Sampler::start(SAMPLE_EVERY, move || look(&watched));
@@ -215,7 +216,6 @@ impl Run<'_> {
 
     /// The index is switched on again, and must come to have every order.
     async fn search_again(&mut self, report: &mut Report) -> Result<(), Failure> {
-        report.set("documents_before", self.engine.search_figures().documents);
         let started = Instant::now();
         self.engine.set_search_mode(SearchMode::On);
         wait_until_searchable(&self.engine).await?;

@@ -330,13 +330,13 @@ impl Engine {
     /// Without the feature `search` there is no index.
     ///
     /// # Errors
-    /// [`Reject::NoStore`](crate::Reject::NoStore).
+    /// [`Reject::SearchOff`](crate::Reject::SearchOff).
     #[cfg(not(feature = "search"))]
     pub async fn reindex(
         &self,
         _progress: impl FnMut(super::ReindexProgress) + Send + 'static,
     ) -> Result<super::ReindexProgress, crate::Reject> {
-        Err(crate::Reject::NoStore)
+        Err(crate::Reject::SearchOff)
     }
 }
 

@@ -196,7 +196,7 @@ impl Engine {
     /// Dropping the future doesn't stop it; [`Engine::shutdown`] does.
     ///
     /// # Errors
-    /// [`Reject::NoStore`] where search is off or there is no store; [`Reject::Overloaded`] while it is being built anew
+    /// [`Reject::SearchOff`] where search is off or there is no store; [`Reject::Overloaded`] while it is being built anew
     /// already; [`Reject::Unavailable`] where it fails, which the log and [`Engine::search_figures`] tell more about. The
     /// old index goes on in any case.
     pub async fn reindex(
@@ -212,9 +212,9 @@ impl Engine {
                 let _ = done.send(result);
             }),
         };
-        self.inner.search.ask_reindex(reindex).map_err(|_off| Reject::NoStore)?;
+        self.inner.search.ask_reindex(reindex).map_err(|_off| Reject::SearchOff)?;
         outcome.await.unwrap_or(Err(ReindexError::Closed)).map_err(|error| match error {
-            ReindexError::Off => Reject::NoStore,
+            ReindexError::Off => Reject::SearchOff,
             ReindexError::Busy => {
                 Reject::Overloaded { bound: "rebuilds of the search index", retry_after_ms: 10_000 }
             }

@@ -70,6 +70,16 @@ impl Changes {
         self.0.push((key, is_requeued.then(|| vec![1])));
     }
 
+    /// A letter is gone, and it must not come again although the cursor is still before it.
+    pub(super) fn passed(&mut self, name: &str, position: Position) {
+        self.put(records::passed_key(name, position), vec![1]);
+    }
+
+    /// The cursor is behind it now.
+    pub(super) fn forget_passed(&mut self, name: &str, position: Position) {
+        self.remove(records::passed_key(name, position));
+    }
+
     /// A dead letter is gone; `body_bytes` is the size of its body.
     pub(super) fn gone(&mut self, name: &str, position: Position, body_bytes: usize) {
         self.remove(records::head_key(name, position));
@@ -215,6 +225,15 @@ impl Book {
             }
         }
         Ok(letters)
+    }
+
+    /// Letters that are gone and must not come again, since the cursor was still before them.
+    pub(super) fn passed(&self, name: &str) -> Result<Vec<Position>, RelayError> {
+        let (low, high) =
+            (records::passed_key(name, Position(0)), records::passed_key(name, Position(u64::MAX)));
+        let found = self.reader.range(&low, &high, usize::MAX).map_err(storage)?;
+        let is_there = |(_, mark): &(Box<[u8]>, _)| -> bool { !AsRef::<[u8]>::as_ref(mark).is_empty() };
+        found.iter().filter(|found| is_there(found)).map(|(key, _)| records::position_of(name, key)).collect()
     }
 
     /// One dead letter with its body.

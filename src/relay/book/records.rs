@@ -6,6 +6,7 @@
 //! | `c`, name | its cursor |
 //! | `d`, name, 0, position | a dead letter |
 //! | `e`, name, 0, position, part | a part of a dead letter's message, 64 KiB at most |
+//! | `p`, name, 0, position | a letter is gone, and the cursor still before it |
 //! | `r`, name, 0, position | a dead letter is to be delivered again |
 //!
 //! Positions are big endian, so letters stand in the order of the journal.
@@ -111,6 +112,10 @@ pub(super) fn mark_key(name: &str, position: Position) -> Vec<u8> {
     letter_key(b'r', name, position)
 }
 
+pub(super) fn passed_key(name: &str, position: Position) -> Vec<u8> {
+    letter_key(b'p', name, position)
+}
+
 pub(super) fn body_key(name: &str, position: Position, nth: u16) -> Vec<u8> {
     let mut key = letter_key(b'e', name, position);
     key.extend_from_slice(&nth.to_be_bytes());
@@ -122,12 +127,12 @@ fn letter_key(kind: u8, name: &str, position: Position) -> Vec<u8> {
 }
 
 /// Where everything about a subscription's letters stands.
-pub(super) fn letter_ranges(name: &str) -> [(Vec<u8>, Vec<u8>); 3] {
+pub(super) fn letter_ranges(name: &str) -> [(Vec<u8>, Vec<u8>); 4] {
     let range = |kind: u8| {
         let at = |end: u8| [&[kind], name.as_bytes(), &[end]].concat();
         (at(0), at(1))
     };
-    [range(b'd'), range(b'e'), range(b'r')]
+    [range(b'd'), range(b'e'), range(b'p'), range(b'r')]
 }
 
 pub(super) fn position_of(name: &str, key: &[u8]) -> Result<Position, RelayError> {

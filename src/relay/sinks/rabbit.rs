@@ -23,7 +23,7 @@ use lapin::tcp::{AMQPUriTcpExt, RustlsConnector, TLSConfig};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::address::Address;
 use super::link::{CLOSE_TIMEOUT, CONNECT_TIMEOUT, Connector, Job, Jobs, Link, STALL_TIMEOUT, TAKEN_MAX};
@@ -37,6 +37,8 @@ use crate::relay::spec::RabbitSpec;
 const NAME_BYTES_MAX: usize = 255;
 /// How often a dead connection is looked for, in seconds.
 const HEARTBEAT_S: u16 = 20;
+/// In how many steps the time without a confirmation is measured.
+const STALL_TICKS: u32 = 10;
 /// Delivery mode of messages that survive a broker's restart.
 const PERSISTENT: u8 = 2;
 /// AMQP's reply code of a normal end.
@@ -263,8 +265,8 @@ impl Publisher<'_> {
         let mut under_way = FuturesUnordered::new();
         let mut taken = Vec::with_capacity(TAKEN_MAX);
         let mut is_open = true;
-        let mut settled_at = Instant::now();
-        let mut watch = tokio::time::interval(STALL_TIMEOUT / 10);
+        let mut watch = tokio::time::interval(STALL_TIMEOUT / STALL_TICKS);
+        let mut ticks_in_vain = 0;
         loop {
             tokio::select! {
                 Some(published) = under_way.next(), if !under_way.is_empty() => {
@@ -277,7 +279,7 @@ impl Publisher<'_> {
                             Some(None) | None => in_vain += 1,
                         }
                     }
-                    settled_at = Instant::now();
+                    ticks_in_vain = 0;
                     if let Err(reason) = self.settle(ready) {
                         return reason;
                     }
@@ -285,7 +287,7 @@ impl Publisher<'_> {
                 len = jobs.recv_many(&mut taken, TAKEN_MAX), if is_open => {
                     is_open = len > 0;
                     if under_way.is_empty() {
-                        settled_at = Instant::now();
+                        ticks_in_vain = 0;
                     }
                     for job in taken.drain(..) {
                         let message = job.message.clone();
@@ -295,7 +297,8 @@ impl Publisher<'_> {
                     }
                 }
                 _ = watch.tick() => {
-                    if !under_way.is_empty() && settled_at.elapsed() >= STALL_TIMEOUT {
+                    ticks_in_vain += 1;
+                    if !under_way.is_empty() && ticks_in_vain > STALL_TICKS {
                         return self.stalled();
                     }
                 }

@@ -211,6 +211,12 @@ impl Task {
         let target = hold_start(&self.world, &self.name, to)?;
         self.quiet().await;
         self.cursor_write = None;
+        // Whoever goes back wants what was there.
+        let mut changes = Changes::default();
+        for position in std::mem::take(&mut self.passed) {
+            changes.forget_passed(&self.name, position);
+        }
+        self.write(changes).await?;
         self.reset(target);
         let stored = self.store(Some(target), |standing| {
             if matches!(standing.stored, StoredState::Suspended { .. }) {
@@ -301,20 +307,23 @@ impl Task {
         for some in letters.chunks(LETTERS_LEN) {
             let (world, name, positions) = (Arc::clone(&self.world), self.name.clone(), some.to_vec());
             let gather = tokio::task::spawn_blocking(move || {
-                let mut changes = Changes::default();
-                for (position, _) in positions {
+                let size_of = |position| {
                     let found = world.book.letters(&name, position, 1)?;
                     let own = found.first().filter(|letter| letter.position == position);
-                    changes.gone(&name, position, own.map_or(0, |letter| letter.record.body_bytes as usize));
-                }
-                Ok(changes)
+                    Ok((position, own.map_or(0, |letter| letter.record.body_bytes as usize)))
+                };
+                positions.into_iter().map(|(position, _)| size_of(position)).collect::<Result<Vec<_>, _>>()
             });
-            let changes = gather.await.unwrap_or_else(|_| {
+            let sizes = gather.await.unwrap_or_else(|_| {
                 Err(RelayError::Storage("reading dead letters ended early".to_owned()))
             })?;
+            let mut changes = Changes::default();
+            for (position, body_bytes) in sizes {
+                self.take_out(&mut changes, position, body_bytes);
+            }
             self.write(changes).await?;
             for (position, order_no) in some {
-                self.dead.gone(*position, *order_no);
+                self.gone(*position, *order_no);
             }
         }
         Ok(letters.len() as u64)

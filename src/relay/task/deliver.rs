@@ -82,7 +82,7 @@ impl Task {
                     self.progress.done(message.position);
                 } else {
                     let mut changes = Changes::default();
-                    changes.gone(&self.name, message.position, message.body.len());
+                    self.take_out(&mut changes, message.position, message.body.len());
                     let written = self.world.book.write(changes);
                     let (position, order_no) = (message.position, message.order_no);
                     self.work.push(Box::pin(async move {

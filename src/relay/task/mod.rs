@@ -14,6 +14,7 @@ mod deliver;
 mod letters;
 mod supervise;
 
+use std::collections::BTreeSet;
 use std::future::{Future, pending};
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
@@ -93,6 +94,9 @@ struct Task {
     lanes: Lanes,
     progress: Progress,
     dead: Dead,
+    /// Letters that are gone already, while the cursor is still before them: they don't come again. As many as there may
+    /// be letters, at most.
+    passed: BTreeSet<Position>,
     deliveries: FuturesUnordered<UnderWay>,
     work: FuturesUnordered<Pin<Box<dyn Future<Output = Work> + Send>>>,
     /// Lanes were emptied so often: what was begun before means nothing any more.
@@ -256,6 +260,9 @@ impl Task {
         for made in messages {
             let message = Arc::new(made.message);
             let position = message.position;
+            if self.passed.contains(&position) {
+                continue;
+            }
             match self.dead.standing(position, message.order_no) {
                 Standing::Free => {
                     self.progress.read(position, message.at_ms);
@@ -297,7 +304,7 @@ impl Task {
                 }
             }
             Work::Removed { position, order_no, result } => match result {
-                Ok(()) => self.dead.gone(position, order_no),
+                Ok(()) => self.gone(position, order_no),
                 Err(error) => self.fail(error.to_string()),
             },
             Work::Fetched { position, order_no, epoch, result } => {
@@ -318,6 +325,10 @@ impl Task {
         let cursor = self.progress.cursor();
         let mut changes = Changes::default();
         changes.cursor(&self.name, cursor);
+        let still_before = self.passed.split_off(&cursor);
+        for position in std::mem::replace(&mut self.passed, still_before) {
+            changes.forget_passed(&self.name, position);
+        }
         self.cursor_write = Some((cursor, self.world.book.write(changes)));
     }
 
@@ -339,6 +350,22 @@ impl Task {
         if !self.is_released() {
             // What is behind the cursor was held all the time.
             let _ = self.world.holds.hold(&holder(&self.name), cursor);
+        }
+    }
+
+    /// Takes a letter out of the book.
+    fn take_out(&self, changes: &mut Changes, position: Position, body_bytes: usize) {
+        changes.gone(&self.name, position, body_bytes);
+        if position >= self.stored_cursor {
+            changes.passed(&self.name, position);
+        }
+    }
+
+    /// A letter is out of the book.
+    fn gone(&mut self, position: Position, order_no: Option<OrderNo>) {
+        self.dead.gone(position, order_no);
+        if position >= self.stored_cursor {
+            self.passed.insert(position);
         }
     }
 

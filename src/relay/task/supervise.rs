@@ -109,11 +109,14 @@ impl Task {
                         dead.requeue(letter.position, order_no);
                     }
                 }
-                let Some(last) = letters.last() else { return Ok((stored.cursor, dead)) };
+                let Some(last) = letters.last() else {
+                    let passed = of.book.passed(&own_name)?.into_iter().collect();
+                    return Ok((stored.cursor, dead, passed));
+                };
                 from = Position(last.position.0 + 1);
             }
         });
-        let (cursor, dead) = load
+        let (cursor, dead, passed) = load
             .await
             .unwrap_or_else(|_| Err(RelayError::Storage("reading a subscription ended early".to_owned())))?;
         // What a panic left under way is begun anew.
@@ -128,6 +131,7 @@ impl Task {
             lanes: Lanes::default(),
             progress: Progress::new(cursor),
             dead,
+            passed,
             deliveries: FuturesUnordered::new(),
             work: FuturesUnordered::new(),
             epoch: 0,

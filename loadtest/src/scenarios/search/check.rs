@@ -10,6 +10,7 @@ use stockade::{
 
 use crate::Failure;
 use crate::acked::Problems;
+use crate::progress;
 use crate::shop::patiently;
 
 /// How often it is looked whether the index has caught up.
@@ -73,7 +74,9 @@ pub(crate) async fn check(engine: &Engine, problems: &mut Problems) -> Result<Ch
     let mut hits = Hits { engine, search: Some(search_for(Expr::All, 200)) };
     let mut orders = Orders { engine, next: Some(None) };
     let mut merge = Merge::default();
+    let bar = progress::bar("check", engine.search_figures().documents);
     loop {
+        bar.set_position(merge.orders);
         if merge.hits_left.is_empty() {
             merge.hits_left = hits.page().await?.into_iter().rev().collect();
         }
@@ -85,6 +88,7 @@ pub(crate) async fn check(engine: &Engine, problems: &mut Problems) -> Result<Ch
         }
         merge.step(problems);
     }
+    bar.finish_and_clear();
     check_counts(engine, &merge, problems).await?;
     let documents = engine.search_figures().documents;
     let checked = Checked { documents, hits: merge.hits, orders: merge.orders };

@@ -2,10 +2,11 @@
 //! store, and then takes orders until it dies, with as many commits of the index as there can be.
 //!
 //! Its lines: `ready`, `checked DOCUMENTS ORDERS` when the index is what it must be, `at N` when buyers before N are
-//! served, `commits N` while it serves, `X TEXT` for something that must not happen, `done` after an orderly end.
+//! served, `commits N` after each commit of the index, `X TEXT` for something that must not happen, `done` after an orderly end.
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stockade::{Config, Engine, OrderType, SearchConfig, SearchMode};
 
@@ -29,6 +30,8 @@ const CLIENTS: u64 = 8;
 const IN_FLIGHT: u64 = 32;
 /// Orders between two lines.
 const STEP: u64 = CLIENTS * IN_FLIGHT * 4;
+/// How often it is looked whether there was a commit.
+const POLL: Duration = Duration::from_millis(2);
 /// The least that an engine allows: a commit after the other.
 const REFRESH_MS: u64 = 10;
 /// Checkpoints feed the index.
@@ -60,13 +63,28 @@ pub(crate) async fn run(args: SearchChildArgs) -> Result<(), Failure> {
     }
     shop::stock_as(&engine, SKUS, described::sku, |_sku| UNITS).await?;
     let plan = Plan { seed: args.seed, skus: SKUS, baskets: Baskets::Described { members: MEMBERS } };
+    tell_of_commits(engine.clone());
     let mut next = args.first;
     loop {
         serve(&engine, plan, next..next + STEP).await?;
         next += STEP;
         say(&format!("at {next}"));
-        say(&format!("commits {}", engine.search_figures().commits));
     }
+}
+
+/// Tells of every commit, on a thread of its own, for as long as the process lives.
+fn tell_of_commits(engine: Engine) {
+    std::thread::spawn(move || {
+        let mut told = 0;
+        loop {
+            let commits = engine.search_figures().commits;
+            if commits > told {
+                say(&format!("commits {commits}"));
+                told = commits;
+            }
+            std::thread::sleep(POLL);
+        }
+    });
 }
 
 async fn serve(engine: &Engine, plan: Plan, buyers: Range<u64>) -> Result<(), Failure> {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use stockade::domain::search::{Cursor, Expr, Sort, SortKey, Span, TextField, TextKind, TextTerm};
+use stockade::domain::search::{
+    Cursor, Expr, SearchCursor, Sort, SortKey, Span, TextField, TextKind, TextTerm,
+};
 use stockade::{Engine, OrderNo, OrderStatus, Search};
 
 use super::check::{count, from_index, search_for};
@@ -104,7 +106,6 @@ fn text(field: Option<TextField>, text: &str, kind: TextKind) -> Expr {
 /// The n-th query of a kind.
 fn query(kind: Kind, n: u64, corpus: &Corpus) -> Search {
     let mut random = Random::new(corpus.seed ^ 6, n * 16 + kind as u64);
-    let newest_first = Sort { key: SortKey::Created, descending: true };
     let sku = random.below(corpus.skus) + 1;
     let buyer = random.below(corpus.orders);
     let (thing_zh, thing) = THINGS[random.below(THINGS.len() as u64) as usize];
@@ -135,18 +136,14 @@ fn query(kind: Kind, n: u64, corpus: &Corpus) -> Search {
         Kind::Sorted => Expr::Or(vec![Expr::Status(OrderStatus::Completed), Expr::Status(OrderStatus::Paid)]),
         Kind::Counted => Expr::Not(Box::new(Expr::Status(OrderStatus::Cancelled))),
     };
-    let far = |kind| {
-        (kind == Kind::Deep).then(|| corpus.order_nos.get(buyer as usize % corpus.order_nos.len().max(1)))
-    };
-    let after =
-        far(kind).flatten().map(|order_no| Cursor { key: order_no.get() as i64, order_no: *order_no });
     let key = if kind == Kind::Sorted { SortKey::Amount } else { SortKey::Created };
-    Search {
-        sort: Sort { key, ..newest_first },
-        after,
-        count: kind == Kind::Counted,
-        ..search_for(expr, PAGE_LEN)
-    }
+    let sort = Sort { key, descending: true };
+    let far = corpus.order_nos.get(buyer as usize % corpus.order_nos.len().max(1));
+    let after = far.filter(|_| kind == Kind::Deep).map(|order_no| {
+        let place = Cursor { key: order_no.get() as i64, order_no: *order_no };
+        SearchCursor { sort, place }
+    });
+    Search { sort, after, count: kind == Kind::Counted, ..search_for(expr, PAGE_LEN) }
 }
 
 /// A query, with what is known about it.

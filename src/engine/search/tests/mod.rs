@@ -147,7 +147,8 @@ impl Shop {
     fn find(&self, expr: &Expr) -> Option<Hits> {
         let sort = Sort { key: SortKey::Created, descending: false };
         let page = HitsPage { sort, after: None, len_max: 1_000_000, count: true };
-        let reader = self.engine.inner.search.usable(Position(0), 0).ok()?;
+        let inner = &self.engine.inner;
+        let reader = inner.search.usable(inner.journal.durable(), inner.clock.now_ms()).ok()?;
         Some(reader.find(expr, &page).unwrap())
     }
 

@@ -76,7 +76,7 @@ async fn there_is_one_rebuild_at_a_time_and_none_without_an_index() {
     drop(go_on);
     assert_eq!(first.await.unwrap().unwrap().orders, 40);
     shop.engine.set_search_mode(SearchMode::Off);
-    assert_eq!(shop.engine.reindex(|_| {}).await, Err(Reject::NoStore));
+    assert_eq!(shop.engine.reindex(|_| {}).await, Err(Reject::SearchOff));
     shop.engine.shutdown().await.unwrap();
 }
 
