@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -95,11 +96,13 @@ pub(crate) struct Hub {
     /// Subscriptions are made, changed and ended one at a time.
     changing: tokio::sync::Mutex<()>,
     closed: watch::Sender<bool>,
+    /// The engine's: whoever makes a subscription may be on another one, which others keep busy or which ends earlier.
+    runtime: Handle,
 }
 
 impl Hub {
     /// The relay of an engine, with its subscriptions as they stand in the book. From here on the journal is kept for them;
-    /// they begin to work with [`Hub::start`]. Blocks.
+    /// they begin to work with [`Hub::start`], in the runtime that this is called in. Blocks.
     ///
     /// `has_book` says whether there is a book already. A book that can't be read stops no engine: then nothing of the
     /// journal is given up, and every command is answered with the reason.
@@ -120,6 +123,7 @@ impl Hub {
             subscriptions: RwLock::default(),
             changing: tokio::sync::Mutex::default(),
             closed: watch::Sender::new(false),
+            runtime: Handle::current(),
         }
     }
 
@@ -202,7 +206,8 @@ impl Hub {
     fn spawn(&self, world: &Arc<World>, name: &str, stored: Stored) -> Arc<Subscription> {
         let board = Arc::new(Board::new(stored.record, stored.cursor));
         let (commands, received) = mpsc::channel(COMMANDS);
-        let task = tokio::spawn(supervise(Arc::clone(world), name.to_owned(), Arc::clone(&board), received));
+        let task =
+            self.runtime.spawn(supervise(Arc::clone(world), name.to_owned(), Arc::clone(&board), received));
         let subscription =
             Arc::new(Subscription { name: name.to_owned(), board, commands, pull: Default::default(), task });
         let mut subscriptions = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
