@@ -37,6 +37,9 @@ const REBUILD_AGAIN_MS: u64 = 60_000;
 const LOOK_AT_SIZE_MS: u64 = 10_000;
 /// How long the end of the engine waits for merges of segments.
 const MERGES_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Looks at whether the state of a stopped actor is gone.
+const STATE_LOOKS_MAX: usize = 1_000;
+const STATE_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// What the actor works with.
 pub(crate) struct SearchWorld {
@@ -98,12 +101,16 @@ impl Follower {
                 failed.board().set_failure(Some(format!("its actor ended: {error}")));
             }
         });
-        let (waker, waking) = (actor.clone(), Arc::clone(&world));
-        world.tap.connect(Box::new(move || wake(&waker, &waking.called)));
-        handle.set_follower(Self { actor, world });
-        if let Some(follower) = handle.follower() {
-            follower.wake();
-        }
+        // The tap is a part of the world: it must not keep it.
+        let (waker, waking) = (actor.clone(), Arc::downgrade(&world));
+        world.tap.connect(Box::new(move || {
+            if let Some(world) = waking.upgrade() {
+                wake(&waker, &world.called);
+            }
+        }));
+        let follower = Arc::new(Self { actor, world });
+        follower.wake();
+        handle.set_follower(Some(follower));
         Ok(())
     }
 
@@ -144,6 +151,13 @@ impl Follower {
         let rebuild = self.world.rebuild.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(rebuild) = rebuild {
             let _ = rebuild.await;
+        }
+        // A stopped actor's task holds on to its state, and so to store and journal, for a moment longer.
+        for _ in 0..STATE_LOOKS_MAX {
+            if Arc::strong_count(&self.world) == 1 {
+                break;
+            }
+            tokio::time::sleep(STATE_LOOK_EVERY).await;
         }
     }
 
