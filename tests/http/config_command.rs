@@ -91,6 +91,55 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn subscriptions_are_checked_with_their_settings_and_printed_without_secrets() {
+    let (_dir, path) = file(
+        "[relay.subscriptions.erp]\nevents = [\"OrderEaten\"]\nsink = { kind = \"pull\" }\n\
+         [relay.subscriptions.wms]\nin_flight_max = 0\nsink = { kind = \"pull\" }\n\
+         [relay.subscriptions.crm]\n[relay.subscriptions.crm.sink]\nkind = \"rabbitmq\"\naddress = \"a:1\"\nexchange = \"e\"\n\
+         password = \"hunter2-hunter2\"\n",
+    );
+    let (code, said) = check(&path);
+    assert_eq!(code, Some(2));
+    assert!(
+        said.contains(":1: relay.subscriptions.crm.sink.password: a secret can't stand in the configuration"),
+        "{said}"
+    );
+    assert!(!said.contains("hunter2"), "{said}");
+    let (_dir, path) = file(
+        "[relay.subscriptions.erp]\nevents = [\"OrderEaten\"]\nsink = { kind = \"pull\" }\n\
+         [relay.subscriptions.wms]\nin_flight_max = 0\nsink = { kind = \"pull\" }\n[search]\nmode = \"sideways\"\nrefresh_ms = 5\n",
+    );
+    let (code, said) = check(&path);
+    assert_eq!(code, Some(2));
+    for part in [
+        "search.mode is \"sideways\": it must be \"fallback\" or \"on\" or \"off\"",
+        "search.refresh_ms is 5",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let good = "[relay.subscriptions.crm]\nevents = [\"OrderPaid\"]\n[relay.subscriptions.crm.sink]\nkind = \"rabbitmq\"\n\
+        address = \"rabbit.internal:5671\"\nexchange = \"orders\"\nqueue = \"crm\"\npassword_file = \"/run/rabbit.password\"\n";
+    let (_dir, path) = file(good);
+    assert_eq!(check(&path), (Some(0), String::new()), "files of secrets are not read");
+    let printed = text(&stockade(&["config", "print", "--config", &path.display().to_string()], &[]).stdout);
+    assert!(printed.contains("password_file = \"/run/rabbit.password\""), "{printed}");
+    let (_again, path) = file(&printed);
+    assert_eq!(check(&path), (Some(0), String::new()), "what is printed reads back");
+    let (_dir, path) = file(
+        "[relay.subscriptions.erp]\nevents = [\"OrderEaten\"]\nsink = { kind = \"pull\" }\n\
+        [relay.subscriptions.wms]\nin_flight_max = 0\nsink = { kind = \"pull\" }\n",
+    );
+    let (_, said) = check(&path);
+    assert!(
+        said.contains("relay.subscriptions.erp.events: ")
+            && said.contains("relay.subscriptions.wms.in_flight_max: "),
+        "{said}"
+    );
+    let (_dir, path) = file("[search]\nmode = \"on\"\n[engine]\nstore = false\n");
+    assert_eq!(check(&path).0, Some(2), "there is nothing to search in");
+}
+
+#[test]
 fn the_environment_goes_before_the_file() {
     let (_dir, path) = file("[server]\nlisten = \"127.0.0.1:1\"\nin_flight_max = 7\n");
     let path = path.display().to_string();

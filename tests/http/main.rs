@@ -25,6 +25,8 @@ mod observe;
 mod openapi;
 mod placing;
 mod process;
+mod relay;
+mod relay_serve;
 mod sales;
 mod search;
 mod search_serve;

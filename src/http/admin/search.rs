@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::desk::{Desk, Reason};
 use crate::http::json::Body;
 use crate::http::problem::Problem;
-use crate::{ReindexProgress, SearchFigures, SearchMode};
+use crate::{ReindexProgress, Reject, SearchFigures, SearchMode};
 
 /// Where [`status`] is.
 const STATUS: &str = "/admin/search/status";
@@ -72,7 +72,7 @@ impl Drop for Running {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = SearchStatus, example = json!({"mode": "fallback", "is_on": true, "position": 120000, "durable": 120010,
     "lag_ms": 180, "lag_bytes": 1400, "documents": 31000, "indexed": 90000, "commits": 410, "disk_bytes": 4194304,
-    "rebuilding": false, "answered": {"index": 512, "store": 3}}))]
+    "rebuilding": false, "rebuilds": 0, "answered": {"index": 512, "store": 3}}))]
 pub struct StatusView {
     /// Where searches are answered from: `fallback`, `on` or `off`.
     pub mode: &'static str,
@@ -96,6 +96,8 @@ pub struct StatusView {
     pub disk_bytes: u64,
     /// Whether it is being built anew.
     pub rebuilding: bool,
+    /// How often it was built anew since the start.
+    pub rebuilds: u64,
     /// How far that is, or how far it came, where it was asked for over HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressView>,
@@ -149,6 +151,7 @@ pub async fn status(desk: Desk) -> Json<StatusView> {
         indexed,
         disk_bytes,
         is_rebuilding,
+        rebuilds,
         answered: [index, store],
         failure,
     } = desk.engine().search_figures();
@@ -164,6 +167,7 @@ pub async fn status(desk: Desk) -> Json<StatusView> {
         commits,
         disk_bytes,
         rebuilding: is_rebuilding,
+        rebuilds,
         progress: desk.app.reindexing().progress().map(Into::into),
         answered: AnsweredView { index, store },
         failure,
@@ -203,7 +207,11 @@ pub struct ReindexView {
     responses((status = 202, description = "It has begun; `Location` says where its progress is told.", body = ReindexView,
         headers(("Location" = String, description = "Where its progress is told.")))))]
 pub async fn reindex(desk: Desk, Body(body): Body<ReindexBody>) -> Result<Response, Problem> {
-    desk.acted("search.reindex", "", body.reason.given()?).await?;
+    let reason = body.reason.given()?;
+    if desk.engine().search_mode() == SearchMode::Off {
+        return Err(Reject::SearchOff.into());
+    }
+    desk.acted("search.reindex", "", reason).await?;
     let running = Arc::new(desk.app.reindexing().begin().ok_or_else(already_running)?);
     let (begin, begun) = oneshot::channel();
     let mut begin = Some(begin);

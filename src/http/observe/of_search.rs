@@ -17,6 +17,7 @@ pub(super) fn write(out: &mut Families<'_>, figures: &SearchFigures, durable: Po
         indexed,
         disk_bytes,
         is_rebuilding,
+        rebuilds,
         answered: [index, store],
         failure,
     } = figures;
@@ -42,6 +43,7 @@ pub(super) fn write(out: &mut Families<'_>, figures: &SearchFigures, durable: Po
         "1 while the search index is being built anew.",
         u64::from(*is_rebuilding),
     )?;
+    out.counter("stockade_search_rebuilds", "Times that the search index was built anew.", *rebuilds)?;
     out.gauge(
         "stockade_search_failed",
         "1 once the search index has stopped: filters are answered from the store.",
