@@ -200,7 +200,9 @@ fn phrase_zh(phrase: &'static str) -> &'static str {
         "events" => "操作次数",
         "packages" => "包裹数",
         "refunds" => "退款数",
-        "too many conditions" => "条件过多",
+        "too many conditions" | "a query with too many parts" => "条件过多",
+        "a beginning that too many words have" => "匹配该词头的词过多",
+        "the end of a phone number that too many have" => "匹配该号码末尾的电话过多",
         "the cursor of a search with the same sort" => "相同排序的搜索游标",
         other => search::chinese(other).unwrap_or(other),
     }

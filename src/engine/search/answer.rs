@@ -1,34 +1,17 @@
-//! One search, from the question to its answer: which source it goes to, how long it waits for it, and what it shows.
+//! One search, from the question to its answer: which source it goes to, and the store's answer where it goes there.
 
 use std::sync::Arc;
 
-#[cfg(feature = "search")]
-use futures_util::{StreamExt, TryStreamExt};
-
 use super::handle::Unusable;
 use super::stored::{Found, StoredPage};
-#[cfg(feature = "search")]
-use super::{OrderView, SearchCounts};
 use super::{SEARCH_PAGE_LEN_MAX, Search, SearchAnswer, SearchMode, SearchSource};
-#[cfg(feature = "search")]
-use crate::actors::order::Query;
 use crate::actors::order::cold::external_key;
 use crate::domain::ids::Position;
 use crate::domain::reject::Reject;
-#[cfg(feature = "search")]
-use crate::domain::request::Caller;
 use crate::domain::search::{Cursor, SearchCursor, SortKey};
-#[cfg(feature = "search")]
-use crate::engine::store::FRESH_WAIT_MAX;
 use crate::engine::store::readable;
 use crate::engine::{Engine, Inner};
-#[cfg(feature = "search")]
-use crate::projection::search::{HitsPage, IndexError};
 use crate::projection::store::WalkOrder;
-
-/// Hits that are looked up at a time.
-#[cfg(feature = "search")]
-const LOOK_UPS_MAX: usize = 32;
 
 impl Engine {
     /// A page of the orders that a search is for, of all members; [`Search::of_member`] makes it one of a member's own.
@@ -88,9 +71,9 @@ impl Engine {
             len_max: search.len_max.clamp(1, SEARCH_PAGE_LEN_MAX),
             wanted: inner.journal.acknowledged(),
         };
-        let answer = match self.from_index(&asked).await? {
+        let answer = match self.answer_of_index(&asked).await? {
             Ok(answer) => answer,
-            Err(unusable) => inner.from_store(&asked, unusable).await?,
+            Err(unusable) => inner.answer_of_store(&asked, unusable).await?,
         };
         inner.search.note_answered(answer.source);
         Ok(answer)
@@ -98,93 +81,23 @@ impl Engine {
 }
 
 /// A search on its way.
-struct Asked<'s> {
-    search: &'s Search,
-    len_max: usize,
+pub(super) struct Asked<'s> {
+    pub(super) search: &'s Search,
+    pub(super) len_max: usize,
     /// What was acknowledged before it, for a fresh answer.
-    wanted: Position,
+    pub(super) wanted: Position,
 }
 
 impl Asked<'_> {
     /// Where the next page starts behind a hit.
-    fn next(&self, place: Cursor) -> SearchCursor {
+    pub(super) fn next(&self, place: Cursor) -> SearchCursor {
         SearchCursor { sort: self.search.sort, place }
-    }
-}
-
-#[cfg(feature = "search")]
-impl Engine {
-    /// The answer from the index, or why there is none from there.
-    async fn from_index(&self, asked: &Asked<'_>) -> Result<Result<SearchAnswer, Unusable>, Reject> {
-        let (inner, search) = (&self.inner, asked.search);
-        let usable = || inner.search.usable(inner.journal.durable(), inner.clock.now_ms());
-        let mut reader = match usable() {
-            Ok(reader) => reader,
-            Err(unusable) => return Ok(Err(unusable)),
-        };
-        if search.fresh && inner.search.position() < asked.wanted {
-            if tokio::time::timeout(FRESH_WAIT_MAX, inner.searchable(asked.wanted)).await.is_err() {
-                let lag_ms = inner.search.lag_ms(inner.journal.durable(), inner.clock.now_ms());
-                return Ok(Err(Unusable::Behind { lag_ms }));
-            }
-            // It may have been built anew meanwhile.
-            reader = match usable() {
-                Ok(reader) => reader,
-                Err(unusable) => return Ok(Err(unusable)),
-            };
-        }
-        let (expr, page) = (
-            search.expr.clone(),
-            HitsPage {
-                sort: search.sort,
-                after: search.after.map(|after| after.place),
-                len_max: asked.len_max,
-                count: search.count,
-            },
-        );
-        let hits = match inner.search.scans().run(async {}, move || Ok(reader.find(&expr, &page))).await? {
-            Ok(hits) => hits,
-            Err(IndexError::TooBroad(what)) => return Err(Reject::SearchTooBroad { what }),
-            Err(failed) => {
-                tracing::warn!(error = %failed, "a search of the index has failed");
-                return Ok(Err(Unusable::Failed));
-            }
-        };
-        let last = hits.page.last().copied().filter(|_| hits.more);
-        let counts = search.count.then(|| SearchCounts {
-            total: hits.by_status.iter().sum(),
-            by_status: hits.by_status,
-            by_type: hits.by_type,
-            complete: true,
-        });
-        Ok(Ok(SearchAnswer {
-            orders: self.shown(hits.page).await?,
-            next: last.map(|place| asked.next(place)),
-            counts,
-            source: SearchSource::Index,
-            as_of: hits.as_of,
-        }))
-    }
-
-    /// Hits as they stand now, wherever they are: in memory, stored, or cold.
-    async fn shown(&self, hits: Vec<Cursor>) -> Result<Vec<OrderView>, Reject> {
-        let shown = futures_util::stream::iter(hits).map(|Cursor { order_no, .. }| async move {
-            let order = |reply| Query::Order { order_no, caller: Caller::Operator, reply };
-            match self.query(order_no.slot(), order).await {
-                Ok(order) => Ok(Some(self.inner.show(order))),
-                // An index that knows more orders than there are is not worth a search.
-                Err(Reject::OrderNotFound) => Ok(None),
-                Err(reject) => Err(reject),
-            }
-        });
-        let shown: Vec<Option<OrderView>> = shown.buffered(LOOK_UPS_MAX).try_collect().await?;
-        Ok(shown.into_iter().flatten().collect())
     }
 }
 
 #[cfg(not(feature = "search"))]
 impl Engine {
-    async fn from_index(&self, _asked: &Asked<'_>) -> Result<Result<SearchAnswer, Unusable>, Reject> {
+    async fn answer_of_index(&self, _asked: &Asked<'_>) -> Result<Result<SearchAnswer, Unusable>, Reject> {
         Ok(Err(Unusable::Off))
     }
 }
@@ -193,14 +106,8 @@ impl Inner {
     /// Whether the store may answer instead of the index.
     fn check_fallback(&self, search: &Search, unusable: Unusable) -> Result<(), Reject> {
         let is_off = unusable == Unusable::Off;
-        #[cfg(feature = "search")]
         if self.search.effective_mode() == SearchMode::On {
-            return Err(match unusable {
-                // It is just being switched on.
-                Unusable::Off | Unusable::Building => Reject::SearchBuilding,
-                Unusable::Behind { lag_ms } => Reject::SearchBehind { lag_ms },
-                Unusable::Failed => Reject::SearchFailed,
-            });
+            return Err(unusable.reject());
         }
         if search.expr.has_words() {
             return Err(Reject::SearchWordsUnavailable { is_off });
@@ -212,7 +119,7 @@ impl Inner {
     }
 
     /// The answer from the store.
-    async fn from_store(&self, asked: &Asked<'_>, unusable: Unusable) -> Result<SearchAnswer, Reject> {
+    async fn answer_of_store(&self, asked: &Asked<'_>, unusable: Unusable) -> Result<SearchAnswer, Reject> {
         let search = asked.search;
         self.check_fallback(search, unusable)?;
         let reader = self.store.as_ref().ok_or(Reject::NoStore)?.reader.clone();

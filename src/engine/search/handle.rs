@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::{SearchConfig, SearchFigures, SearchMode, SearchSource};
 use crate::domain::ids::Position;
+use crate::domain::reject::Reject;
 use crate::engine::store::Scans;
 use crate::engine::{Engine, Inner};
 
@@ -77,6 +78,22 @@ pub(super) enum Unusable {
     /// It has failed.
     #[cfg(feature = "search")]
     Failed,
+}
+
+impl Unusable {
+    /// What is said where the index alone may answer.
+    pub(super) const fn reject(self) -> Reject {
+        match self {
+            // It is just being switched on.
+            Self::Off => Reject::SearchBuilding,
+            #[cfg(feature = "search")]
+            Self::Building => Reject::SearchBuilding,
+            #[cfg(feature = "search")]
+            Self::Behind { lag_ms } => Reject::SearchBehind { lag_ms },
+            #[cfg(feature = "search")]
+            Self::Failed => Reject::SearchFailed,
+        }
+    }
 }
 
 impl SearchBoard {

@@ -7,6 +7,8 @@ mod catch_up;
 pub(super) mod follow;
 mod handle;
 #[cfg(feature = "search")]
+mod indexed;
+#[cfg(feature = "search")]
 mod projector;
 #[cfg(feature = "search")]
 mod rebuild;
@@ -79,7 +81,8 @@ pub struct Search {
     pub len_max: usize,
     /// Whether to count all hits, by status and type.
     pub count: bool,
-    /// Read your writes: wait, two seconds at most, until what was acknowledged before this call is searchable.
+    /// Read your writes: wait until what was acknowledged before this call is searchable, two seconds at most for the index,
+    /// and as long for the store where that one has to answer then.
     pub fresh: bool,
 }
 
