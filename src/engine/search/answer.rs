@@ -147,6 +147,8 @@ impl Engine {
             Err(IndexError::TooBroad(what)) => return Err(Reject::SearchTooBroad { what }),
             Err(failed) => {
                 tracing::warn!(error = %failed, "a search of the index has failed");
+                // Its follower builds another one.
+                inner.search.board().is_broken.store(true, std::sync::atomic::Ordering::Release);
                 return Ok(Err(Unusable::Failed));
             }
         };

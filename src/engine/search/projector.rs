@@ -255,8 +255,12 @@ impl SearchWorld {
             if self.handle.mode() == SearchMode::Off {
                 return Ok(());
             }
+            if board.is_broken.swap(false, Ordering::AcqRel) {
+                return Err(Stuck::Source("a search of it has failed".to_owned()));
+            }
             // Until there is space again it is behind.
-            if self.space.check().is_err() {
+            if let Err(full) = self.space.check() {
+                board.set_failure(Some(full.to_string()));
                 return Ok(());
             }
             if let Some(Touched { from, up_to, gathered }) = self.tap.pop() {
@@ -322,7 +326,12 @@ impl SearchProjector {
                 (live, result)
             });
             match followed.await {
-                Ok((live, Ok(()))) => state.live = Some(live),
+                Ok((live, Ok(()))) => {
+                    if world.space.check().is_ok() {
+                        world.handle.board().set_failure(None);
+                    }
+                    state.live = Some(live);
+                }
                 Ok((live, Err(stuck))) => {
                     self.give_up(Some(live), state, &stuck.to_string()).await;
                 }
