@@ -38,7 +38,7 @@ impl Engine {
     pub(super) async fn stop_search(&self) {
         self.inner.search.scans().close().await;
         #[cfg(feature = "search")]
-        if let Some(follower) = self.inner.search.take_follower() {
+        if let Some(follower) = self.inner.search.follower() {
             follower.stop().await;
         }
     }

@@ -198,7 +198,7 @@ impl Drop for Inner {
             store.projector.kill();
         }
         #[cfg(feature = "search")]
-        if let Some(follower) = self.search.take_follower() {
+        if let Some(follower) = self.search.follower() {
             follower.kill();
         }
         self.supervisor.stop_children(None);

@@ -42,7 +42,7 @@ struct Shared {
     #[cfg(feature = "search")]
     reader: std::sync::RwLock<Option<IndexReader>>,
     #[cfg(feature = "search")]
-    follower: std::sync::RwLock<Option<Arc<Follower>>>,
+    follower: std::sync::OnceLock<Follower>,
 }
 
 /// What the projector shows of itself.
@@ -232,21 +232,13 @@ impl SearchHandle {
 #[cfg(feature = "search")]
 impl SearchHandle {
     /// Who keeps the index, once it has begun.
-    pub(crate) fn follower(&self) -> Option<Arc<Follower>> {
-        self.shared.follower.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn follower(&self) -> Option<&Follower> {
+        self.shared.follower.get()
     }
 
-    pub(super) fn set_follower(&self, follower: Option<Arc<Follower>>) {
-        *self.shared.follower.write().unwrap_or_else(PoisonError::into_inner) = follower;
-    }
-
-    /// Parts with who keeps the index, at the end of the engine. It holds on to this handle as this handle does to it, and
-    /// to store and journal: the directory is in use until they are parted.
-    pub(crate) fn take_follower(&self) -> Option<Arc<Follower>> {
-        let follower = self.shared.follower.write().unwrap_or_else(PoisonError::into_inner).take();
-        // What was read knows the catalogue, and so the journal.
-        *self.shared.reader.write().unwrap_or_else(PoisonError::into_inner) = None;
-        follower
+    pub(super) fn set_follower(&self, follower: Follower) {
+        // There is one opening.
+        let _ = self.shared.follower.set(follower);
     }
 
     /// Asks for another index.

@@ -37,9 +37,6 @@ const REBUILD_AGAIN_MS: u64 = 60_000;
 const LOOK_AT_SIZE_MS: u64 = 10_000;
 /// How long the end of the engine waits for merges of segments.
 const MERGES_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Looks at whether the state of a stopped actor is gone.
-const STATE_LOOKS_MAX: usize = 1_000;
-const STATE_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// What the actor works with.
 pub(crate) struct SearchWorld {
