@@ -38,6 +38,10 @@ const LOOK_AT_SIZE_MS: u64 = 10_000;
 /// How long the end of the engine waits for merges of segments.
 const MERGES_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Looks at whether the state of a stopped actor is gone.
+const STATE_LOOKS_MAX: usize = 1_000;
+const STATE_LOOK_EVERY: Duration = Duration::from_millis(1);
+
 /// What the actor works with.
 pub(crate) struct SearchWorld {
     pub(super) handle: SearchHandle,
@@ -113,9 +117,10 @@ impl Follower {
         let (waker, waking) = (actor.clone(), Arc::clone(&signs));
         tap.connect(Box::new(move || wake(&waker, &waking.called)));
         let lag_bytes_max = handle.config().lag_bytes_max;
-        let follower = Arc::new(Self { actor, signs, holds, lag_bytes_max, world: gone });
-        follower.wake();
-        handle.set_follower(Some(follower));
+        handle.set_follower(Self { actor, signs, holds, lag_bytes_max, world: gone });
+        if let Some(follower) = handle.follower() {
+            follower.wake();
+        }
         Ok(())
     }
 
