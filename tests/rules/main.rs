@@ -51,6 +51,9 @@ mod relay_crash;
 mod relay_dead;
 #[cfg(feature = "relay")]
 mod relay_down;
+mod relay_down;
+#[cfg(feature = "relay")]
+mod relay_end_to_end;
 #[cfg(feature = "relay")]
 mod relay_lag;
 #[cfg(feature = "relay")]
