@@ -51,7 +51,6 @@ mod relay_crash;
 mod relay_dead;
 #[cfg(feature = "relay")]
 mod relay_down;
-mod relay_down;
 #[cfg(feature = "relay")]
 mod relay_end_to_end;
 #[cfg(feature = "relay")]
