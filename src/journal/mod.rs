@@ -50,7 +50,7 @@ pub use frame::{
 pub use handle::{
     Acknowledge, Durability, JournalHandle, JournalStats, MonotonicUs, OnPoison, WriterOptions,
 };
-pub(crate) use holds::{Holds, TooLate};
+pub(crate) use holds::Holds;
 pub use memory::{MemoryJournal, Operation};
 pub use pack::pack;
 pub use scan::{Scan, scan};

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -95,52 +96,53 @@ pub(crate) struct Hub {
     /// Subscriptions are made, changed and ended one at a time.
     changing: tokio::sync::Mutex<()>,
     closed: watch::Sender<bool>,
+    /// The engine's: whoever makes a subscription may be on another one, which others keep busy or which ends earlier.
+    runtime: Handle,
 }
 
 impl Hub {
     /// The relay of an engine, with its subscriptions as they stand in the book. From here on the journal is kept for them;
-    /// they begin to work with [`Hub::start`]. Blocks.
+    /// they begin to work with [`Hub::start`], in the runtime that this is called in. Blocks.
     ///
     /// `has_book` says whether there is a book already. A book that can't be read stops no engine: then nothing of the
     /// journal is given up, and every command is answered with the reason.
     pub(crate) fn open(parts: Parts, has_book: bool) -> Self {
         let parts = Arc::new(parts);
-        let phase = if has_book { Self::open_book(&parts) } else { Phase::Idle(parts) };
+        let opened = has_book.then(|| Self::open_book(&parts));
+        let phase = match opened {
+            None => Phase::Idle(parts),
+            Some(Ok(world)) => Phase::Open(Arc::new(world)),
+            Some(Err(error)) => {
+                parts.holds.hold_all(UNKNOWN_HOLDER);
+                tracing::error!(%error, "the relay can't be opened: orders go on, and the whole journal is kept");
+                Phase::Failed(error)
+            }
+        };
         Self {
             phase: Mutex::new(phase),
             subscriptions: RwLock::default(),
             changing: tokio::sync::Mutex::default(),
             closed: watch::Sender::new(false),
+            runtime: Handle::current(),
         }
     }
 
-    fn open_book(parts: &Arc<Parts>) -> Phase {
-        let opened = (parts.open_store)().map_err(RelayError::Storage).and_then(Book::open);
-        let opened = opened.and_then(|book| book.subscriptions().map(|subscriptions| (book, subscriptions)));
-        match opened {
-            Ok((book, subscriptions)) => {
-                let world = World {
-                    journal: parts.journal.clone(),
-                    holds: Arc::clone(&parts.holds),
-                    clock: parts.clock.clone(),
-                    orders: Arc::clone(&parts.orders),
-                    sinks: parts.sinks.clone(),
-                    book,
-                };
-                for (name, stored) in &subscriptions {
-                    if !matches!(stored.record.state, StoredState::Suspended { released: true, .. }) {
-                        // Where that is too late the subscription finds out when it begins.
-                        let _ = world.holds.hold(&holder(name), stored.cursor);
-                    }
-                }
-                Phase::Open(Arc::new(world))
-            }
-            Err(error) => {
-                parts.holds.hold_all(UNKNOWN_HOLDER);
-                tracing::error!(%error, "the relay can't be opened: orders go on, and the whole journal is kept");
-                Phase::Failed(error)
+    fn open_book(parts: &Parts) -> Result<World, RelayError> {
+        let book = Book::open((parts.open_store)().map_err(RelayError::Storage)?)?;
+        for (name, stored) in book.subscriptions()? {
+            if !matches!(stored.record.state, StoredState::Suspended { released: true, .. }) {
+                // Where that is too late the subscription finds out when it begins.
+                let _ = parts.holds.hold(&holder(&name), stored.cursor);
             }
         }
+        Ok(World {
+            journal: parts.journal.clone(),
+            holds: Arc::clone(&parts.holds),
+            clock: parts.clock.clone(),
+            orders: Arc::clone(&parts.orders),
+            sinks: parts.sinks.clone(),
+            book,
+        })
     }
 
     /// Begins to work: the subscriptions of the book, then those of the configuration.
@@ -185,15 +187,13 @@ impl Hub {
             Phase::Open(_) | Phase::Failed(_) | Phase::Closed => return Err(RelayError::Off),
         };
         let opened = tokio::task::spawn_blocking(move || Self::open_book(&parts));
-        let opened = opened.await.map_err(|_ended_early| RelayError::Off)?;
-        {
-            let mut phase = self.phase();
-            if matches!(*phase, Phase::Closed) {
-                return Err(RelayError::Off);
-            }
-            *phase = opened;
+        let world = Arc::new(opened.await.map_err(|_ended_early| RelayError::Off)??);
+        let mut phase = self.phase();
+        if matches!(*phase, Phase::Closed) {
+            return Err(RelayError::Off);
         }
-        self.world()?.ok_or(RelayError::Off)
+        *phase = Phase::Open(Arc::clone(&world));
+        Ok(world)
     }
 
     fn find(&self, name: &str) -> Result<(Arc<World>, Arc<Subscription>), RelayError> {
@@ -206,7 +206,8 @@ impl Hub {
     fn spawn(&self, world: &Arc<World>, name: &str, stored: Stored) -> Arc<Subscription> {
         let board = Arc::new(Board::new(stored.record, stored.cursor));
         let (commands, received) = mpsc::channel(COMMANDS);
-        let task = tokio::spawn(supervise(Arc::clone(world), name.to_owned(), Arc::clone(&board), received));
+        let task =
+            self.runtime.spawn(supervise(Arc::clone(world), name.to_owned(), Arc::clone(&board), received));
         let subscription =
             Arc::new(Subscription { name: name.to_owned(), board, commands, pull: Default::default(), task });
         let mut subscriptions = self.subscriptions.write().unwrap_or_else(PoisonError::into_inner);
@@ -217,6 +218,14 @@ impl Hub {
     /// Whether the engine is closed.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(*self.phase(), Phase::Closed)
+    }
+
+    /// Why nothing works, if what the relay keeps could not be read.
+    pub(crate) fn failure(&self) -> Option<RelayError> {
+        match &*self.phase() {
+            Phase::Failed(error) => Some(error.clone()),
+            Phase::Idle(_) | Phase::Open(_) | Phase::Closed => None,
+        }
     }
 
     /// All subscriptions, by name.

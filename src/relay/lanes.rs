@@ -96,10 +96,16 @@ pub(super) struct Lanes {
     /// Lanes whose first message may go, by its position: the oldest go first, so that the cursor moves.
     ready: BTreeMap<(Position, bool), Lane>,
     len: usize,
+    letters: usize,
     bytes: usize,
 }
 
 impl Lanes {
+    /// Letters among the messages.
+    pub(super) fn letters(&self) -> usize {
+        self.letters
+    }
+
     /// Messages in all lanes.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -113,6 +119,7 @@ impl Lanes {
     /// Puts a message at the end of its lane.
     pub(super) fn push(&mut self, lane: Lane, item: Item) {
         self.len += 1;
+        self.letters += usize::from(item.origin != Origin::Journal);
         self.bytes += item.message.body.len();
         match self.lanes.entry(lane) {
             Entry::Occupied(queue) => queue.into_mut().rest.push_back(item),
@@ -180,6 +187,7 @@ impl Lanes {
 
     fn forget(&mut self, item: &Item) {
         self.len -= 1;
+        self.letters -= usize::from(item.origin != Origin::Journal);
         self.bytes -= item.message.body.len();
     }
 }

@@ -190,7 +190,8 @@ async fn render(renderer: &mut Renderer, recorded: &Recorded) -> Made {
         match renderer.render(recorded).await {
             Ok(message) => return made(message, recorded),
             Err(error) => {
-                if wait == RENDER_AGAIN {
+                // An engine that is busy for a moment is no news.
+                if wait == RENDER_AGAIN_MAX {
                     tracing::warn!(position = recorded.position.0, %error, "a message can't be made yet");
                 }
                 tokio::time::sleep(wait).await;

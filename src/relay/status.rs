@@ -1,5 +1,6 @@
 //! What a subscription shows of itself.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::spec::SubscriptionSpec;
@@ -63,8 +64,8 @@ pub struct SubscriptionStatus {
     pub in_flight: u64,
 }
 
-/// A message that could not be delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A message that could not be delivered. Its `Debug` form shows no more of the message than its size.
+#[derive(Clone, PartialEq, Eq)]
 pub struct DeadRelayed {
     /// Its position.
     pub position: Position,
@@ -80,6 +81,20 @@ pub struct DeadRelayed {
     pub at_ms: u64,
     /// The message, as JSON.
     pub body: Arc<[u8]>,
+}
+
+impl fmt::Debug for DeadRelayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadRelayed")
+            .field("position", &self.position)
+            .field("order_no", &self.order_no)
+            .field("event", &self.event)
+            .field("attempts", &self.attempts)
+            .field("reason", &self.reason)
+            .field("at_ms", &self.at_ms)
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
 }
 
 /// A page of dead letters, by position.

@@ -264,7 +264,16 @@ async fn a_poll_waits_for_what_comes_and_only_one_polls() {
     put(&shop, "erp", json!({"events": ["OrderCreated"], "sink": {"kind": "pull"}})).await.expect(200);
     let waiting = tokio::spawn({
         let shop = Arc::clone(&shop);
-        async move { poll(&shop, "?wait_ms=30000").await }
+        async move {
+            loop {
+                // The question below may be there first.
+                let answer = shop.get(POLLER, "/gateway/events/erp?wait_ms=30000").await;
+                if answer.status != 409 {
+                    return answer.expect(200);
+                }
+                tokio::task::yield_now().await;
+            }
+        }
     });
     let busy = wait_for("the first poll", async || {
         let answer = shop.get(POLLER, "/gateway/events/erp").await;
@@ -394,6 +403,8 @@ async fn dead_letters_are_listed_shown_requeued_and_discarded() {
         act("requeue", json!({"position": positions[1].to_string()})).await.expect(200)["dead_letters"],
         1
     );
+    // It is one until it is delivered.
+    wait_for("the delivery", async || (of(&list("").await).len() == 2).then_some(())).await;
     assert_eq!(act("requeue", json!({"all": true})).await.expect(200)["dead_letters"], 2);
     let taken = wait_for("the last message", async || {
         let taken: BTreeSet<_> = sink.taken.lock().expect("no panic").iter().copied().collect();

@@ -21,6 +21,13 @@ async fn searched(mode: SearchMode) -> (Shop, tempfile::TempDir) {
     let search = SearchConfig { mode, refresh_ms: 10, ..SearchConfig::default() };
     let shop = Shop::with(Config::new(dir.path().join("shop")).ballast_bytes(0).search(search)).await;
     stockade::examples::stock_tea(&shop.engine, 1_000).await.expect("tea is on sale");
+    if mode != SearchMode::Off {
+        // The first, empty index is being built.
+        wait_for("the index", async || {
+            (shop.get(OPERATIONS, "/admin/order?q=tea").await.status == 200).then_some(())
+        })
+        .await;
+    }
     (shop, dir)
 }
 

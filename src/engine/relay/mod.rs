@@ -59,6 +59,12 @@ impl Relay {
         self.hub.statuses()
     }
 
+    /// Why nothing works, where what the relay keeps could not be read when the engine was opened: every command is answered
+    /// with it, the whole journal is kept, and orders go on.
+    pub fn failure(&self) -> Option<RelayError> {
+        self.hub.failure()
+    }
+
     /// One subscription.
     ///
     /// # Errors

@@ -42,7 +42,8 @@ use order::ShownOrder;
 use payload::Payload;
 
 /// A message, ready to be sent. `docs/relay-message.schema.json` describes its body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Its `Debug` form shows no more of the body than its size.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// The event's position: the key to tell a repeated delivery by.
     pub position: Position,
@@ -56,6 +57,19 @@ pub struct Message {
     pub attempt: u32,
     /// JSON.
     pub body: bytes::Bytes,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("position", &self.position)
+            .field("order_no", &self.order_no)
+            .field("event", &self.event)
+            .field("at_ms", &self.at_ms)
+            .field("attempt", &self.attempt)
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
 }
 
 /// An event with its place in the journal.

@@ -16,6 +16,14 @@ pub(super) struct UnderWay {
     delivery: Delivery,
     lane: Lane,
     wave: u64,
+    /// Looks at the subscription before it was begun.
+    looks: u64,
+}
+
+impl UnderWay {
+    pub(super) fn looks(&self) -> u64 {
+        self.looks
+    }
 }
 
 /// A delivery that has ended.
@@ -60,7 +68,7 @@ impl Task {
                 },
             };
             let delivery = sink.deliver(message);
-            self.deliveries.push(UnderWay { delivery, lane, wave: self.wave });
+            self.deliveries.push(UnderWay { delivery, lane, wave: self.wave, looks: self.looks });
             if self.failures > 0 {
                 // One message shows whether it is there again.
                 self.probing = true;
@@ -72,7 +80,6 @@ impl Task {
     /// A delivery has ended.
     pub(super) fn delivered(&mut self, delivered: Delivered) {
         let Delivered { lane, wave, result } = delivered;
-        self.stalled_looks = 0;
         match result {
             Ok(()) => {
                 self.answered(wave);

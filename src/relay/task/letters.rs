@@ -72,9 +72,7 @@ impl Task {
 
     /// Fetches letters that are to be delivered again.
     pub(super) fn fetch_letters(&mut self) {
-        while self.fetching < FETCHED_MAX
-            && self.lanes.len() < FETCHED_MAX.max(self.spec.in_flight_max as usize)
-        {
+        while self.lanes.letters() + self.fetching < FETCHED_MAX {
             let Some((position, order_no)) = self.dead.take_offered() else { return };
             self.fetching += 1;
             let (world, name, epoch) = (Arc::clone(&self.world), self.name.clone(), self.epoch);

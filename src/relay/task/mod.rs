@@ -46,8 +46,8 @@ pub(super) use supervise::supervise;
 const CURSOR_EVERY: Duration = Duration::from_millis(100);
 /// How often the task looks at how far it is behind.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Looks without a single answer from the sink after which it counts as down.
-const STALLED_LOOKS_MAX: u32 = 120;
+/// Looks after which a message without an answer means that the sink is down.
+const UNANSWERED_LOOKS_MAX: u64 = 120;
 /// How long confirmations are waited for when the subscription ends or starts anew.
 const QUIET: Duration = Duration::from_secs(5);
 /// Messages that wait in lanes, at least, and times `in_flight_max`.
@@ -79,8 +79,8 @@ enum Work {
     },
     /// Something was written that nobody waits for.
     Wrote(Result<(), RelayError>),
-    /// When the event at the cursor happened, in ms since the Unix epoch.
-    Oldest { at_ms: u64 },
+    /// When the event at a cursor happened, in ms since the Unix epoch.
+    Oldest { cursor: Position, at_ms: u64 },
 }
 
 /// A subscription at work.
@@ -118,7 +118,8 @@ struct Task {
     cursor_write: Option<(Position, Written)>,
     /// Position whose time was looked up last.
     looked_at: Position,
-    stalled_looks: u32,
+    /// Times that it was looked at how things stand.
+    looks: u64,
     jitter: Jitter,
 }
 
@@ -214,8 +215,10 @@ impl Task {
             self.cursor_due = Some(Box::pin(sleep(CURSOR_EVERY)));
         }
         self.board.set_cursor(cursor);
-        if let Some(at_ms) = self.progress.oldest_at_ms() {
-            self.board.set_oldest_at_ms(at_ms);
+        match self.progress.oldest_at_ms() {
+            Some(at_ms) => self.board.set_oldest_at_ms(at_ms),
+            None if cursor == self.looked_at => {}
+            None => self.board.set_oldest_at_ms(0),
         }
         self.board.set_in_flight(self.deliveries.len());
         self.board.set_dead_letters(self.dead.len());
@@ -313,8 +316,8 @@ impl Task {
             }
             Work::Wrote(Ok(())) => {}
             Work::Wrote(Err(error)) => self.fail(error.to_string()),
-            Work::Oldest { at_ms } => {
-                if self.progress.oldest_at_ms().is_none() {
+            Work::Oldest { cursor, at_ms } => {
+                if self.progress.oldest_at_ms().is_none() && self.progress.cursor() == cursor {
                     self.board.set_oldest_at_ms(at_ms);
                 }
             }
@@ -374,14 +377,12 @@ impl Task {
         if let Some(reason) = too_far_behind(&self.world, &self.board) {
             self.suspend(reason, true);
         }
-        self.stalled_looks = if self.deliveries.is_empty() { 0 } else { self.stalled_looks + 1 };
-        if self.stalled_looks >= STALLED_LOOKS_MAX {
-            self.stalled_looks = 0;
+        self.looks += 1;
+        if self.deliveries.iter().any(|delivery| self.looks - delivery.looks() > UNANSWERED_LOOKS_MAX) {
             // Begun anew, from the cursor: what is on its way can't be told from what never went.
             self.reset(self.progress.cursor());
             self.close_sink();
-            let reason =
-                format!("no answer within {} s", LOOK_EVERY.as_secs() * u64::from(STALLED_LOOKS_MAX));
+            let reason = format!("no answer within {} s", LOOK_EVERY.as_secs() * UNANSWERED_LOOKS_MAX);
             self.went_down(self.wave, reason);
         }
         let cursor = self.progress.cursor();
@@ -391,7 +392,7 @@ impl Task {
             let look_up = tokio::task::spawn_blocking(move || read_events(&world, cursor));
             self.work.push(Box::pin(async move {
                 let events = look_up.await.ok().and_then(Result::ok).unwrap_or_default();
-                Work::Oldest { at_ms: events.first().map_or(0, |first| first.event.at_ms()) }
+                Work::Oldest { cursor, at_ms: events.first().map_or(0, |first| first.event.at_ms()) }
             }));
         }
     }

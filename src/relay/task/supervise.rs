@@ -146,7 +146,7 @@ impl Task {
             cursor_due: None,
             cursor_write: None,
             looked_at: Position(0),
-            stalled_looks: 0,
+            looks: 0,
             jitter: Jitter::new(),
         })
     }

@@ -54,10 +54,25 @@ def lines(context, value):
 
 
 def bounded_wait(body):
-    """Nobody waits for tasks longer than a moment."""
-    if isinstance(body, dict) and isinstance(body.get("timeout_ms"), int):
-        body["timeout_ms"] %= 20
+    """Nobody waits for tasks or events longer than a moment."""
+    for name in ("timeout_ms", "wait_ms"):
+        if isinstance(body, dict) and isinstance(body.get(name), int):
+            body[name] %= 20
     return body
+
+
+def pulled(body):
+    """No made-up host is connected to: subscriptions are pulled, whatever else they are."""
+    if isinstance(body, dict) and isinstance(body.get("spec"), dict):
+        body["spec"]["sink"] = {"kind": "pull"}
+    return body
+
+
+def subscription(case):
+    """A subscription that exists, for the operations that don't end it."""
+    if case.path.startswith("/gateway/"):
+        return "polled"
+    return "erp" if case.method != "DELETE" else case.path_parameters["name"]
 
 
 def is_positive(case, location):
@@ -72,10 +87,16 @@ def before_call(context, case, kwargs):
     if case.meta.generation.mode == GenerationMode.POSITIVE:
         # What is set is validated again, and a path in its escaped form, which may be too long: so only where it changes.
         parts = replaced(dict(case.path_parameters or {}))
+        if "name" in parts:
+            parts["name"] = subscription(case)
         if parts != (case.path_parameters or {}):
             case.path_parameters = parts
         if isinstance(case.body, (dict, list)):
-            case.body = bounded_wait(replaced(case.body))
-    elif not is_positive(case, ParameterLocation.PATH) and "topic" in (case.path_parameters or {}):
-        # Almost any text is a topic, and one that is too long in its escaped form need not be: this one is.
-        case.path_parameters = {**case.path_parameters, "topic": "t" * 65}
+            case.body = pulled(bounded_wait(replaced(case.body)))
+        if isinstance((case.query or {}).get("wait_ms"), int):
+            case.query = bounded_wait(dict(case.query))
+    elif not is_positive(case, ParameterLocation.PATH):
+        # Almost any text is a topic, and one that is too long in its escaped form need not be: this one is. Names that no
+        # subscription has are refused as such.
+        for name in {"topic", "name"} & set(case.path_parameters or {}):
+            case.path_parameters = {**case.path_parameters, name: "t" * 65}

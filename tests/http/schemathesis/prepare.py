@@ -37,7 +37,7 @@ class Shop:
         self.url, self.callback_secret = url, callback_secret
         self.tokens = {
             "member": token(secret, MEMBER, "member", []),
-            "service": token(secret, "app-1", "service", []),
+            "service": token(secret, "app-1", "service", ["relay:*"]),
             "admin": token(secret, "anna", "admin", SCOPES),
         }
 
@@ -119,6 +119,10 @@ def orders(shop: Shop) -> dict[str, list[str]]:
         known["team"] = [seat["team_id"]]
     for at in range(8):
         shop.call("service", "POST", "/gateway/delay/mails/push", {"id": f"mail-{at}", "body": "hello", "delay_ms": 0})
+    # One to be asked about, and one to be polled, which nobody deletes.
+    for name in ("erp", "polled"):
+        spec = {"events": ["OrderCreated"], "start": "first", "sink": {"kind": "pull"}}
+        shop.call("admin", "PUT", f"/admin/relay/subscriptions/{name}", {"spec": spec})
     return known
 
 

@@ -101,6 +101,7 @@ pub struct RetryBody {
     pub backoff_ms_max: Option<u64>,
 }
 
+// No variant is a type of its own: its schema, which allows no unknown fields, would rule `kind` out.
 /// Where messages go.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -114,96 +115,78 @@ pub enum SinkBody {
         sink: String,
     },
     /// To RabbitMQ.
-    Rabbitmq(RabbitBody),
+    Rabbitmq {
+        /// Where it is: `host:port`.
+        address: String,
+        /// User; `guest` unless said.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// Password. Never shown.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>, write_only, format = Password)]
+        password: Option<SecretText>,
+        /// Virtual host; `/` unless said.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        vhost: Option<String>,
+        /// Whether to connect by TLS.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tls: Option<bool>,
+        /// A file on the server with the authority that its certificate is checked against, as PEM; the usual ones without.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tls_ca: Option<String>,
+        /// The exchange, made as a durable direct one unless it is there; empty for the default exchange.
+        exchange: String,
+        /// The queue, made as a durable one and bound to the exchange; none without.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        queue: Option<String>,
+        /// The routing key; the queue's name without.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        routing_key: Option<String>,
+        /// Whether the queue is a quorum queue, mirrored over the brokers of a cluster.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mirror: Option<bool>,
+    },
     /// To NATS JetStream.
-    Nats(NatsBody),
+    Nats {
+        /// Where it is: `host:port`.
+        address: String,
+        /// User.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// Password. Never shown.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>, write_only, format = Password)]
+        password: Option<SecretText>,
+        /// Whether to connect by TLS.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tls: Option<bool>,
+        /// A file on the server with the authority that its certificate is checked against, as PEM; the usual ones without.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tls_ca: Option<String>,
+        /// The stream, made unless it is there.
+        stream: String,
+        /// The subject; `{event}` in it stands for the event's name.
+        subject: String,
+    },
     /// To a web server.
-    Webhook(WebhookBody),
-}
-
-/// RabbitMQ.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = RelayRabbitmq)]
-pub struct RabbitBody {
-    /// Where it is: `host:port`.
-    pub address: String,
-    /// User; `guest` unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    /// Password. Never shown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, write_only, format = Password)]
-    pub password: Option<SecretText>,
-    /// Virtual host; `/` unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vhost: Option<String>,
-    /// Whether to connect by TLS.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<bool>,
-    /// A file on the server with the authority that its certificate is checked against, as PEM; the usual ones without.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_ca: Option<String>,
-    /// The exchange, made as a durable direct one unless it is there; empty for the default exchange.
-    pub exchange: String,
-    /// The queue, made as a durable one and bound to the exchange; none without.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue: Option<String>,
-    /// The routing key; the queue's name without.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub routing_key: Option<String>,
-    /// Whether the queue is a quorum queue, mirrored over the brokers of a cluster.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mirror: Option<bool>,
-}
-
-/// NATS JetStream.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = RelayNats)]
-pub struct NatsBody {
-    /// Where it is: `host:port`.
-    pub address: String,
-    /// User.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    /// Password. Never shown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, write_only, format = Password)]
-    pub password: Option<SecretText>,
-    /// Whether to connect by TLS.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<bool>,
-    /// A file on the server with the authority that its certificate is checked against, as PEM; the usual ones without.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_ca: Option<String>,
-    /// The stream, made unless it is there.
-    pub stream: String,
-    /// The subject; `{event}` in it stands for the event's name.
-    pub subject: String,
-}
-
-/// A web server.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = RelayWebhook)]
-pub struct WebhookBody {
-    /// `https://…`, or `http://…` where private addresses are allowed; without user and password.
-    pub url: String,
-    /// The key that messages are signed with: HMAC-SHA256. Never shown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, write_only, format = Password)]
-    pub secret: Option<SecretText>,
-    /// How long an answer may take, in ms, 100 to 60,000; 10,000 unless said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 100, maximum = 60_000)]
-    pub timeout_ms: Option<u64>,
-    /// Whether it may be at a private, loopback or link-local address; for the scope `security`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub allow_private: Option<bool>,
-    /// A file on the server with the authority that its certificate is checked against, as PEM; the usual ones without.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_ca: Option<String>,
+    Webhook {
+        /// `https://…`, or `http://…` where private addresses are allowed; without user and password.
+        url: String,
+        /// The key that messages are signed with: HMAC-SHA256. Never shown.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>, write_only, format = Password)]
+        secret: Option<SecretText>,
+        /// How long an answer may take, in ms, 100 to 60,000; 10,000 unless said.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 100, maximum = 60_000)]
+        timeout_ms: Option<u64>,
+        /// Whether it may be at a private, loopback or link-local address; for the scope `security`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        allow_private: Option<bool>,
+        /// A file on the server with the authority that its certificate is checked against, as PEM; the usual ones without.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tls_ca: Option<String>,
+    },
 }
 
 /// A password or key on its way in. Its `Debug` form is stars.
@@ -281,10 +264,10 @@ impl SpecBody {
     pub fn into_spec(self, old: Option<&SubscriptionSpec>) -> Result<SubscriptionSpec, Problem> {
         let secret = match &self.sink {
             SinkBody::Pull {} | SinkBody::Program { .. } => None,
-            SinkBody::Rabbitmq(RabbitBody { password, .. }) | SinkBody::Nats(NatsBody { password, .. }) => {
+            SinkBody::Rabbitmq { password, .. } | SinkBody::Nats { password, .. } => {
                 Some(("password", is_given(password)))
             }
-            SinkBody::Webhook(WebhookBody { secret, .. }) => Some(("secret", is_given(secret))),
+            SinkBody::Webhook { secret, .. } => Some(("secret", is_given(secret))),
         };
         let mut value = serde_json::to_value(&self).map_err(|_| without_form())?;
         let Some((name, false)) = secret else { return read(value) };
