@@ -43,6 +43,8 @@ mod r8_once;
 mod r9_deadlines;
 mod reconcile_command;
 mod refund_work_list;
+#[cfg(feature = "search")]
+mod reindex_command;
 #[cfg(feature = "relay")]
 mod relay_consumer;
 #[cfg(feature = "relay")]
@@ -70,6 +72,8 @@ mod relay_support;
 mod sale_controls;
 mod search;
 mod search_filters;
+#[cfg(feature = "search")]
+mod search_index;
 mod search_own;
 mod search_pages;
 mod sessions;

@@ -1,7 +1,10 @@
 //! Where searches are answered from, what they refuse, and how fresh they are.
 
+use std::collections::BTreeSet;
+
 use stockade::domain::search::{Cursor, Expr, SearchCursor, Sort, SortKey};
-use stockade::{Reject, Search, SearchConfig, SearchMode, SearchSource};
+use stockade::personal::Receiver;
+use stockade::{Reject, Search, SearchConfig, SearchMode, SearchSource, Sku, SubmitOrder};
 
 use crate::search_filters::open;
 use crate::store::DiskShop;
@@ -110,4 +113,78 @@ async fn an_index_that_is_too_far_behind_is_not_used() {
     assert_eq!(shop.search(&words).await.err(), Some(Reject::SearchWordsUnavailable { is_off: false }));
     let answer = shop.search(&Search::default()).await.unwrap();
     assert_eq!((answer.source, answer.orders.len()), (SearchSource::Store, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_find_orders_by_titles_receivers_and_remarks_in_chinese_and_english() {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = open(dir.path()).await;
+    for (id, title) in [(1, "西湖龙井绿茶 250g"), (2, "Green tea, 50 g"), (3, "普洱茶饼")] {
+        shop.put_sku(Sku { title: title.into(), ..sku(id) }).await.unwrap();
+    }
+    let people = [
+        (1, "张三", "13812345678", "科技园路 1 号", "请包装成礼物"),
+        (2, "李四", "13987654321", "Nanjing Road 88", "gift wrap, please"),
+        (3, "王小张", "+86 138-1111-5678", "科技大道 9 号", ""),
+    ];
+    let mut placed = Vec::new();
+    for (sku, name, phone, address, remark) in people {
+        let receiver = Receiver {
+            name: name.into(),
+            phone: phone.into(),
+            country: None,
+            province: "广东省".into(),
+            city: "深圳市".into(),
+            district: "南山区".into(),
+            address: address.into(),
+            postcode: None,
+        };
+        let order = SubmitOrder {
+            personal: Some(receiver.to_personal().unwrap()),
+            remark: Some(remark.into()).filter(|_| !remark.is_empty()),
+            ..one(sku, 1, sku)
+        };
+        placed.push(shop.place(order).await.order_no);
+    }
+    shop.set_search_mode(SearchMode::On);
+    shop.wait_for_source(SearchSource::Index).await;
+    let cases: [(&str, &[usize]); 22] = [
+        ("龙井", &[0]),
+        ("绿茶", &[0]),
+        ("tea", &[1]),
+        ("GREEN tea", &[1]),
+        ("\"green tea\"", &[1]),
+        ("\"tea green\"", &[]),
+        ("gre*", &[1]),
+        ("张三", &[0]),
+        ("receiver:张", &[0, 2]),
+        ("phone:5678", &[0, 2]),
+        ("phone：13812345678", &[0]),
+        ("5678 -张三", &[2]),
+        ("科技", &[0, 2]),
+        ("address:深圳", &[0, 1, 2]),
+        ("title:深圳", &[]),
+        ("gift", &[1]),
+        ("remark:礼物", &[0]),
+        ("礼物 OR gift", &[0, 1]),
+        ("title:(龙井 OR 普洱茶饼) status:pending", &[0, 2]),
+        ("深圳 member:2", &[1]),
+        ("NOT (tea OR 龙井)", &[2]),
+        ("nothing", &[]),
+    ];
+    for (query, wanted) in cases {
+        let answer =
+            shop.search(&Search { expr: expr(query), fresh: true, ..Search::default() }).await.unwrap();
+        let found: BTreeSet<_> = answer.orders.iter().map(|view| view.order_no).collect();
+        assert_eq!(found, wanted.iter().map(|index| placed[*index]).collect(), "{query}");
+        // Each of them is somebody's own, and found by them alone.
+        for member in 1..=3_usize {
+            let search = Search { expr: expr(query), fresh: true, ..Search::default() };
+            let own = shop.search(&Search::of_member(member as u64, search)).await.unwrap();
+            let found: Vec<_> = own.orders.iter().map(|view| view.order_no).collect();
+            let wanted: Vec<_> =
+                wanted.iter().filter(|index| **index + 1 == member).map(|index| placed[*index]).collect();
+            assert_eq!(found, wanted, "{query} of {member}");
+        }
+    }
 }

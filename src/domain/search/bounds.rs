@@ -4,7 +4,7 @@ use super::Expr;
 use crate::domain::reject::Reject;
 
 /// Most parts of an expression, those that combine others included.
-pub const EXPR_LEN_MAX: usize = 2_048;
+pub const EXPR_LEN_MAX: usize = 1_024;
 /// How deep parts may stand in one another.
 pub const EXPR_DEPTH_MAX: usize = 24;
 

@@ -52,9 +52,7 @@ pub(crate) async fn start(
         generations: Generations::new(&dir.join(layout::SEARCH_DIR)),
         goods: Arc::new(goods),
         space: Space { dir: dir.to_path_buf(), disk_free_min_bytes },
-        closing: Default::default(),
-        called: Default::default(),
-        rebuild: Default::default(),
+        signs: Default::default(),
     };
     Follower::start(world).await.map_err(OpenError::Actor)
 }

@@ -188,8 +188,9 @@ impl Engine {
         self.inner.search.effective_mode()
     }
 
-    /// Changes how far the index may be behind before searches are answered from the store, or refused, in ms.
+    /// Changes how far the index may be behind before searches are answered from the store, or refused, in ms. A value
+    /// outside 1 to 86,400,000 is brought inside.
     pub fn set_search_max_lag_ms(&self, max_lag_ms: u64) {
-        self.inner.search.set_max_lag_ms(max_lag_ms);
+        self.inner.search.set_max_lag_ms(max_lag_ms.clamp(1, 86_400_000));
     }
 }

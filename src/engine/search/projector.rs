@@ -49,11 +49,17 @@ pub(crate) struct SearchWorld {
     pub(super) generations: Generations,
     pub(super) goods: Arc<dyn Goods>,
     pub(super) space: Space,
-    pub(super) closing: AtomicBool,
+    pub(super) signs: Arc<Signs>,
+}
+
+/// What the actor and the engine tell each other. It keeps nothing of journal and store alive.
+#[derive(Default)]
+pub(crate) struct Signs {
+    closing: AtomicBool,
     /// Set while a call is on its way, so that a busy actor is not called twice.
-    pub(super) called: AtomicBool,
+    called: AtomicBool,
     /// The rebuild that is under way.
-    pub(super) rebuild: Mutex<Option<JoinHandle<()>>>,
+    rebuild: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// A message to the actor.
@@ -75,7 +81,9 @@ type Done = Box<dyn FnOnce(Result<ReindexProgress, ReindexError>) + Send>;
 /// The actor as the engine holds it.
 pub(crate) struct Follower {
     actor: ActorRef<Call>,
-    world: Arc<SearchWorld>,
+    signs: Arc<Signs>,
+    holds: Arc<Holds>,
+    lag_bytes_max: u64,
 }
 
 impl Follower {
@@ -83,12 +91,14 @@ impl Follower {
     pub(crate) async fn start(world: SearchWorld) -> Result<(), String> {
         let world = Arc::new(world);
         let handle = world.handle.clone();
+        let (signs, holds) = (Arc::clone(&world.signs), Arc::clone(&world.holds));
+        let tap = Arc::clone(&world.tap);
         // What an index may need stays from before the store's first step on.
         if handle.mode() != SearchMode::Off {
-            world.holds.hold_all(HOLDER);
+            holds.hold_all(HOLDER);
         }
         // Not under the engine's supervisor: when search fails, orders go on.
-        let spawned = Actor::spawn(None, SearchProjector { world: Arc::clone(&world) }, ()).await;
+        let spawned = Actor::spawn(None, SearchProjector { world }, ()).await;
         let (actor, ended) = spawned.map_err(|error| error.to_string())?;
         let failed = handle.clone();
         tokio::spawn(async move {
@@ -98,9 +108,10 @@ impl Follower {
                 failed.board().set_failure(Some(format!("its actor ended: {error}")));
             }
         });
-        let (waker, waking) = (actor.clone(), Arc::clone(&world));
-        world.tap.connect(Box::new(move || wake(&waker, &waking.called)));
-        handle.set_follower(Self { actor, world });
+        let (waker, waking) = (actor.clone(), Arc::clone(&signs));
+        tap.connect(Box::new(move || wake(&waker, &waking.called)));
+        let lag_bytes_max = handle.config().lag_bytes_max;
+        handle.set_follower(Self { actor, signs, holds, lag_bytes_max });
         if let Some(follower) = handle.follower() {
             follower.wake();
         }
@@ -109,7 +120,7 @@ impl Follower {
 
     /// Calls the actor, unless a call is on its way.
     pub(crate) fn wake(&self) {
-        wake(&self.actor, &self.world.called);
+        wake(&self.actor, &self.signs.called);
     }
 
     /// Sends a message. One that is not taken any more is dropped, which its sender hears of.
@@ -120,14 +131,13 @@ impl Follower {
     /// Looks after the index now and then: lets go of the journal where it is too far behind, and begins what has to be
     /// begun again.
     pub(crate) fn look_after(&self) {
-        let world = &self.world;
         for holder in [HOLDER, HOLDER_NEW] {
-            let bytes_max = world.handle.config().lag_bytes_max;
-            let Some(from) = world.holds.of(holder) else { continue };
-            let lag_bytes = world.holds.bytes_behind(Position(from.0.saturating_sub(1)));
+            let Some(from) = self.holds.of(holder) else { continue };
+            let lag_bytes = self.holds.bytes_behind(Position(from.0.saturating_sub(1)));
+            let bytes_max = self.lag_bytes_max;
             if lag_bytes > bytes_max {
                 tracing::warn!(holder, %from, lag_bytes, bytes_max, "the search index is too far behind, and lets go of the journal");
-                world.holds.release(holder);
+                self.holds.release(holder);
             }
         }
         self.wake();
@@ -135,13 +145,13 @@ impl Follower {
 
     /// Commits what the store has taken in, and lets go of files and journal.
     pub(crate) async fn stop(&self) {
-        self.world.closing.store(true, Ordering::Release);
+        self.signs.closing.store(true, Ordering::Release);
         let (done, stopped) = oneshot::channel();
         if self.actor.cast(Call::Stop(done)).is_ok() {
             let _ = stopped.await;
         }
         let _ = self.actor.stop_and_wait(None, None).await;
-        let rebuild = self.world.rebuild.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let rebuild = self.signs.rebuild.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(rebuild) = rebuild {
             let _ = rebuild.await;
         }
@@ -149,7 +159,7 @@ impl Follower {
 
     /// Stops as a crash would.
     pub(crate) fn kill(&self) {
-        self.world.closing.store(true, Ordering::Release);
+        self.signs.closing.store(true, Ordering::Release);
         self.actor.kill();
     }
 }
@@ -226,7 +236,7 @@ impl SearchWorld {
     /// Takes in what the store has taken in. Blocks.
     fn follow(&self, live: &mut Filled) -> Result<(), Stuck> {
         let board = self.handle.board();
-        let is_closing = || self.closing.load(Ordering::Acquire);
+        let is_closing = || self.signs.closing.load(Ordering::Acquire);
         loop {
             if self.holds.of(HOLDER).is_none() {
                 return Err(Stuck::TooFarBehind(Position(live.committed.0 + 1)));
@@ -374,7 +384,7 @@ impl SearchProjector {
     fn rebuild(&self, myself: &ActorRef<Call>, state: &mut State, asked: Option<Reindex>) {
         let world = &self.world;
         let board = world.handle.board();
-        if world.closing.load(Ordering::Acquire) || board.is_rebuilding.swap(true, Ordering::AcqRel) {
+        if world.signs.closing.load(Ordering::Acquire) || board.is_rebuilding.swap(true, Ordering::AcqRel) {
             if let Some(asked) = asked {
                 (asked.done)(Err(ReindexError::Busy));
             }
@@ -400,7 +410,7 @@ impl SearchProjector {
             let _ = told.cast(Call::Built(Box::new(built), done));
         };
         let rebuild = tokio::task::spawn_blocking(work);
-        *world.rebuild.lock().unwrap_or_else(PoisonError::into_inner) = Some(rebuild);
+        *world.signs.rebuild.lock().unwrap_or_else(PoisonError::into_inner) = Some(rebuild);
     }
 
     /// Puts a new index in the place of the old one.
@@ -452,7 +462,7 @@ impl SearchProjector {
             world.hold(HOLDER, filled.committed)?;
             let board = world.handle.board();
             let reached = world.handle.position().max(world.view.stored());
-            while filled.position < reached && !world.closing.load(Ordering::Acquire) {
+            while filled.position < reached && !world.signs.closing.load(Ordering::Acquire) {
                 filled.catch_up(&world.sources, reached, board)?;
             }
             filled.commit(world.clock.now_ms(), board)?;
@@ -507,7 +517,7 @@ fn builder(world: &Arc<SearchWorld>) -> Builder {
             holding.holds.hold(HOLDER_NEW, from).map_err(|late| Stuck::TooFarBehind(late.first))
         }),
         go_on: Box::new(move || {
-            if going.closing.load(Ordering::Acquire) || going.handle.mode() == SearchMode::Off {
+            if going.signs.closing.load(Ordering::Acquire) || going.handle.mode() == SearchMode::Off {
                 return Err(Stuck::Closing);
             }
             // Let go of: what it needs will be trimmed.
@@ -537,8 +547,8 @@ impl Actor for SearchProjector {
     ) -> Result<(), ActorProcessingErr> {
         match call {
             Call::Wake => {
-                self.world.called.store(false, Ordering::Release);
-                if !self.world.closing.load(Ordering::Acquire) {
+                self.world.signs.called.store(false, Ordering::Release);
+                if !self.world.signs.closing.load(Ordering::Acquire) {
                     self.run(&myself, state).await;
                 }
             }
@@ -551,7 +561,7 @@ impl Actor for SearchProjector {
                 if let Some(done) = done {
                     done(outcome);
                 }
-                if !self.world.closing.load(Ordering::Acquire) {
+                if !self.world.signs.closing.load(Ordering::Acquire) {
                     self.run(&myself, state).await;
                 }
             }

@@ -10,6 +10,7 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Searcher, Term};
 
 use super::schema::{Fields, number, time};
+use super::without::Without;
 use super::words::{Kind, PHONE_DIGITS_MIN, Word, beginning, phone_end, words};
 use super::{Goods, IndexError};
 use crate::domain::order::FLAG_MAX;
@@ -56,7 +57,7 @@ impl<'c> Compiler<'c> {
                 let any: Result<Vec<_>, _> = any.iter().map(|expr| self.expr(expr, depth - 1)).collect();
                 Ok(one_of(any?))
             }
-            Expr::Not(expr) => self.expr(expr, depth - 1).map(none_of),
+            Expr::Not(expr) => Ok(none_of(without(expr, self.expr(expr, depth - 1)?))),
             Expr::Text(text) => self.text(text),
             Expr::OrderNo(order_no) => Ok(term(Term::from_field_i64(fields.order_no, number(*order_no)))),
             Expr::ExternalNo(external_no) => Ok(term(Term::from_field_text(fields.external_no, external_no))),
@@ -95,7 +96,7 @@ impl<'c> Compiler<'c> {
         for expr in all {
             // What is not meant is taken away from what is, and not from everything first.
             if let Expr::Not(not) = expr {
-                clauses.push((Occur::MustNot, self.expr(not, depth)?));
+                clauses.push((Occur::MustNot, without(not, self.expr(not, depth)?)));
             } else {
                 clauses.push((Occur::Must, self.expr(expr, depth)?));
                 has_must = true;
@@ -195,6 +196,15 @@ fn one_of(mut any: Vec<Box<dyn Query>>) -> Box<dyn Query> {
         0 => Box::new(EmptyQuery),
         1 => any.remove(0),
         _ => Box::new(BooleanQuery::union(any)),
+    }
+}
+
+/// What others are left out by.
+fn without(expr: &Expr, query: Box<dyn Query>) -> Box<dyn Query> {
+    match expr {
+        Expr::And(_) | Expr::Or(_) | Expr::Not(_) | Expr::Text(_) => Box::new(Without(query)),
+        // One term, or a range.
+        _ => query,
     }
 }
 

@@ -23,6 +23,8 @@ mod schema;
 #[cfg(all(test, feature = "search"))]
 mod tests;
 #[cfg(feature = "search")]
+mod without;
+#[cfg(feature = "search")]
 pub(crate) mod words;
 
 use std::sync::Arc;

@@ -162,7 +162,7 @@ impl Parts<'_> {
         let tally = tokio::spawn(Arc::clone(&stream).send()).await?;
         let elapsed = started.elapsed();
         drop(bar);
-        let (probes, problems) = probing.await??;
+        let (probes, behind, problems) = probing.await??;
         let drain = wait_until_searchable(&self.engine).await?;
         let lag = tokio::task::block_in_place(|| meter.stop());
 
@@ -170,6 +170,7 @@ impl Parts<'_> {
         report.set("lag_orders_per_s", per_second(tally.accepted, elapsed));
         set_latency(report, "lag_us", lag.percentiles());
         set_latency(report, "fresh_us", probes.percentiles());
+        report.set("fresh_given_up", behind);
         set_latency(report, "lag_submit_us", stream.latencies.percentiles());
         report.set("lag_drain_ms", drain.as_millis() as u64);
         check_placed(report, &tally, orders);

@@ -1,5 +1,7 @@
 //! What words find.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::domain::search::{TextField, TextKind, TextTerm};
 use crate::projection::search::IndexError;
@@ -97,6 +99,46 @@ fn the_shops_remark_is_found_by_itself_and_not_as_the_buyers() {
     for (field, hits) in [(Some(TextField::Note), 1), (None, 1), (Some(TextField::Remark), 0)] {
         let glass = term(field, "glass", TextKind::Words);
         assert_eq!(found(&index, &glass).len(), hits, "{field:?}");
+    }
+}
+
+#[test]
+fn what_is_not_wanted_is_left_out_whatever_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = create(dir.path());
+    let mut random = Random(5);
+    let chars = ["张", "三", "丰", "王"];
+    let name = |random: &mut Random| {
+        (0..2 + random.below(3)).map(|_| chars[random.below(4) as usize]).collect::<String>()
+    };
+    for batch in 0..4_u64 {
+        let orders =
+            (1..=200).map(|n| told(batch * 200 + n, &name(&mut random), "13812345678", "文三路", ""));
+        index.put(&orders.collect::<Vec<_>>(), Position(batch * 200)).unwrap();
+        index.commit(Position(batch * 200 + 200), START_MS).unwrap();
+    }
+    let all: BTreeSet<u64> = found(&index, &Expr::All).into_iter().collect();
+    assert_eq!(all.len(), 800);
+    let numbers = |expr: &Expr| found(&index, expr).into_iter().collect::<BTreeSet<u64>>();
+    let not = |expr: &Expr| Expr::Not(Box::new(expr.clone()));
+    for _ in 0..60 {
+        let mut words = || term(Some(TextField::Receiver), &name(&mut random), TextKind::Words);
+        let (one, other) = (words(), words());
+        let member = Expr::Member(MemberId(random.below(5)));
+        for unwanted in [
+            one.clone(),
+            Expr::And(vec![one.clone(), other.clone()]),
+            Expr::Or(vec![one.clone(), other.clone()]),
+            Expr::And(vec![one.clone(), not(&other)]),
+            Expr::Or(vec![Expr::And(vec![one.clone(), member.clone()]), not(&other)]),
+        ] {
+            let without = numbers(&unwanted);
+            assert_eq!(numbers(&not(&unwanted)), &all - &without, "-({unwanted})");
+            let wanted = Expr::And(vec![member.clone(), not(&unwanted)]);
+            assert_eq!(numbers(&wanted), &numbers(&member) - &without, "{wanted}");
+            let wanted = Expr::And(vec![other.clone(), not(&unwanted)]);
+            assert_eq!(numbers(&wanted), &numbers(&other) - &without, "{wanted}");
+        }
     }
 }
 
