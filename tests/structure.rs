@@ -77,6 +77,12 @@ const BOUNDARIES: &[Boundary] = &[
         imports: &["journal"],
         never: &["ractor", "tokio", "dashmap", "bincode", "domain"],
     },
+    // It reads receivers, to be found by their names; of the journal it knows positions only.
+    Boundary {
+        files: "src/projection/search/",
+        imports: &["domain", "personal"],
+        never: &["ractor", "tokio", "sled", "bincode", "dashmap", "levels"],
+    },
     // It reads the journal by the public clock, and keeps its book in pages, as the store does; of the engine it knows what
     // it asks by a trait of its own. Its sinks alone know protocols.
     Boundary {
@@ -136,6 +142,8 @@ const RESERVED: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["bincode"], &["src/journal/codec.rs", "src/journal/tests/", "benches/"]),
+    // What an index is made of stays behind its questions and answers.
+    (&["tantivy", "tantivy_jieba", "jieba_rs"], &["src/projection/search/"]),
     // Brokers are known to their sinks, and to the tests that look at what arrived.
     (
         &["lapin", "async_nats"],

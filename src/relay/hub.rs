@@ -392,6 +392,8 @@ impl Hub {
             return Err(RelayError::Configured { name: name.to_owned() });
         }
         subscription.ask(Command::Delete).await?;
+        // For those who poll it at this moment.
+        subscription.board.standing().failed = Some("it was deleted".to_owned());
         self.subscriptions.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(())
     }

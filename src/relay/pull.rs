@@ -27,7 +27,7 @@ pub const POLL_WAIT_MS_MAX: u64 = 30_000;
 /// Size of the bodies that one poll gives, in bytes; one message more at most.
 const POLL_BYTES_MAX: usize = 8 << 20;
 /// How often a waiting poll looks at whether its subscription still runs, and asks again for what the engine did not answer.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 const RENDER_AGAIN: Duration = Duration::from_millis(50);
 
 /// What is left of the poll before.

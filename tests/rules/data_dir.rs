@@ -29,7 +29,7 @@ pub(crate) async fn close(engine: Engine, path: &Path) {
 }
 
 /// Waits for the last task of an engine that was dropped: until then it holds the directory.
-async fn freed(path: &Path) {
+pub(crate) async fn freed(path: &Path) {
     until(|| !matches!(DataDir::open(path), Err(JournalError::InUse { .. }))).await;
 }
 

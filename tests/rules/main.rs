@@ -54,6 +54,8 @@ mod relay_dead;
 #[cfg(feature = "relay")]
 mod relay_down;
 #[cfg(feature = "relay")]
+mod relay_end_to_end;
+#[cfg(feature = "relay")]
 mod relay_lag;
 #[cfg(feature = "relay")]
 mod relay_manage;

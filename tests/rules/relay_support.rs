@@ -261,7 +261,7 @@ impl Disk {
     }
 }
 
-async fn let_go(path: &Path) {
+pub(crate) async fn let_go(path: &Path) {
     until(|| !matches!(DataDir::open(path), Err(JournalError::InUse { .. }))).await;
 }
 

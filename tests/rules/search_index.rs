@@ -118,3 +118,26 @@ async fn after_kills_the_index_has_each_order_once_as_the_store_has_it() {
     assert_eq!(engine.search_figures().rebuilds, 0, "no kill costs a rebuild");
     crate::data_dir::close(engine, &path).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_ends_lets_go_of_its_directory_whatever_its_index_was_doing() {
+    for mode in [SearchMode::Off, SearchMode::On] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shop");
+        let (clock, _time) = Clock::manual(START_MS);
+        for round in 0..3_u64 {
+            let search = SearchConfig { mode, refresh_ms: 10, ..SearchConfig::default() };
+            let engine = Engine::open(searched(&path, &clock).search(search)).await.unwrap();
+            engine.put_sku(sku(1)).await.unwrap();
+            engine.adjust_stock(set_total(1, 1, 50)).await.unwrap();
+            engine.submit(one(round, 1, 1)).await.unwrap();
+            if round == 1 {
+                // Without a word.
+                drop(engine);
+                crate::data_dir::freed(&path).await;
+            } else {
+                crate::data_dir::close(engine, &path).await;
+            }
+        }
+    }
+}

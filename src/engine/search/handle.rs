@@ -54,6 +54,8 @@ pub(crate) struct SearchBoard {
     pub(crate) disk_bytes: AtomicU64,
     pub(crate) is_rebuilding: AtomicBool,
     pub(crate) rebuilds: AtomicU64,
+    /// A search of it has failed since it was last looked after.
+    pub(crate) is_broken: AtomicBool,
     /// Everything up to here is wanted soon.
     pub(crate) wanted: AtomicU64,
     /// When what was put is to be committed, in ms; `u64::MAX` where there is nothing.

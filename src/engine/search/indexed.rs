@@ -1,5 +1,7 @@
 //! A search's answer from the index: how long it waits for it, and the hits as they stand now.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::answer::Asked;
@@ -53,6 +55,8 @@ impl Engine {
             Err(IndexError::TooBroad(what)) => return Err(Reject::SearchTooBroad { what }),
             Err(failed) => {
                 tracing::warn!(error = %failed, "a search of the index has failed");
+                // Its follower builds another one.
+                inner.search.board().is_broken.store(true, Ordering::Release);
                 return Ok(Err(Unusable::Failed));
             }
         };

@@ -10,7 +10,7 @@
 //! belong to the store, it gives the index up and builds another one in the background. Whatever fails here, orders go on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -37,6 +37,10 @@ const REBUILD_AGAIN_MS: u64 = 60_000;
 const LOOK_AT_SIZE_MS: u64 = 10_000;
 /// How long the end of the engine waits for merges of segments.
 const MERGES_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Looks at whether the state of a stopped actor is gone.
+const STATE_LOOKS_MAX: usize = 1_000;
+const STATE_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// What the actor works with.
 pub(crate) struct SearchWorld {
@@ -84,6 +88,8 @@ pub(crate) struct Follower {
     signs: Arc<Signs>,
     holds: Arc<Holds>,
     lag_bytes_max: u64,
+    /// The actor's: it must not be kept from here, because it holds on to store and journal.
+    world: Weak<SearchWorld>,
 }
 
 impl Follower {
@@ -92,7 +98,7 @@ impl Follower {
         let world = Arc::new(world);
         let handle = world.handle.clone();
         let (signs, holds) = (Arc::clone(&world.signs), Arc::clone(&world.holds));
-        let tap = Arc::clone(&world.tap);
+        let (tap, gone) = (Arc::clone(&world.tap), Arc::downgrade(&world));
         // What an index may need stays from before the store's first step on.
         if handle.mode() != SearchMode::Off {
             holds.hold_all(HOLDER);
@@ -111,7 +117,7 @@ impl Follower {
         let (waker, waking) = (actor.clone(), Arc::clone(&signs));
         tap.connect(Box::new(move || wake(&waker, &waking.called)));
         let lag_bytes_max = handle.config().lag_bytes_max;
-        handle.set_follower(Self { actor, signs, holds, lag_bytes_max });
+        handle.set_follower(Self { actor, signs, holds, lag_bytes_max, world: gone });
         if let Some(follower) = handle.follower() {
             follower.wake();
         }
@@ -154,6 +160,13 @@ impl Follower {
         let rebuild = self.signs.rebuild.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(rebuild) = rebuild {
             let _ = rebuild.await;
+        }
+        // A stopped actor's task holds on to its state, and so to store and journal, for a moment longer.
+        for _ in 0..STATE_LOOKS_MAX {
+            if self.world.strong_count() == 0 {
+                break;
+            }
+            tokio::time::sleep(STATE_LOOK_EVERY).await;
         }
     }
 
@@ -244,8 +257,12 @@ impl SearchWorld {
             if self.handle.mode() == SearchMode::Off {
                 return Ok(());
             }
+            if board.is_broken.swap(false, Ordering::AcqRel) {
+                return Err(Stuck::Source("a search of it has failed".to_owned()));
+            }
             // Until there is space again it is behind.
-            if self.space.check().is_err() {
+            if let Err(full) = self.space.check() {
+                board.set_failure(Some(full.to_string()));
                 return Ok(());
             }
             if let Some(Touched { from, up_to, gathered }) = self.tap.pop() {
@@ -311,7 +328,12 @@ impl SearchProjector {
                 (live, result)
             });
             match followed.await {
-                Ok((live, Ok(()))) => state.live = Some(live),
+                Ok((live, Ok(()))) => {
+                    if world.space.check().is_ok() {
+                        world.handle.board().set_failure(None);
+                    }
+                    state.live = Some(live);
+                }
                 Ok((live, Err(stuck))) => {
                     self.give_up(Some(live), state, &stuck.to_string()).await;
                 }

@@ -29,7 +29,7 @@ struct Snapshot {
     engine: Metrics,
     search: SearchFigures,
     #[cfg(feature = "relay")]
-    subscriptions: Vec<(String, crate::relay::SubscriptionStatus)>,
+    relay: super::of_relay::Figures,
     requests: Vec<Counted>,
     codes: Vec<(&'static str, u64)>,
     in_flight: u64,
@@ -47,9 +47,8 @@ impl Observer {
         Snapshot {
             engine: self.engine.metrics(),
             search: self.engine.search_figures(),
-            // A relay that is closed has none.
             #[cfg(feature = "relay")]
-            subscriptions: self.engine.relay().map(|relay| relay.subscriptions()).unwrap_or_default(),
+            relay: super::of_relay::Figures::of(&self.engine),
             requests: self.requests.read().collect(),
             codes,
             in_flight: self.requests.in_flight(),
@@ -68,7 +67,7 @@ impl Collector for Snapshot {
         of_engine::write(&mut out, &self.engine)?;
         of_search::write(&mut out, &self.search, self.engine.durable)?;
         #[cfg(feature = "relay")]
-        super::of_relay::write(&mut out, &self.subscriptions)?;
+        super::of_relay::write(&mut out, &self.relay)?;
         self.requests(&mut out)?;
         self.connections(&mut out)
     }

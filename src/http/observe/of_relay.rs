@@ -3,11 +3,36 @@
 use std::fmt;
 
 use super::families::Families;
+use crate::Engine;
 use crate::http::admin::relay::view::{STATES, state_name};
 use crate::relay::SubscriptionStatus;
 
+/// The relay at a moment.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    has_failed: bool,
+    subscriptions: Vec<(String, SubscriptionStatus)>,
+}
+
+impl Figures {
+    /// Those of an engine; a relay that is closed has none.
+    pub(super) fn of(engine: &Engine) -> Self {
+        let figures = engine.relay().map(|relay| Self {
+            has_failed: relay.failure().is_some(),
+            subscriptions: relay.subscriptions(),
+        });
+        figures.unwrap_or_default()
+    }
+}
+
 /// All of them, each with the subscription's name as its label; there are at most 64.
-pub(super) fn write(out: &mut Families<'_>, subscriptions: &[(String, SubscriptionStatus)]) -> fmt::Result {
+pub(super) fn write(out: &mut Families<'_>, figures: &Figures) -> fmt::Result {
+    let Figures { has_failed, subscriptions } = figures;
+    out.gauge(
+        "stockade_relay_failed",
+        "1 where what the relay keeps could not be read: no subscription runs, and the whole journal is kept.",
+        u64::from(*has_failed),
+    )?;
     let states: Vec<_> = subscriptions
         .iter()
         .flat_map(|(name, status)| {

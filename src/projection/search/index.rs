@@ -125,12 +125,6 @@ impl IndexReader {
     pub(crate) fn documents(&self) -> u64 {
         self.shared.shown().searcher.num_docs()
     }
-
-    /// Segments that a query looks into.
-    #[cfg(test)]
-    pub(crate) fn segments(&self) -> usize {
-        self.shared.shown().searcher.segment_readers().len()
-    }
 }
 
 /// The writing side; there is one.

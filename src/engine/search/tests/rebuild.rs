@@ -134,3 +134,16 @@ async fn r12_an_index_whose_journal_was_let_go_of_is_built_anew() {
     assert!(shop.engine.inner.holds.of("search").is_some());
     shop.engine.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_in_which_a_search_failed_is_built_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Shop::open(dir.path()).await;
+    shop.trade(0..40).await;
+    shop.settled().await;
+    shop.engine.inner.search.board().is_broken.store(true, Ordering::Release);
+    shop.until(|engine| engine.search_figures().rebuilds == 1).await;
+    shop.settled().await;
+    shop.check("built anew");
+    shop.engine.shutdown().await.unwrap();
+}
