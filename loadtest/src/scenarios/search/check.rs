@@ -27,6 +27,9 @@ pub(crate) struct Checked {
     pub(crate) hits: u64,
     /// Orders that the store lists.
     pub(crate) orders: u64,
+    /// How long the pages of hits took, and those of stored orders.
+    pub(crate) hits_took: Duration,
+    pub(crate) orders_took: Duration,
 }
 
 /// A search for everything that an expression is for, oldest first.
@@ -73,15 +76,19 @@ pub(crate) async fn check(engine: &Engine, problems: &mut Problems) -> Result<Ch
     wait_until_searchable(engine).await?;
     let mut hits = Hits { engine, search: Some(search_for(Expr::All, 200)) };
     let mut orders = Orders { engine, next: Some(None) };
-    let mut merge = Merge::default();
+    let (mut merge, mut checked) = (Merge::default(), Checked::default());
     let bar = progress::bar("check", engine.search_figures().documents);
     loop {
         bar.set_position(merge.orders);
         if merge.hits_left.is_empty() {
+            let asked = Instant::now();
             merge.hits_left = hits.page().await?.into_iter().rev().collect();
+            checked.hits_took += asked.elapsed();
         }
         if merge.orders_left.is_empty() {
+            let asked = Instant::now();
             merge.orders_left = orders.page().await?.into_iter().rev().collect();
+            checked.orders_took += asked.elapsed();
         }
         if merge.hits_left.is_empty() && merge.orders_left.is_empty() {
             break;
@@ -91,7 +98,7 @@ pub(crate) async fn check(engine: &Engine, problems: &mut Problems) -> Result<Ch
     bar.finish_and_clear();
     check_counts(engine, &merge, problems).await?;
     let documents = engine.search_figures().documents;
-    let checked = Checked { documents, hits: merge.hits, orders: merge.orders };
+    checked = Checked { documents, hits: merge.hits, orders: merge.orders, ..checked };
     if checked.documents != checked.orders {
         problems.add(|| format!("the index has {documents} documents, the store {} orders", checked.orders));
     }

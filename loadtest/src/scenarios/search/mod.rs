@@ -249,6 +249,8 @@ impl Parts<'_> {
         report.set("checked_hits", checked.hits);
         report.set("checked_orders", checked.orders);
         report.set("check_s", rounded(started.elapsed().as_secs_f64()));
+        report.set("check_hits_s", rounded(checked.hits_took.as_secs_f64()));
+        report.set("check_orders_s", rounded(checked.orders_took.as_secs_f64()));
         report.add_problems(problems);
         Ok(())
     }
