@@ -118,7 +118,7 @@ impl Holds {
         }
         let (first, before) = state.samples.front().copied().unwrap_or((last, total));
         let events = last.0 - first.0;
-        let mean = if events == 0 { EVENT_BYTES } else { ((total - before) / events).max(1) };
+        let mean = (total - before).checked_div(events).map_or(EVENT_BYTES, |mean| mean.max(1));
         (total - before) + (first.0 - position.0).saturating_mul(mean)
     }
 }

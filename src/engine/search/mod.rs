@@ -13,7 +13,8 @@ mod projector;
 #[cfg(feature = "search")]
 mod rebuild;
 pub(super) mod stored;
-#[cfg(all(test, feature = "search"))]
+#[cfg(test)]
+#[cfg(feature = "search")]
 mod tests;
 
 use crate::domain::ids::{MemberId, Position};

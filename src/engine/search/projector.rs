@@ -201,7 +201,7 @@ struct State {
 
 /// What became of opening.
 enum Opened {
-    Live(Filled),
+    Live(Box<Filled>),
     /// None that could be used, and why.
     Nothing(String),
 }
@@ -227,7 +227,7 @@ impl SearchWorld {
             return Opened::Nothing(format!("it is at position {position}, ahead of the store at {stored}"));
         }
         match self.hold(HOLDER, filled.position) {
-            Ok(()) => Opened::Live(filled),
+            Ok(()) => Opened::Live(Box::new(filled)),
             Err(stuck) => Opened::Nothing(stuck.to_string()),
         }
     }
@@ -367,7 +367,7 @@ impl SearchProjector {
             Opened::Live(live) => {
                 world.handle.board().set_failure(None);
                 world.handle.show(Some(live.index.reader()));
-                state.live = Some(live);
+                state.live = Some(*live);
             }
             Opened::Nothing(why) => self.give_up(None, state, &why).await,
         }

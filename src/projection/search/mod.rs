@@ -20,7 +20,8 @@ mod index;
 mod replaced;
 #[cfg(feature = "search")]
 mod schema;
-#[cfg(all(test, feature = "search"))]
+#[cfg(test)]
+#[cfg(feature = "search")]
 mod tests;
 #[cfg(feature = "search")]
 mod without;

@@ -19,7 +19,10 @@ const CUT_BYTES_MAX: usize = 96;
 pub(crate) const PHONE_DIGITS_MIN: usize = 4;
 
 static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
-static CUTS: LazyLock<Mutex<HashMap<Box<str>, Arc<[Cut]>>>> = LazyLock::new(Mutex::default);
+static CUTS: LazyLock<Mutex<CutsByText>> = LazyLock::new(Mutex::default);
+
+/// Texts, and how they are cut.
+type CutsByText = HashMap<Box<str>, Arc<[Cut]>>;
 
 /// What kind of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
