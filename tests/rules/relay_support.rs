@@ -362,7 +362,7 @@ pub(crate) async fn act(engine: &Engine, dice: &mut Dice, orders: &mut Vec<stock
         return;
     }
     let nth = dice.roll(orders.len() as u64) as usize;
-    let order = orders[nth].clone();
+    let order = orders[nth];
     match dice.roll(5) {
         0 => drop(engine.start_payment(Caller::Operator, order.order_no).await),
         1 => drop(engine.pay(payment(&order, &format!("t{request}"))).await),

@@ -393,7 +393,7 @@ impl Shop {
 impl Orders for Shop {
     fn order(&self, order_no: OrderNo) -> Lookup<'_, Option<Order>> {
         *self.asked.lock().unwrap() += 1;
-        let refusal = self.refusal.lock().unwrap().clone();
+        let refusal = *self.refusal.lock().unwrap();
         let found = self.orders.lock().unwrap().get(&order_no).cloned();
         Box::pin(std::future::ready(refusal.map_or(Ok(found), Err)))
     }

@@ -55,6 +55,9 @@ fn refused(spec: &SinkSpec) -> Option<String> {
     }
 }
 
+/// A setting that is spoilt, and how.
+type Wrong<S> = (&'static str, fn(&mut S));
+
 #[test]
 fn rabbitmq_settings_are_checked_by_name() {
     let of = |change: fn(&mut RabbitSpec)| {
@@ -64,7 +67,7 @@ fn rabbitmq_settings_are_checked_by_name() {
     };
     assert_eq!(of(|_| ()), None);
     assert_eq!(of(|spec| spec.exchange.clear()), None, "the default exchange");
-    let wrong: [(&str, fn(&mut RabbitSpec)); 15] = [
+    let wrong: [Wrong<RabbitSpec>; 15] = [
         ("sink.address", |spec| spec.address = "rabbit".into()),
         ("sink.address", |spec| spec.address = format!("amqp://u:{SECRET}@rabbit:5672")),
         ("sink.user", |spec| spec.user.clear()),
@@ -99,7 +102,7 @@ fn nats_settings_are_checked_by_name() {
     };
     assert_eq!(of(|_| ()), None);
     assert_eq!(of(|spec| spec.subject = "orders".into()), None);
-    let wrong: [(&str, fn(&mut NatsSpec)); 9] = [
+    let wrong: [Wrong<NatsSpec>; 9] = [
         ("sink.address", |spec| spec.address = "nats:0".into()),
         ("sink.user", |spec| spec.user = None),
         ("sink.stream", |spec| spec.stream = "a.b".into()),
