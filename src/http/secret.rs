@@ -127,6 +127,19 @@ impl<'de> Deserialize<'de> for SecretSource {
                 Err(E::custom("a secret can't stand in the configuration: say { file = … } or { env = … }"))
             }
 
+            // What the library says of a wrong type repeats the value, which may be a password of digits alone.
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<SecretSource, E> {
+                self.visit_str("")
+            }
+
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<SecretSource, E> {
+                self.visit_str("")
+            }
+
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<SecretSource, E> {
+                self.visit_str("")
+            }
+
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretSource, A::Error> {
                 let mut source = None;
                 while let Some(key) = map.next_key::<String>()? {

@@ -50,7 +50,10 @@ class Tables:
     """The internal system."""
 
     def __init__(self, path):
-        self.db = sqlite3.connect(path, isolation_level=None)
+        self.db = sqlite3.connect(path, timeout=60, isolation_level=None)
+        # Whoever reads the tables doesn't wait for who writes them.
+        self.db.execute("PRAGMA journal_mode = WAL")
+        self.db.execute("PRAGMA synchronous = FULL")
         self.db.executescript(TABLES)
 
     def take(self, bodies):
