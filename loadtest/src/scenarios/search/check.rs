@@ -75,8 +75,10 @@ pub(crate) async fn wait_until_searchable(engine: &Engine) -> Result<Duration, F
 pub(crate) async fn check(engine: &Engine, problems: &mut Problems) -> Result<Checked, Failure> {
     wait_until_searchable(engine).await?;
     let mut hits = Hits { engine, search: Some(search_for(Expr::All, 200)) };
-    let mut orders = Orders { engine, next: Some(None) };
     let (mut merge, mut checked) = (Merge::default(), Checked::default());
+    let asked = Instant::now();
+    merge.orders_left = stored_orders(engine).await?.into_iter().rev().collect();
+    checked.orders_took = asked.elapsed();
     let bar = progress::bar("check", engine.search_figures().documents);
     loop {
         bar.set_position(merge.orders);
@@ -84,11 +86,6 @@ pub(crate) async fn check(engine: &Engine, problems: &mut Problems) -> Result<Ch
             let asked = Instant::now();
             merge.hits_left = hits.page().await?.into_iter().rev().collect();
             checked.hits_took += asked.elapsed();
-        }
-        if merge.orders_left.is_empty() {
-            let asked = Instant::now();
-            merge.orders_left = orders.page().await?.into_iter().rev().collect();
-            checked.orders_took += asked.elapsed();
         }
         if merge.hits_left.is_empty() && merge.orders_left.is_empty() {
             break;
@@ -170,31 +167,23 @@ impl Hits<'_> {
     }
 }
 
-/// All stored orders, page by page.
-struct Orders<'a> {
-    engine: &'a Engine,
-    next: Option<Option<OrderNo>>,
-}
-
-impl Orders<'_> {
-    async fn page(&mut self) -> Result<Vec<(OrderNo, OrderStatus)>, Reject> {
-        while let Some(after) = self.next.take() {
-            let page = DeskPage { after, sequence: DeskSequence::OldestFirst, len_max: DESK_PAGE_LEN_MAX };
-            let filter = OrderFilter::default();
-            let answer = patiently(|| self.engine.find_orders(&filter, page)).await?;
-            self.next = answer.next.map(Some);
-            if !answer.orders.is_empty() {
-                return Ok(answer.orders.iter().map(|order| (order.order_no, order.status)).collect());
-            }
-        }
-        Ok(Vec::new())
+/// All stored orders, by number. Read in the cheapest sequence and sorted here: 16 bytes each.
+async fn stored_orders(engine: &Engine) -> Result<Vec<(OrderNo, OrderStatus)>, Reject> {
+    let (all, mut orders, mut next) = (OrderFilter::default(), Vec::new(), Some(None));
+    while let Some(after) = next {
+        let page = DeskPage { after, sequence: DeskSequence::Any, len_max: DESK_PAGE_LEN_MAX };
+        let answer = patiently(|| engine.find_orders(&all, page)).await?;
+        orders.extend(answer.orders.iter().map(|order| (order.order_no, order.status)));
+        next = answer.next.map(Some);
     }
+    orders.sort_unstable_by_key(|(order_no, _)| *order_no);
+    Ok(orders)
 }
 
 /// Two sequences by order number, held against each other.
 #[derive(Debug, Default)]
 struct Merge {
-    /// The rest of the page, last first.
+    /// The rest of the page of hits, and of all orders, last first.
     hits_left: Vec<(OrderNo, OrderStatus)>,
     orders_left: Vec<(OrderNo, OrderStatus)>,
     last_hit: Option<OrderNo>,
