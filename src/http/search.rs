@@ -36,18 +36,26 @@ pub(super) fn sort_named(name: Option<&str>) -> Result<Sort, Problem> {
     })
 }
 
-/// What a query's text means, by this offset from UTC; everything without a text.
+/// The offset from UTC that a query's dates go by. Also checked where there is no query.
 ///
 /// # Errors
-/// `search_syntax` with its place, an offset that is none.
-pub(super) fn expr_of(engine: &Engine, text: Option<&str>, zone: Option<&str>) -> Result<Expr, Problem> {
-    let offset: UtcOffset = zone.unwrap_or("Z").parse().map_err(|_| {
+/// A text that is none.
+pub(super) fn offset_of(zone: Option<&str>) -> Result<UtcOffset, Problem> {
+    zone.unwrap_or("Z").parse().map_err(|_| {
         Problem::invalid(
             "zone",
             "zone is an offset from UTC such as +08:00",
             "zone 应为 +08:00 这样的时区偏移",
         )
-    })?;
+    })
+}
+
+/// What a query's text means, by this offset from UTC; everything without a text.
+///
+/// # Errors
+/// `search_syntax` with its place, an offset that is none.
+pub(super) fn expr_of(engine: &Engine, text: Option<&str>, zone: Option<&str>) -> Result<Expr, Problem> {
+    let offset = offset_of(zone)?;
     let context = ParseContext { now_ms: engine.now_ms(), offset };
     let expr = text.map(|text| Expr::parse(text, &context)).transpose();
     Ok(expr.map_err(crate::Reject::from)?.unwrap_or(Expr::All))

@@ -171,6 +171,7 @@ pub struct OrderList {
 pub async fn orders(desk: Desk, Params(params): Params<OrdersParams>) -> Result<Json<OrderList>, Problem> {
     let (filter, sort) = (params.filter().into_filter()?, search::sort_named(params.sort.as_deref())?);
     let len_max = page_len(params.limit, 50, DESK_PAGE_LEN_MAX)?;
+    search::offset_of(params.zone.as_deref())?;
     let show = |view| OrderBody::for_desk(view, reveal_of(params.reveal)).in_list();
     if let Some(page) = params.page(sort, len_max)? {
         desk.reveal(params.reveal, Shown::Many, "orders").await?;

@@ -271,6 +271,7 @@ pub async fn list(
     let len_max = super::page_len(params.size, PAGE_LEN, PAGE_LEN_MAX)?;
     let engine = app.engine();
     let sort = search::sort_named(params.sort.as_deref())?;
+    search::offset_of(params.zone.as_deref())?;
     if params.q.is_some() || sort != Sort::default() {
         return searched(engine, member, &params, sort, len_max).await;
     }
