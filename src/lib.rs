@@ -141,12 +141,12 @@ pub use engine::{
     Engine, EventStream, Failure, Health, ImportReceipt, IssueReceipt, LineView, MOVEMENT_PAGE_LEN_MAX,
     MemberFilter, Metrics, MovementCursor, MovementPage, ORDER_ACTORS_MAX, OpenError, OrderCounts,
     OrderFilter, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, ParseMovementCursorError, Preview,
-    Promise, REFUNDS_PAGE_LEN_MAX, RecordedAct, RecordedEvent, RefundFilter, RefundPage, RefundRequest,
-    ReindexProgress, SEARCH_PAGE_LEN_MAX, SUBMISSION_WAIT_MS_MAX, Search, SearchAnswer, SearchConfig,
-    SearchCounts, SearchFigures, SearchMode, SearchSource, ShipPackage, ShutdownError, StateHash,
-    StatementError, Submission, SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
+    Promise, REFUNDS_PAGE_LEN_MAX, RecordedAct, RefundFilter, RefundPage, RefundRequest, ReindexProgress,
+    SEARCH_PAGE_LEN_MAX, SUBMISSION_WAIT_MS_MAX, Search, SearchAnswer, SearchConfig, SearchCounts,
+    SearchFigures, SearchMode, SearchSource, ShipPackage, ShutdownError, StateHash, StatementError,
+    Submission, SubscribeError, TASK_BATCH_BYTES_MAX, TASK_WAIT_MS_MAX, TeamView,
 };
 #[cfg(feature = "relay")]
 pub use engine::{Relay, RelayStream};
-pub use journal::Durability;
+pub use journal::{Durability, RecordedEvent};
 pub use runtime::histogram::Histogram;

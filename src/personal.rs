@@ -221,11 +221,34 @@ impl StoredPersonal {
     }
 }
 
+/// The stored form as it is read. Its errors repeat values: none may leave this module.
+#[derive(DeriveDeserialize)]
+#[serde(deny_unknown_fields)]
+struct Reading {
+    v: u64,
+    name: String,
+    phone: String,
+    country: Option<String>,
+    province: Option<String>,
+    city: Option<String>,
+    district: Option<String>,
+    address: String,
+    postcode: Option<String>,
+}
+
 /// The receiver in stored bytes, if they are in this adapter's form and version.
 fn decode_plain(bytes: &[u8]) -> Option<Receiver> {
-    let mut value: Value = serde_json::from_slice(bytes).ok()?;
-    let format = value.as_object_mut()?.remove("v")?;
-    (format.as_u64() == Some(FORMAT)).then(|| Receiver::from_json(value).ok())?
+    let reading: Reading = serde_json::from_slice(bytes).ok()?;
+    (reading.v == FORMAT).then(|| Receiver {
+        name: reading.name,
+        phone: reading.phone,
+        country: reading.country,
+        province: reading.province.unwrap_or_default(),
+        city: reading.city.unwrap_or_default(),
+        district: reading.district.unwrap_or_default(),
+        address: reading.address,
+        postcode: reading.postcode,
+    })
 }
 
 /// A receiver as it is shown to who need not know it.

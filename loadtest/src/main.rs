@@ -22,6 +22,7 @@ mod scenarios;
 mod script;
 mod segments;
 mod shop;
+mod standstill;
 mod store;
 mod stream;
 

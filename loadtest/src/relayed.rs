@@ -117,7 +117,7 @@ impl Received {
             row.version = version;
         }
         if let Some(name) = envelope.status.as_deref() {
-            row.status = Some(status_of(name).ok_or_else(|| format!("status {name}"))?);
+            row.status = Some(OrderStatus::from_name(name).ok_or_else(|| format!("status {name}"))?);
         }
         row.amount = envelope.amount.or(row.amount);
         if let Some(member) = envelope.user_id.as_deref() {
@@ -261,13 +261,6 @@ fn digest(position: u64, event: &str, order_no: Option<OrderNo>) -> u64 {
         sum = mix64(sum ^ u64::from(byte));
     }
     mix64(sum ^ order_no.map_or(0, OrderNo::get))
-}
-
-fn status_of(name: &str) -> Option<OrderStatus> {
-    use OrderStatus::{Cancelled, Completed, Paid, PartiallyShipped, Pending, Shipped};
-    [Pending, Paid, Shipped, Completed, Cancelled, PartiallyShipped]
-        .into_iter()
-        .find(|status| status.name() == name)
 }
 
 /// A set of positions, a bit each.

@@ -28,6 +28,8 @@ pub mod stock;
 pub(crate) mod stock_delta;
 pub mod task;
 pub mod team;
+pub(crate) mod text;
+pub(crate) mod whole;
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use super::order::{Line, Lines, OrderTerms, OrderText};
 use super::order_type::OrderType;
 use super::pricing::BroughtPrices;
 use super::reject::Reject;
+use super::whole;
 
 /// Most lines of one order.
 pub const ORDER_LINES_MAX: usize = 100;
@@ -39,12 +40,13 @@ pub const SHIPMENT_FIELD_BYTES_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Personal {
     /// Readable as it stands.
-    Plain(Box<[u8]>),
+    Plain(#[serde(with = "whole")] Box<[u8]>),
     /// Encrypted under a key of the member's own; `key_version` says which.
     Sealed {
         /// Version of the member's key.
         key_version: u32,
         /// The encrypted value.
+        #[serde(with = "whole")]
         ciphertext: Box<[u8]>,
     },
 }

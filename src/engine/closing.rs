@@ -1,15 +1,14 @@
 //! The parts of a shutdown: the store takes in what there is, and everybody lets go of the data directory.
 
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use super::Engine;
+use crate::runtime::shutdown::until_gone;
 
 /// Looks, 1 ms apart, at whether stopped actors are gone.
 const SHELL_LOOKS_MAX: usize = 1_000;
 /// Looks, 1 ms apart, at whether a backup has noticed: it looks up after each 4 MiB.
 const BACKUP_LOOKS_MAX: usize = 30_000;
-const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 impl Engine {
     /// Lets the store take in everything, so that the next start has nothing to replay, and stops it.
@@ -47,21 +46,11 @@ impl Engine {
     /// a moment longer.
     pub(super) async fn wait_for_holders(&self) {
         self.inner.scans.close().await;
-        for _ in 0..SHELL_LOOKS_MAX {
-            let inner = &self.inner;
-            if inner.order_world.strong_count() == 0
-                && inner.stock.has_no_shells()
-                && inner.delay.has_no_shell()
-            {
-                break;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        for _ in 0..BACKUP_LOOKS_MAX {
-            if !self.inner.backup.is_taken() {
-                break;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        let inner = &self.inner;
+        until_gone(SHELL_LOOKS_MAX, || {
+            inner.order_world.strong_count() == 0 && inner.stock.has_no_shells() && inner.delay.has_no_shell()
+        })
+        .await;
+        until_gone(BACKUP_LOOKS_MAX, || !inner.backup.is_taken()).await;
     }
 }

@@ -1,5 +1,6 @@
 //! Configuration: every bound of the engine, with its unit and default.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::{SearchConfig, SearchMode};
@@ -312,35 +313,22 @@ impl Config {
     /// # Errors
     /// The first setting outside its bounds.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let check = |name, value: u64, holds: bool, bounds| {
-            if holds { Ok(()) } else { Err(ConfigError { name, value, bounds }) }
-        };
-        let between = |name, value: usize, min: usize, max: usize, bounds| {
-            check(name, value as u64, (min..=max).contains(&value), bounds)
-        };
-        between("order_actors", self.order_actors, 1, ORDER_ACTORS_MAX, "1 to 256")?;
-        between("in_flight_max", self.in_flight_max, 1, 1 << 24, "1 to 16,777,216")?;
-        between("expiry_in_flight_max", self.expiry_in_flight_max, 1, 1 << 24, "1 to 16,777,216")?;
-        between("waiters_max", self.waiters_max, 1, 1 << 16, "1 to 65,536")?;
-        between("promises_max", self.promises_max, 1, 1 << 24, "1 to 16,777,216")?;
-        let power = |name, value: usize, min: usize| {
-            let holds = value.is_power_of_two() && (min..=1 << 36).contains(&value);
-            check(name, value as u64, holds, "a power of two, at least 2,048 and at most 2^36")
-        };
-        power("request_filter_bits", self.request_filter_bits, 2048)?;
-        power("refusals_kept", self.refusals_kept, 2048)?;
-        check("tick_ms", self.tick_ms, (1..=1000).contains(&self.tick_ms), "1 to 1000")?;
-        let positive = |name, value: u64| check(name, value, value > 0, "at least 1");
+        between("order_actors", self.order_actors as u64, 1..=ORDER_ACTORS_MAX as u64, "1 to 256")?;
+        between("in_flight_max", self.in_flight_max as u64, 1..=1 << 24, "1 to 16,777,216")?;
+        between("expiry_in_flight_max", self.expiry_in_flight_max as u64, 1..=1 << 24, "1 to 16,777,216")?;
+        between("waiters_max", self.waiters_max as u64, 1..=1 << 16, "1 to 65,536")?;
+        between("promises_max", self.promises_max as u64, 1..=1 << 24, "1 to 16,777,216")?;
+        power("request_filter_bits", self.request_filter_bits)?;
+        power("refusals_kept", self.refusals_kept)?;
+        between("tick_ms", self.tick_ms, 1..=1_000, "1 to 1000")?;
         positive("auto_confirm_ms", self.auto_confirm_ms)?;
         positive("idempotency_window_ms", self.idempotency_window_ms)?;
         positive("stock_idle_ms", self.stock_idle_ms)?;
         positive("clock_step_max_ms", self.clock_step_max_ms)?;
         positive("journal_queue_bytes_max", self.journal_queue_bytes_max as u64)?;
-        let interval_ms = self.checkpoint_interval_ms;
-        let holds = (1..=3_600_000).contains(&interval_ms);
-        check("checkpoint_interval_ms", interval_ms, holds, "1 to 3,600,000")?;
-        between("checkpoint_events_max", self.checkpoint_events_max, 1, 1 << 20, "1 to 1,048,576")?;
-        check("retain_closed_ms", self.retain_closed_ms, self.retain_closed_ms >= 1_000, "at least 1,000")?;
+        between("checkpoint_interval_ms", self.checkpoint_interval_ms, 1..=3_600_000, "1 to 3,600,000")?;
+        between("checkpoint_events_max", self.checkpoint_events_max as u64, 1..=1 << 20, "1 to 1,048,576")?;
+        between("retain_closed_ms", self.retain_closed_ms, 1_000..=u64::MAX, "at least 1,000")?;
         positive("payment_window_ms", self.payment_window_ms)?;
         // A retry within the window must find its order.
         let holds = self.archive_after_ms == 0 || self.archive_after_ms >= self.idempotency_window_ms;
@@ -351,8 +339,7 @@ impl Config {
         self.validate_tasks()?;
         self.validate_search()?;
         if let Durability::Buffered { interval_ms } = self.durability {
-            let holds = (1..=60_000).contains(&interval_ms);
-            check("durability.interval_ms", interval_ms, holds, "1 to 60,000")?;
+            between("durability.interval_ms", interval_ms, 1..=60_000, "1 to 60,000")?;
         }
         Ok(())
     }
@@ -360,15 +347,11 @@ impl Config {
     /// Search's settings.
     fn validate_search(&self) -> Result<(), ConfigError> {
         let SearchConfig { mode, max_lag_ms, refresh_ms, memory_bytes, lag_bytes_max } = &self.search;
-        let between = |name, value: u64, min: u64, max: u64, bounds| {
-            if (min..=max).contains(&value) { Ok(()) } else { Err(ConfigError { name, value, bounds }) }
-        };
-        between("search.max_lag_ms", *max_lag_ms, 1, 86_400_000, "1 to 86,400,000")?;
-        between("search.refresh_ms", *refresh_ms, 10, 10_000, "10 to 10,000")?;
-        let memory_bytes = *memory_bytes as u64;
+        between("search.max_lag_ms", *max_lag_ms, 1..=86_400_000, "1 to 86,400,000")?;
+        between("search.refresh_ms", *refresh_ms, 10..=10_000, "10 to 10,000")?;
         let bounds = "15,728,640 to 4,293,918,720";
-        between("search.memory_bytes", memory_bytes, 15 << 20, (4 << 30) - (1 << 20), bounds)?;
-        between("search.lag_bytes_max", *lag_bytes_max, 1 << 20, u64::MAX, "at least 1,048,576")?;
+        between("search.memory_bytes", *memory_bytes as u64, 15 << 20..=(4 << 30) - (1 << 20), bounds)?;
+        between("search.lag_bytes_max", *lag_bytes_max, 1 << 20..=u64::MAX, "at least 1,048,576")?;
         let has_store = self.store && self.durability != Durability::Memory;
         let needs_index = *mode == SearchMode::On && !cfg!(feature = "search");
         if *mode != SearchMode::Off && (!has_store || needs_index) {
@@ -380,19 +363,40 @@ impl Config {
 
     /// The delay queue's settings.
     fn validate_tasks(&self) -> Result<(), ConfigError> {
-        let between = |name, value: u64, max: u64, bounds| {
-            if (1..=max).contains(&value) { Ok(()) } else { Err(ConfigError { name, value, bounds }) }
-        };
-        between("tasks_max", self.tasks_max as u64, 1_000_000_000, "1 to 1,000,000,000")?;
-        between("task_topics_max", self.task_topics_max as u64, 1_000_000, "1 to 1,000,000")?;
-        between("task_bytes_max", self.task_bytes_max, u64::MAX, "at least 1")?;
-        between("task_batch_max", self.task_batch_max as u64, 1 << 16, "1 to 65,536")?;
-        between("task_waiters_max", self.task_waiters_max as u64, 1 << 16, "1 to 65,536")?;
-        between("task_attempts_max", self.task_attempts_max.into(), u64::MAX, "at least 1")?;
+        between("tasks_max", self.tasks_max as u64, 1..=1_000_000_000, "1 to 1,000,000,000")?;
+        between("task_topics_max", self.task_topics_max as u64, 1..=1_000_000, "1 to 1,000,000")?;
+        positive("task_bytes_max", self.task_bytes_max)?;
+        between("task_batch_max", self.task_batch_max as u64, 1..=1 << 16, "1 to 65,536")?;
+        between("task_waiters_max", self.task_waiters_max as u64, 1..=1 << 16, "1 to 65,536")?;
+        positive("task_attempts_max", self.task_attempts_max.into())?;
         let year_ms = 366 * 24 * 3_600_000;
-        between("task_visibility_ms_max", self.task_visibility_ms_max, year_ms, "1 to 31,622,400,000")?;
-        between("task_dead_letters_max", self.task_dead_letters_max as u64, 10_000_000, "1 to 10,000,000")
+        between("task_visibility_ms_max", self.task_visibility_ms_max, 1..=year_ms, "1 to 31,622,400,000")?;
+        between("task_dead_letters_max", self.task_dead_letters_max as u64, 1..=10_000_000, "1 to 10,000,000")
     }
+}
+
+/// Checks that a setting is one of these values.
+fn between(
+    name: &'static str,
+    value: u64,
+    allowed: RangeInclusive<u64>,
+    bounds: &'static str,
+) -> Result<(), ConfigError> {
+    check(name, value, allowed.contains(&value), bounds)
+}
+
+/// Checks a size that must be a power of two.
+fn power(name: &'static str, value: usize) -> Result<(), ConfigError> {
+    let holds = value.is_power_of_two() && (2_048..=1 << 36).contains(&value);
+    check(name, value as u64, holds, "a power of two, at least 2,048 and at most 2^36")
+}
+
+fn positive(name: &'static str, value: u64) -> Result<(), ConfigError> {
+    check(name, value, value > 0, "at least 1")
+}
+
+fn check(name: &'static str, value: u64, holds: bool, bounds: &'static str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError { name, value, bounds }) }
 }
 
 #[cfg(test)]

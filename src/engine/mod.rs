@@ -86,7 +86,7 @@ pub use shipping::ShipPackage;
 pub use statement::{
     MOVEMENT_PAGE_LEN_MAX, MovementCursor, MovementPage, ParseMovementCursorError, StatementError,
 };
-pub use subscription::{EventStream, RecordedEvent, SubscribeError};
+pub use subscription::{EventStream, SubscribeError};
 pub use teams::TeamView;
 pub use view::{LineView, OrderPage, OrderView, PAGE_LEN_MAX, PackageView, Page, StateHash};
 

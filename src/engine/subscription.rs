@@ -5,23 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::domain::event::Event;
 use crate::domain::ids::Position;
-use crate::journal::{CodecError, JournalError, JournalRead};
+use crate::journal::{CodecError, JournalError, JournalRead, RecordedEvent, events_from};
 
 /// Most bytes of journal that one step reads ahead.
 const READ_AHEAD_BYTES: usize = 256 * 1024;
-
-/// An event with its place in the journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordedEvent {
-    /// Its position; the key to tell a repeated delivery by.
-    pub position: Position,
-    /// Position of the first event of its entry: events of one entry happened together.
-    pub entry: Position,
-    /// What happened.
-    pub event: Event,
-}
 
 /// Why a subscription ended.
 #[derive(Debug, thiserror::Error)]
@@ -99,17 +87,6 @@ impl std::fmt::Debug for EventStream {
     }
 }
 
-fn read(reader: &dyn JournalRead, from: Position) -> Result<VecDeque<RecordedEvent>, SubscribeError> {
-    let mut ahead = VecDeque::new();
-    for frame in reader.read(from, READ_AHEAD_BYTES)? {
-        for entry in frame.entries() {
-            for event in entry.events() {
-                let (position, event) = event?;
-                if position >= from {
-                    ahead.push_back(RecordedEvent { position, entry: entry.first, event });
-                }
-            }
-        }
-    }
-    Ok(ahead)
+fn read(reader: &dyn JournalRead, from: Position) -> Result<VecDeque<RecordedEvent>, JournalError> {
+    events_from(&reader.read(from, READ_AHEAD_BYTES)?, from).collect()
 }

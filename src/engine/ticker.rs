@@ -13,7 +13,7 @@ use crate::actors::order::OrderItem;
 use crate::actors::stock::StockItem;
 use crate::actors::team::TeamItem;
 use crate::domain::event::Event;
-use crate::journal::EntryBuffer;
+use crate::journal::{EntryBuffer, free_bytes};
 use crate::runtime::clock::Ticker;
 
 /// How often the slower duties are done, in ms.
@@ -199,8 +199,7 @@ fn rest_idle_stock(inner: &Arc<Inner>) {
 /// Compares the disk's free space with the reserve.
 pub(super) fn look_at_disk(inner: &Inner) {
     let Some(data_dir) = &inner.settings.data_dir else { return };
-    let Ok(disk) = rustix::fs::statvfs(data_dir) else { return };
-    let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let Ok(free_bytes) = free_bytes(data_dir) else { return };
     let is_low = free_bytes < inner.settings.disk_free_min_bytes;
     if inner.door.disk_is_low.swap(is_low, Ordering::Relaxed) != is_low {
         tracing::warn!(free_bytes, is_low, "free disk space crossed the reserve");

@@ -36,7 +36,7 @@ pub(super) fn sort_named(name: Option<&str>) -> Result<Sort, Problem> {
     })
 }
 
-/// The offset from UTC that a query's dates go by. Also checked where there is no query.
+/// The offset from UTC that a query's dates go by. Read also where there is no query, so that a wrong one is told.
 ///
 /// # Errors
 /// A text that is none.
@@ -53,9 +53,8 @@ pub(super) fn offset_of(zone: Option<&str>) -> Result<UtcOffset, Problem> {
 /// What a query's text means, by this offset from UTC; everything without a text.
 ///
 /// # Errors
-/// `search_syntax` with its place, an offset that is none.
-pub(super) fn expr_of(engine: &Engine, text: Option<&str>, zone: Option<&str>) -> Result<Expr, Problem> {
-    let offset = offset_of(zone)?;
+/// `search_syntax` with its place.
+pub(super) fn expr_of(engine: &Engine, text: Option<&str>, offset: UtcOffset) -> Result<Expr, Problem> {
     let context = ParseContext { now_ms: engine.now_ms(), offset };
     let expr = text.map(|text| Expr::parse(text, &context)).transpose();
     Ok(expr.map_err(crate::Reject::from)?.unwrap_or(Expr::All))
@@ -80,20 +79,11 @@ pub(super) const fn source_name(source: SearchSource) -> &'static str {
     }
 }
 
-const STATUSES: [OrderStatus; 6] = [
-    OrderStatus::Pending,
-    OrderStatus::Paid,
-    OrderStatus::PartiallyShipped,
-    OrderStatus::Shipped,
-    OrderStatus::Completed,
-    OrderStatus::Cancelled,
-];
-
 impl From<SearchCounts> for CountsBody {
     fn from(counts: SearchCounts) -> Self {
         let SearchCounts { total, by_status, by_type, complete } = counts;
         Self {
-            by_status: STATUSES.map(|status| (status.name(), by_status[status as usize])).into(),
+            by_status: OrderStatus::ALL.map(|status| (status.name(), by_status[status as usize])).into(),
             by_type: OrderType::ALL.map(|one| (one.name(), by_type[one as usize])).into(),
             total,
             complete,
@@ -118,7 +108,7 @@ mod tests {
     fn counts_stand_under_the_names_of_their_variants() {
         let (by_status, by_type) = ([10, 11, 12, 13, 14, 15], [20, 21, 22]);
         let body = CountsBody::from(SearchCounts { total: 75, by_status, by_type, complete: true });
-        assert_eq!(body.by_status.len(), STATUSES.len());
+        assert_eq!(body.by_status.len(), OrderStatus::ALL.len());
         assert_eq!((body.by_status["pending"], body.by_status["shipped"]), (10, 12));
         assert_eq!((body.by_status["cancelled"], body.by_status["partially_shipped"]), (14, 15));
         let types = OrderType::ALL.map(|one| body.by_type[one.name()]);

@@ -124,20 +124,20 @@ impl<'de> Deserialize<'de> for SecretSource {
             }
 
             fn visit_str<E: de::Error>(self, _: &str) -> Result<SecretSource, E> {
-                Err(E::custom("a secret can't stand in the configuration: say { file = … } or { env = … }"))
+                Err(inline_secret())
             }
 
             // What the library says of a wrong type repeats the value, which may be a password of digits alone.
             fn visit_i64<E: de::Error>(self, _: i64) -> Result<SecretSource, E> {
-                self.visit_str("")
+                Err(inline_secret())
             }
 
             fn visit_u64<E: de::Error>(self, _: u64) -> Result<SecretSource, E> {
-                self.visit_str("")
+                Err(inline_secret())
             }
 
             fn visit_f64<E: de::Error>(self, _: f64) -> Result<SecretSource, E> {
-                self.visit_str("")
+                Err(inline_secret())
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretSource, A::Error> {
@@ -158,6 +158,11 @@ impl<'de> Deserialize<'de> for SecretSource {
 
         deserializer.deserialize_any(Source)
     }
+}
+
+/// Refuses a secret that stands where its source should, and repeats nothing of it.
+fn inline_secret<E: de::Error>() -> E {
+    E::custom("a secret can't stand in the configuration: say { file = … } or { env = … }")
 }
 
 /// Why a secret could not be had. Names where it was looked for, never what was found.

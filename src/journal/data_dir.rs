@@ -237,10 +237,17 @@ impl DataDir {
     /// # Errors
     /// What the file system answers.
     pub fn free_bytes(&self) -> Result<u64, JournalError> {
-        let stat = rustix::fs::statvfs(&self.path)
-            .map_err(|error| JournalError::io("ask the free space of", &self.path, error.into()))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        free_bytes(&self.path).map_err(|error| JournalError::io("ask the free space of", &self.path, error))
     }
+}
+
+/// Space on a path's file system that an ordinary user may still take, in bytes.
+///
+/// # Errors
+/// What the file system answers.
+pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// The release that wrote a directory's format, as its `WRITTEN_BY` file says: a version, or why it isn't known.

@@ -33,7 +33,7 @@ pub(crate) use world::ProgramSinks;
 
 pub use check::{NAME_BYTES_MAX, SUBSCRIPTIONS_MAX};
 pub use error::RelayError;
-pub use message::{Message, Orders, Recorded, RenderError, RenderOptions, Renderer};
+pub use message::{Message, Orders, RenderError, RenderOptions, Renderer};
 pub use names::event_names;
 pub use pull::{POLL_LEN_MAX, POLL_WAIT_MS_MAX};
 pub use sink::{Delivery, Sink, Undelivered};

@@ -11,11 +11,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::lanes::Lane;
-use super::message::{Message, Recorded, Renderer};
+use super::message::{Message, Renderer};
 use super::spec::EventChoice;
 use super::world::World;
 use crate::domain::ids::Position;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, RecordedEvent, events_from};
 
 /// Most bytes of journal that one step reads; a frame more at most.
 const STEP_BYTES: usize = 256 << 10;
@@ -153,7 +153,7 @@ impl Reader {
     }
 
     /// Makes messages and hands them on. False where nobody takes them any more.
-    async fn hand_on(&mut self, events: Vec<Recorded>) -> bool {
+    async fn hand_on(&mut self, events: Vec<RecordedEvent>) -> bool {
         let mut messages = Vec::new();
         let (mut bytes, mut skipped) = (0, 0);
         let last = events.last().map_or(self.next, |recorded| Position(recorded.position.0 + 1));
@@ -184,7 +184,7 @@ impl Reader {
 }
 
 /// Makes the message of an event, however often the engine has to be asked.
-async fn render(renderer: &mut Renderer, recorded: &Recorded) -> Made {
+async fn render(renderer: &mut Renderer, recorded: &RecordedEvent) -> Made {
     let mut wait = RENDER_AGAIN;
     loop {
         match renderer.render(recorded).await {
@@ -201,28 +201,14 @@ async fn render(renderer: &mut Renderer, recorded: &Recorded) -> Made {
     }
 }
 
-fn made(message: Message, recorded: &Recorded) -> Made {
+fn made(message: Message, recorded: &RecordedEvent) -> Made {
     let lane = message.order_no.map_or_else(|| Lane::without_order(&recorded.event), Lane::Order);
     Made { message, lane }
 }
 
 /// A step of the journal from a position on.
-pub(super) fn read_events(world: &World, from: Position) -> Result<Vec<Recorded>, JournalError> {
-    let mut events = Vec::new();
-    for frame in world.journal.reader().read(from, STEP_BYTES)? {
-        for entry in frame.entries() {
-            if entry.last() < from {
-                continue;
-            }
-            for event in entry.events() {
-                let (position, event) = event?;
-                if position >= from {
-                    events.push(Recorded { position, entry: entry.first, event });
-                }
-            }
-        }
-    }
-    Ok(events)
+pub(super) fn read_events(world: &World, from: Position) -> Result<Vec<RecordedEvent>, JournalError> {
+    events_from(&world.journal.reader().read(from, STEP_BYTES)?, from).collect()
 }
 
 /// A step of the journal as messages, for those who pull: as far as `len_max` messages and `bytes_max` of them allow, one
@@ -233,7 +219,7 @@ pub(super) fn read_events(world: &World, from: Position) -> Result<Vec<Recorded>
 pub(super) async fn some_messages(
     renderer: &mut Renderer,
     chosen: &Chosen,
-    events: Vec<Recorded>,
+    events: Vec<RecordedEvent>,
     (len_max, bytes_max): (usize, usize),
 ) -> Result<(Vec<Message>, Option<Position>), super::RenderError> {
     let mut messages = Vec::new();

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::ids::Position;
 
 /// A value that is never shown: a password, a signing key. Its `Debug` form is stars; it is stored, and never answered.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Secret(pub String);
 
@@ -16,6 +17,48 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
+}
+
+/// Written out, because the derived form would repeat a number that stands where a text should.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Secret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a secret as text")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
+                Ok(Secret(text.to_owned()))
+            }
+
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
+                Err(no_text())
+            }
+
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
+                Err(no_text())
+            }
+
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
+                Err(no_text())
+            }
+
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
+                Err(no_text())
+            }
+        }
+
+        deserializer.deserialize_any(Text)
+    }
+}
+
+/// Refuses what is no text, and repeats nothing of it.
+fn no_text<E: de::Error>() -> E {
+    E::custom("expected a secret as text")
 }
 
 /// The relay's settings.
@@ -225,4 +268,20 @@ pub struct WebhookSpec {
 
 fn timeout_ms() -> u64 {
     10_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_as_text_and_never_repeated() {
+        let read = |json: &str| serde_json::from_str::<Secret>(json).map_err(|error| error.to_string());
+        assert_eq!(read("\"170859375\""), Ok(Secret("170859375".to_owned())));
+        for wrong in ["170859375", "-170859375", "170859375.5", "[170859375]", "true"] {
+            let error = read(wrong).unwrap_err();
+            assert!(error.contains("a secret as text") && !error.contains("170859375"), "{error}");
+        }
+        assert_eq!(format!("{:?}", Secret("170859375".to_owned())), "***");
+    }
 }

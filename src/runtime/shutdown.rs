@@ -1,13 +1,18 @@
 //! The gate: whether the engine takes writes, and why not.
 //!
 //! Shutdown goes one way, open → draining → closed, so that each phase can rely on the one before. Beside that stands
-//! *poisoned*, which is final (R13): after the first failed write or a panic nothing is accepted any more.
+//! *poisoned*, which is final (R13): after the first failed write or a panic nothing is accepted any more. And, for the end
+//! of a shutdown, a bounded wait for those who still hold on to something.
 
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+
+/// How long [`until_gone`] waits between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// What a gate lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +132,18 @@ impl Gate {
     }
 }
 
+/// Waits until somebody has let go of something: looks `looks_max` times at most, 1 ms apart, and then waits no longer.
+///
+/// For those who can't say when they are gone, such as the task of a stopped actor, which drops its state last.
+pub(crate) async fn until_gone(looks_max: usize, mut is_gone: impl FnMut() -> bool) {
+    for _ in 0..looks_max {
+        if is_gone() {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -169,5 +186,18 @@ mod tests {
         gate.poison("fsync failed");
         assert_eq!(waiter.await.unwrap(), "fsync failed");
         assert_eq!(gate.wait_poisoned().await, "fsync failed");
+    }
+
+    #[tokio::test]
+    async fn waiting_for_somebody_to_go_ends_when_they_are_gone_or_take_too_long() {
+        for (gone_at, looks_max, expected) in [(1, 5, 1), (3, 5, 3), (9, 5, 5), (1, 0, 0)] {
+            let mut looks = 0;
+            until_gone(looks_max, || {
+                looks += 1;
+                looks == gone_at
+            })
+            .await;
+            assert_eq!(looks, expected);
+        }
     }
 }

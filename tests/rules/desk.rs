@@ -160,19 +160,11 @@ pub(crate) async fn act(shop: &DiskShop, random: &mut Random, receipt: &Receipt)
 
 /// A filter of anything.
 fn any_filter(random: &mut Random, views: &[OrderView], teams: &[TeamId]) -> OrderFilter {
-    let statuses = [
-        OrderStatus::Pending,
-        OrderStatus::Paid,
-        OrderStatus::Shipped,
-        OrderStatus::Completed,
-        OrderStatus::Cancelled,
-        OrderStatus::PartiallyShipped,
-    ];
     let instant = |random: &mut Random| views[random.below(views.len() as u64) as usize].created_at_ms;
     OrderFilter {
         member: random.some(4, |random| (1 + random.below(MEMBERS)).into()),
         statuses: random
-            .some(2, |random| statuses.into_iter().filter(|_| random.one_in(2)).collect())
+            .some(2, |random| OrderStatus::ALL.into_iter().filter(|_| random.one_in(2)).collect())
             .unwrap_or_default(),
         order_type: random.some(4, |random| OrderType::ALL[random.below(3) as usize]),
         activity: random.some(5, |random| [SESSION, CAMPAIGN][random.below(2) as usize].into()),

@@ -54,18 +54,34 @@ async fn through(engine: &Engine, request: u128) -> Receipt {
     order
 }
 
+/// A shop with an order whose messages are refused from the first on.
+struct Refused {
+    refusing: Refusing,
+    sink: FakeSink,
+    shop: Shop,
+    relay: Relay,
+    bad: Receipt,
+}
+
+impl Refused {
+    async fn open() -> Self {
+        let refusing = Refusing::default();
+        let sink = refusing.sink();
+        let (shop, relay) = shop_with(&sink).await;
+        shop.stock_up(1, 100).await;
+        relay.create_paused().await;
+        let bad = shop.submit(one(1, 1, 1)).await.unwrap();
+        refusing.refuse(&[bad.order_no]);
+        relay.resume(NAME).await.unwrap();
+        Self { refusing, sink, shop, relay, bad }
+    }
+}
+
 const WHOLE: [&str; 4] = ["OrderCreated", "PaymentReceived", "OrderPaid", "OrderShipped"];
 
 #[tokio::test]
 async fn r11_what_is_refused_for_good_keeps_its_order_and_comes_again_when_asked() {
-    let refusing = Refusing::default();
-    let sink = refusing.sink();
-    let (shop, relay) = shop_with(&sink).await;
-    shop.stock_up(1, 100).await;
-    relay.pause_or_create().await;
-    let bad = shop.submit(one(1, 1, 1)).await.unwrap();
-    refusing.refuse(&[bad.order_no]);
-    relay.resume(NAME).await.unwrap();
+    let Refused { refusing, sink, shop, relay, bad } = Refused::open().await;
     shop.pay(payment(&bad, "t1")).await.unwrap();
     let good = through(&shop, 2).await;
     let status = drained(&shop, &relay).await;
@@ -107,14 +123,7 @@ async fn r11_what_is_refused_for_good_keeps_its_order_and_comes_again_when_asked
 
 #[tokio::test]
 async fn letters_are_told_how_often_they_were_tried() {
-    let refusing = Refusing::default();
-    let sink = refusing.sink();
-    let (shop, relay) = shop_with(&sink).await;
-    shop.stock_up(1, 100).await;
-    relay.pause_or_create().await;
-    let bad = shop.submit(one(1, 1, 1)).await.unwrap();
-    refusing.refuse(&[bad.order_no]);
-    relay.resume(NAME).await.unwrap();
+    let Refused { refusing, sink, shop: _shop, relay, bad } = Refused::open().await;
     dead(&relay, 1).await;
     refusing.refuse(&[]);
     relay.requeue(NAME, None).await.unwrap();
@@ -132,7 +141,7 @@ async fn letters_and_what_was_asked_for_them_survive_a_crash() {
     let shop = Disk::open(path, &sink).await;
     let relay = shop.relay().unwrap();
     shop.stock_up(1, 100).await;
-    relay.pause_or_create().await;
+    relay.create_paused().await;
     let orders = [
         shop.submit(one(1, 1, 1)).await.unwrap().order_no,
         shop.submit(one(2, 2, 1)).await.unwrap().order_no,
@@ -242,13 +251,13 @@ async fn events_without_an_order_are_buried_alone() {
     assert_eq!(sink.taken_len(), journal.len());
 }
 
-/// A subscription that waits to be resumed.
+/// Makes a subscription that waits to be resumed.
 trait Prepared {
-    async fn pause_or_create(&self);
+    async fn create_paused(&self);
 }
 
 impl Prepared for Relay {
-    async fn pause_or_create(&self) {
+    async fn create_paused(&self) {
         self.create(NAME, spec(json!({}))).await.unwrap();
         self.pause(NAME).await.unwrap();
     }

@@ -11,14 +11,6 @@ use crate::desk::{CAMPAIGN, MEMBERS, Random, SESSION, SKUS, act, lay_out, place,
 use crate::store::DiskShop;
 use crate::support::*;
 
-pub(crate) const STATUSES: [OrderStatus; 6] = [
-    OrderStatus::Pending,
-    OrderStatus::Paid,
-    OrderStatus::Shipped,
-    OrderStatus::Completed,
-    OrderStatus::Cancelled,
-    OrderStatus::PartiallyShipped,
-];
 const SORTS: [SortKey; 3] = [SortKey::Created, SortKey::Paid, SortKey::Amount];
 
 /// A shop that keeps an index, and answers from the store where that one can't.
@@ -110,7 +102,7 @@ fn any_leaf(random: &mut Random, views: &[OrderView], teams: &[TeamId]) -> Expr 
     let some = |random: &mut Random| &views[random.below(views.len() as u64) as usize];
     match random.below(16) {
         0 => Expr::Member((1 + random.below(MEMBERS)).into()),
-        1..=3 => Expr::Status(STATUSES[random.below(6) as usize]),
+        1..=3 => Expr::Status(OrderStatus::ALL[random.below(6) as usize]),
         4 => Expr::OrderType(OrderType::ALL[random.below(3) as usize]),
         5 => Expr::Sku((1 + random.below(SKUS)).into()),
         6 => Expr::Product((1 + random.below(3)).into()),

@@ -16,6 +16,7 @@ use crate::Failure;
 use crate::brokers::rabbitmq::Rabbit;
 use crate::cli::{OutgoingArgs, RelaySinkArg};
 use crate::report::{Report, per_second};
+use crate::standstill::Standstill;
 
 /// The subscription, and the sink that the harness hands in.
 const NAME: &str = "throughput";
@@ -142,21 +143,19 @@ impl Outgoing {
             return Ok(None);
         }
         let relay = engine.relay()?;
-        let (mut last, mut since) = (u64::MAX, Instant::now());
+        let mut standstill = Standstill::new();
         loop {
             let status = relay.subscription(NAME)?;
             if status.lag_events == 0 {
                 return Ok(Some(started.elapsed()));
             }
-            if status.lag_events != last {
-                (last, since) = (status.lag_events, Instant::now());
-            }
-            if since.elapsed() > STALL_MAX {
+            if standstill.see(status.lag_events) > STALL_MAX {
                 let state = match status.state {
                     SubscriptionState::Running => "it runs".to_owned(),
                     state => format!("{state:?}"),
                 };
-                return Err(format!("the relay stands still with {} events to go: {state}", last).into());
+                let lag_events = status.lag_events;
+                return Err(format!("the relay stands still with {lag_events} events to go: {state}").into());
             }
             tokio::time::sleep(POLL).await;
         }

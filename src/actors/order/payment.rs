@@ -16,6 +16,7 @@ use crate::domain::order::{Decision, ORDER_PAYMENTS_MAX, OrderCommand, RefundRea
 use crate::domain::refund::UnmatchedRefund;
 use crate::domain::reject::Reject;
 use crate::domain::request::{EXTERNAL_NO_BYTES_MAX, OrderRef};
+use crate::domain::text::cut;
 
 impl OrderActor {
     /// Checks a notification against its order, before anything is recorded.
@@ -254,10 +255,6 @@ impl OrderActor {
 fn reference_of(order: &OrderRef) -> Box<str> {
     match order {
         OrderRef::Number(order_no) => order_no.to_string().into(),
-        OrderRef::External(external_no) => {
-            let fits = |end: &usize| external_no.is_char_boundary(*end);
-            let end = (0..=external_no.len().min(EXTERNAL_NO_BYTES_MAX)).rev().find(fits);
-            external_no[..end.unwrap_or_default()].into()
-        }
+        OrderRef::External(external_no) => cut(external_no, EXTERNAL_NO_BYTES_MAX).into(),
     }
 }

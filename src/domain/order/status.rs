@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where an order stands.
+/// Where an order stands. The variants' order is persisted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OrderStatus {
     /// Placed, units reserved, not paid.
@@ -23,6 +23,10 @@ pub enum OrderStatus {
 }
 
 impl OrderStatus {
+    /// Every status, in the persisted order: counts by status are indexed by it.
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Paid, Self::Shipped, Self::Completed, Self::Cancelled, Self::PartiallyShipped];
+
     /// The stable name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,6 +37,11 @@ impl OrderStatus {
             Self::Cancelled => "cancelled",
             Self::PartiallyShipped => "partially_shipped",
         }
+    }
+
+    /// The status of that stable name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
     }
 }
 
@@ -112,5 +121,20 @@ impl RefundReason {
     /// Whether it is what became of a payment, and not what became later of an order that it had paid.
     pub const fn is_outcome(self) -> bool {
         !matches!(self, Self::TeamDissolved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_stand_in_the_persisted_order_and_are_found_by_their_names() {
+        for (index, status) in OrderStatus::ALL.into_iter().enumerate() {
+            assert_eq!(status as usize, index);
+            assert_eq!(OrderStatus::from_name(status.name()), Some(status));
+        }
+        assert_eq!(OrderStatus::from_name("Paid"), None);
+        assert_eq!(OrderStatus::from_name(""), None);
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::SkuId;
 use crate::domain::request::Personal;
+use crate::domain::whole;
 
 /// What an order carries along unread.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,7 @@ pub struct OrderText {
     /// The shop's own number.
     pub external_no: Option<Box<str>>,
     /// The shop's own fields.
+    #[serde(with = "whole::optional")]
     pub ext: Option<Box<[u8]>>,
     /// The shop's own fields of single lines.
     pub line_ext: Vec<(SkuId, Box<[u8]>)>,

@@ -38,6 +38,7 @@ use super::{Expr, TextField, TextKind, TextTerm, value};
 use crate::domain::ids::{ActivityId, MemberId, OrderNo, ProductId, SkuId, TeamId};
 use crate::domain::reject::Reject;
 use crate::domain::statement::UtcOffset;
+use crate::domain::text::cut;
 
 /// Longest query, in bytes of UTF-8.
 pub const QUERY_BYTES_MAX: usize = 1_024;
@@ -157,7 +158,7 @@ struct Word {
 impl Parser<'_> {
     fn query(mut self) -> Result<Expr, Wrong> {
         if self.text.len() > QUERY_BYTES_MAX {
-            let at = (0..=QUERY_BYTES_MAX).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0);
+            let at = cut(self.text, QUERY_BYTES_MAX).len();
             return Err(Wrong { at, expected: expected::SHORTER });
         }
         self.skip_space();

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{BackupError, BackupReport};
 use crate::domain::ids::Position;
-use crate::journal::{EncodedFrame, Journal, JournalError, JournalRead, SledJournal, layout, scan};
+use crate::journal::{
+    EncodedFrame, Journal, JournalError, JournalRead, SledJournal, free_bytes, layout, scan,
+};
 use crate::projection::levels::{PageBatch, PageRead, PageStore, SledPages, StoreError};
 use crate::projection::store::StoreReader;
 use crate::runtime::shutdown::{Gate, GateState};
@@ -92,8 +94,7 @@ impl Watch {
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        let stat = rustix::fs::statvfs(&self.to).ok()?;
-        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+        free_bytes(&self.to).ok()
     }
 
     /// An error of the target. Databases don't always say that a disk is full, so it is looked at.

@@ -13,7 +13,7 @@ use super::{InspectReport, OldestOrder, OpsError, ProjectionReport, TableReport,
 use crate::domain::order::OrderStatus;
 use crate::engine::backup::{BackupReport, Source, Watch};
 use crate::engine::{Engine, Health, Inner, OpenError};
-use crate::journal::{format_of, layout, written_by};
+use crate::journal::{format_of, free_bytes, layout, written_by};
 use crate::projection::store::{StoreReader, scan_open};
 use crate::runtime::clock::{Clock, STEP_MAX_MS_DEFAULT};
 
@@ -235,8 +235,7 @@ fn look_at_disk(dir: &Path, report: &mut InspectReport) {
     report.journal_bytes = taken_bytes(&dir.join(layout::JOURNAL_DIR));
     report.store_bytes = taken_bytes(&dir.join(layout::STORE_DIR));
     report.ballast_bytes = taken_bytes(&dir.join(layout::BALLAST_FILE));
-    let free = rustix::fs::statvfs(dir).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
-    report.free_bytes = free.unwrap_or(0);
+    report.free_bytes = free_bytes(dir).unwrap_or(0);
 }
 
 /// Blocks of a file, or of all files below a folder, in bytes. What goes away meanwhile counts for nothing.

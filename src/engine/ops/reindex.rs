@@ -11,7 +11,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::{Position, ProductId, SkuId};
 use crate::engine::ReindexProgress;
 use crate::engine::search::build_stopped;
-use crate::journal::JournalRead;
+use crate::journal::{JournalRead, events_from};
 use crate::projection::search::Goods;
 use crate::projection::store::StoreReader;
 use crate::runtime::clock::{Clock, STEP_MAX_MS_DEFAULT};
@@ -81,11 +81,8 @@ impl Shelf {
         let mut next = Position(stored.0 + 1);
         while next <= journal.last() {
             let frames = journal.read(next, READ_BYTES).map_err(|error| failed(&error))?;
-            for event in frames.iter().flat_map(|frame| frame.entries()).flat_map(|entry| entry.events()) {
-                let (position, event) = event.map_err(|error| failed(&error))?;
-                if position >= next
-                    && let Event::SkuPut { sku, .. } = event
-                {
+            for recorded in events_from(&frames, next) {
+                if let Event::SkuPut { sku, .. } = recorded.map_err(|error| failed(&error))?.event {
                     shelf.add(*sku);
                 }
             }

@@ -9,7 +9,7 @@ use super::handle::SearchBoard;
 use crate::actors::order::gather::Gathered;
 use crate::domain::ids::{OrderNo, Position};
 use crate::domain::order::Order;
-use crate::journal::{JournalRead, decode_record};
+use crate::journal::{JournalRead, RecordedEvent, decode_record, events_from, free_bytes};
 use crate::projection::search::{Index, IndexError};
 use crate::projection::store::{StoreError, StoreReader};
 
@@ -62,8 +62,7 @@ impl Space {
     /// # Errors
     /// [`Stuck::DiskFull`] where orders may soon need what is left.
     pub(super) fn check(&self) -> Result<(), Stuck> {
-        let Ok(disk) = rustix::fs::statvfs(&self.dir) else { return Ok(()) };
-        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let Ok(free_bytes) = free_bytes(&self.dir) else { return Ok(()) };
         let is_enough = free_bytes >= self.disk_free_min_bytes.saturating_add(FREE_MARGIN_BYTES);
         if is_enough { Ok(()) } else { Err(Stuck::DiskFull { free_bytes }) }
     }
@@ -79,6 +78,8 @@ pub(crate) struct Filled {
     pub(super) committed: Position,
     /// Engine time of the last commit, in ms.
     pub(super) committed_at_ms: u64,
+    /// How long it took, in ms.
+    pub(super) commit_took_ms: u64,
 }
 
 impl Filled {
@@ -86,7 +87,8 @@ impl Filled {
     pub(super) fn new(number: u64, index: Index) -> Self {
         let reader = index.reader();
         let position = reader.position();
-        Self { number, index, position, committed: position, committed_at_ms: reader.committed_at_ms() }
+        let committed_at_ms = reader.committed_at_ms();
+        Self { number, index, position, committed: position, committed_at_ms, commit_took_ms: 0 }
     }
 
     /// Takes in what a checkpoint has handed on.
@@ -169,10 +171,11 @@ fn touched_orders(
         if frames.is_empty() {
             return Err(Stuck::Source(format!("the journal ends before position {next}")));
         }
-        for event in frames.iter().flat_map(|frame| frame.entries()).flat_map(|entry| entry.events()) {
-            let (position, event) = event.map_err(|error| Stuck::Source(error.to_string()))?;
-            if position <= up_to || position > to {
-                continue;
+        for recorded in events_from(&frames, next) {
+            let RecordedEvent { position, event, .. } =
+                recorded.map_err(|error| Stuck::Source(error.to_string()))?;
+            if position > to {
+                break;
             }
             up_to = position;
             touched.extend(event.order_version().map(|(order_no, _)| order_no));

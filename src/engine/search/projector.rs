@@ -27,6 +27,7 @@ use crate::engine::store::{Tap, Touched};
 use crate::journal::Holds;
 use crate::projection::search::{Generations, Goods};
 use crate::runtime::clock::Clock;
+use crate::runtime::shutdown::until_gone;
 
 /// The names that it keeps the journal under: for the index in use, and for the one in the making.
 const HOLDER: &str = "search";
@@ -35,12 +36,17 @@ const HOLDER_NEW: &str = "search, being built";
 const REBUILD_AGAIN_MS: u64 = 60_000;
 /// How often the index's size is looked at, in ms.
 const LOOK_AT_SIZE_MS: u64 = 10_000;
+/// A commit is due no sooner than so many times as long as the last one took, counted from its beginning: each costs
+/// threads, files and syncs, and a small segment that has to be merged, and under load these are what the index falls
+/// behind by. What somebody waits for is committed at once.
+const COMMIT_PAUSE: u64 = 3;
+/// The longest time that counts for that, in ms: a clock that was set forward is no slow disk.
+const COMMIT_TOOK_MS_MAX: u64 = 2_000;
 /// How long the end of the engine waits for merges of segments.
 const MERGES_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Looks at whether the state of a stopped actor is gone.
+/// Looks, 1 ms apart, at whether the state of a stopped actor is gone.
 const STATE_LOOKS_MAX: usize = 1_000;
-const STATE_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// What the actor works with.
 pub(crate) struct SearchWorld {
@@ -162,12 +168,7 @@ impl Follower {
             let _ = rebuild.await;
         }
         // A stopped actor's task holds on to its state, and so to store and journal, for a moment longer.
-        for _ in 0..STATE_LOOKS_MAX {
-            if self.world.strong_count() == 0 {
-                break;
-            }
-            tokio::time::sleep(STATE_LOOK_EVERY).await;
-        }
+        until_gone(STATE_LOOKS_MAX, || self.world.strong_count() == 0).await;
     }
 
     /// Stops as a crash would.
@@ -294,21 +295,31 @@ impl SearchWorld {
             return Ok(());
         }
         let now_ms = self.clock.now_ms();
-        let due_ms = live.committed_at_ms.saturating_add(self.handle.config().refresh_ms);
         let wanted = board.wanted.load(Ordering::Acquire);
         let is_wanted = live.committed.0 < wanted && live.position.0 >= wanted;
+        let refresh_ms = self.handle.config().refresh_ms;
+        let due_ms = live.committed_at_ms.saturating_add(pause_ms(live.commit_took_ms, refresh_ms));
         // A clock that was set back doesn't keep anything from being committed.
         let is_due = now_ms >= due_ms || now_ms < live.committed_at_ms;
         if !is_due && !is_wanted && !is_last {
             board.commit_at_ms.store(due_ms, Ordering::Release);
             return Ok(());
         }
+        // What waits meanwhile is as much as this commit takes in: the cores don't keep up.
+        let waiting = self.view.stored().0.saturating_sub(live.position.0);
+        live.index.set_merging_waits(waiting >= live.position.0 - live.committed.0);
         live.commit(now_ms, board)?;
+        live.commit_took_ms = self.clock.now_ms().saturating_sub(now_ms);
         board.commit_at_ms.store(u64::MAX, Ordering::Release);
         self.hold(HOLDER, live.committed)?;
         self.handle.publish(live.committed);
         Ok(())
     }
+}
+
+/// From the beginning of one commit to that of the next, in ms.
+fn pause_ms(took_ms: u64, refresh_ms: u64) -> u64 {
+    refresh_ms.max(COMMIT_PAUSE * took_ms.min(COMMIT_TOOK_MS_MAX))
 }
 
 impl SearchProjector {
@@ -594,5 +605,16 @@ impl Actor for SearchProjector {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_take_a_third_of_the_time_at_most() {
+        let pauses = [0, 20, 150, u64::MAX].map(|took_ms| pause_ms(took_ms, 200));
+        assert_eq!(pauses, [200, 200, 450, 6_000]);
     }
 }

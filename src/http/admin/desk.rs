@@ -9,6 +9,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::domain::operator::{ACT_REASON_BYTES_MAX, ACT_TARGET_BYTES_MAX};
+use crate::domain::text;
 use crate::http::auth::access::{self, Shown};
 use crate::http::auth::principal::Principal;
 use crate::http::caller::Operator;
@@ -92,17 +93,12 @@ pub async fn acted(
         operator: operator.name.clone(),
         reason: reason.into(),
         action: action.into(),
-        target: shortened(target).into(),
+        // Only topics with ids of tasks are longer.
+        target: text::cut(target, ACT_TARGET_BYTES_MAX).into(),
         request: (&*context.request_id).into(),
     };
     app.engine().record_act(act).await?;
     Ok(())
-}
-
-/// A target as the log has room for it. Only topics with ids of tasks are longer.
-fn shortened(target: &str) -> &str {
-    let end = (0..=target.len().min(ACT_TARGET_BYTES_MAX)).rev().find(|at| target.is_char_boundary(*at));
-    &target[..end.unwrap_or(0)]
 }
 
 /// The answer to an operator whose scopes don't do.

@@ -8,15 +8,6 @@ use crate::http::json::{Id, Moment};
 use crate::http::problem::Problem;
 use crate::{OrderFilter, OrderStatus, OrderType, Reject};
 
-const STATUSES: [OrderStatus; 6] = [
-    OrderStatus::Pending,
-    OrderStatus::Paid,
-    OrderStatus::PartiallyShipped,
-    OrderStatus::Shipped,
-    OrderStatus::Completed,
-    OrderStatus::Cancelled,
-];
-
 /// Which orders; what is given must all be so.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -81,7 +72,7 @@ impl FilterBody {
 }
 
 fn status(name: &str) -> Result<OrderStatus, Problem> {
-    STATUSES.into_iter().find(|status| status.name() == name.trim()).ok_or_else(|| {
+    OrderStatus::from_name(name.trim()).ok_or_else(|| {
         Problem::invalid(
             "status",
             "status is pending, paid, partially_shipped, shipped, completed or cancelled",

@@ -8,6 +8,7 @@ use super::desk::{Desk, page_len, wrong_cursor};
 use super::filter::FilterBody;
 use super::order_name::OrderName;
 use crate::domain::search::{Expr, Sort, SortKey};
+use crate::domain::statement::UtcOffset;
 use crate::http::auth::access::Shown;
 use crate::http::json::{Body, Id, Moment, OrderNumber, Params, Parts};
 use crate::http::member::list::CountsBody;
@@ -118,10 +119,10 @@ impl OrdersParams {
         &self,
         desk: &Desk,
         filter: &OrderFilter,
-        sort: Sort,
+        (sort, offset): (Sort, UtcOffset),
         len_max: usize,
     ) -> Result<Search, Problem> {
-        let words = search::expr_of(desk.engine(), self.q.as_deref(), self.zone.as_deref())?;
+        let words = search::expr_of(desk.engine(), self.q.as_deref(), offset)?;
         Ok(Search {
             expr: Expr::And(vec![Expr::from(filter), words]),
             sort,
@@ -171,7 +172,7 @@ pub struct OrderList {
 pub async fn orders(desk: Desk, Params(params): Params<OrdersParams>) -> Result<Json<OrderList>, Problem> {
     let (filter, sort) = (params.filter().into_filter()?, search::sort_named(params.sort.as_deref())?);
     let len_max = page_len(params.limit, 50, DESK_PAGE_LEN_MAX)?;
-    search::offset_of(params.zone.as_deref())?;
+    let offset = search::offset_of(params.zone.as_deref())?;
     let show = |view| OrderBody::for_desk(view, reveal_of(params.reveal)).in_list();
     if let Some(page) = params.page(sort, len_max)? {
         desk.reveal(params.reveal, Shown::Many, "orders").await?;
@@ -184,7 +185,7 @@ pub async fn orders(desk: Desk, Params(params): Params<OrdersParams>) -> Result<
             as_of: answer.as_of.0,
         }));
     }
-    let search = params.search(&desk, &filter, sort, len_max)?;
+    let search = params.search(&desk, &filter, (sort, offset), len_max)?;
     desk.reveal(params.reveal, Shown::Many, "orders").await?;
     let answer = desk.engine().search(&search).await?;
     Ok(Json(OrderList {

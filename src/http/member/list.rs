@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::domain::instant::parse_instant;
 use crate::domain::request::EXTERNAL_NO_BYTES_MAX;
 use crate::domain::search::{Expr, Sort};
+use crate::domain::statement::UtcOffset;
 use crate::http::caller::Member;
 use crate::http::json::{Moment, Params};
 use crate::http::problem::Problem;
@@ -30,15 +31,6 @@ const PAGE_LEN: usize = 20;
 const DEPTH_MAX: usize = 1_000;
 /// Most questions to the engine for one page number. Each is good for 100 orders that pass, or looks at 10,000.
 const PIECES_MAX: usize = 20;
-
-const STATUSES: [OrderStatus; 6] = [
-    OrderStatus::Pending,
-    OrderStatus::Paid,
-    OrderStatus::PartiallyShipped,
-    OrderStatus::Shipped,
-    OrderStatus::Completed,
-    OrderStatus::Cancelled,
-];
 
 /// Which orders, and which page of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
@@ -124,7 +116,7 @@ pub struct CountsBody {
 impl From<OrderCounts> for CountsBody {
     fn from(counts: OrderCounts) -> Self {
         Self {
-            by_status: STATUSES.map(|status| (status.name(), counts.of_status(status))).into(),
+            by_status: OrderStatus::ALL.map(|status| (status.name(), counts.of_status(status))).into(),
             by_type: OrderType::ALL.map(|one| (one.name(), counts.of_type(one))).into(),
             total: counts.total,
             complete: counts.complete,
@@ -221,7 +213,7 @@ fn read<T: std::str::FromStr>(field: &'static str, value: &str) -> Result<T, Pro
 }
 
 fn status_named(name: &str) -> Result<OrderStatus, Problem> {
-    STATUSES.into_iter().find(|status| status.name() == name).ok_or_else(|| {
+    OrderStatus::from_name(name).ok_or_else(|| {
         Problem::invalid(
             "status",
             "a status is pending, paid, partially_shipped, shipped, completed or cancelled",
@@ -271,9 +263,9 @@ pub async fn list(
     let len_max = super::page_len(params.size, PAGE_LEN, PAGE_LEN_MAX)?;
     let engine = app.engine();
     let sort = search::sort_named(params.sort.as_deref())?;
-    search::offset_of(params.zone.as_deref())?;
+    let offset = search::offset_of(params.zone.as_deref())?;
     if params.q.is_some() || sort != Sort::default() {
-        return searched(engine, member, &params, sort, len_max).await;
+        return searched(engine, member, &params, (sort, offset), len_max).await;
     }
     let (filter, start) = (params.filter()?, params.start(len_max)?);
     let page = match &params.external_no {
@@ -309,7 +301,7 @@ async fn searched(
     engine: &Engine,
     member: Member,
     params: &ListParams,
-    sort: Sort,
+    (sort, offset): (Sort, UtcOffset),
     len_max: usize,
 ) -> Result<Json<ListBody>, Problem> {
     for (field, is_given) in [("page", params.page.is_some()), ("external_no", params.external_no.is_some())]
@@ -322,7 +314,7 @@ async fn searched(
             ));
         }
     }
-    let words = search::expr_of(engine, params.q.as_deref(), params.zone.as_deref())?;
+    let words = search::expr_of(engine, params.q.as_deref(), offset)?;
     let all = Search {
         expr: Expr::And(vec![Expr::from(&params.filter()?), words]),
         sort,

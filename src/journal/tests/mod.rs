@@ -6,6 +6,7 @@ mod golden;
 mod golden_orders;
 mod on_disk;
 mod strace;
+mod whole;
 mod writer;
 
 use std::sync::Arc;

@@ -5,17 +5,19 @@
 //! every event exactly once.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
 use tantivy::directory::MmapDirectory;
-use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
+use tantivy::indexer::IndexWriterOptions;
 use tantivy::query::Query;
 use tantivy::{IndexWriter, ReloadPolicy, Searcher, TantivyError};
 
 use super::compile::Compiler;
 use super::find::find;
+use super::merging::Merging;
 use super::replaced::Replaced;
 use super::schema::{Fields, SCHEMA_VERSION, SharedGoods, number};
 use super::{Hits, HitsPage, IndexError};
@@ -27,15 +29,6 @@ use crate::domain::search::Expr;
 /// meanwhile.
 const WRITING_THREADS: usize = 1;
 const MERGING_THREADS: usize = 2;
-/// Segments of about one size that are merged into one. Each costs every query and every deletion a look.
-const MERGED_SEGMENTS: usize = 8;
-/// Below this many documents segments count as of one size; above it a size reaches to eight times as many.
-const SMALL_SEGMENT: u32 = 8_192;
-const SIZE_LOG2: f64 = 3.0;
-/// Segments with more documents than this are merged no further, until enough of those are deleted.
-const SEGMENT_DOCUMENTS_MAX: usize = 2_000_000;
-/// The part of a segment's documents that may be deleted before it is rewritten.
-const DELETED_PART_MAX: f32 = 0.4;
 /// Waiting for a writer that is just going away.
 const LOCK_ATTEMPTS: usize = 200;
 const LOCK_RETRY: Duration = Duration::from_millis(10);
@@ -131,6 +124,7 @@ impl IndexReader {
 pub(crate) struct Index {
     writer: IndexWriter,
     loaded: tantivy::IndexReader,
+    merging_waits: Arc<AtomicBool>,
     shared: Arc<Shared>,
 }
 
@@ -172,16 +166,11 @@ impl Index {
         stand: Stand,
     ) -> Result<Self, IndexError> {
         Fields::register(index.tokenizers());
-        let mut merging = LogMergePolicy::default();
-        merging.set_min_num_segments(MERGED_SEGMENTS);
-        merging.set_min_layer_size(SMALL_SEGMENT);
-        merging.set_level_log_size(SIZE_LOG2);
-        merging.set_max_docs_before_merge(SEGMENT_DOCUMENTS_MAX);
-        merging.set_del_docs_ratio_before_merge(DELETED_PART_MAX);
-        writer.set_merge_policy(Box::new(merging));
+        let merging_waits = Arc::<AtomicBool>::default();
+        writer.set_merge_policy(Box::new(Merging::new(Arc::clone(&merging_waits))));
         let loaded = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let shown = RwLock::new(Arc::new(Shown { searcher: loaded.searcher(), stand }));
-        Ok(Self { writer, loaded, shared: Arc::new(Shared { fields, goods, shown }) })
+        Ok(Self { writer, loaded, merging_waits, shared: Arc::new(Shared { fields, goods, shown }) })
     }
 
     /// A reader of it.
@@ -222,6 +211,12 @@ impl Index {
         Ok(())
     }
 
+    /// Whether segments that could be merged stay as they are for now, as far as there are not too many. It is asked at each
+    /// commit.
+    pub(crate) fn set_merging_waits(&self, waits: bool) {
+        self.merging_waits.store(waits, Ordering::Relaxed);
+    }
+
     /// Ends merges that are under way, and closes it. What was put and not committed is lost.
     ///
     /// # Errors
@@ -242,7 +237,14 @@ fn writer(index: &tantivy::Index, memory_bytes: usize) -> Result<IndexWriter, In
             .build();
         match index.writer_with_options(options) {
             Err(TantivyError::LockFailure(..)) if attempts < LOCK_ATTEMPTS => attempts += 1,
-            opened => return Ok(opened?),
+            opened => {
+                let writer = opened?;
+                // The library numbers operations from the last commit's own number on, and a merge that begins before the
+                // next commit then takes a first deletion for one of that commit: in segments with deletions of that
+                // commit it would be lost, and what is replaced stay beside what replaces it. This takes the number up.
+                writer.run(std::iter::empty())?;
+                return Ok(writer);
+            }
         }
         thread::sleep(LOCK_RETRY);
     }

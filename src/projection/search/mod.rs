@@ -17,6 +17,8 @@ mod generations;
 #[cfg(feature = "search")]
 mod index;
 #[cfg(feature = "search")]
+mod merging;
+#[cfg(feature = "search")]
 mod replaced;
 #[cfg(feature = "search")]
 mod schema;

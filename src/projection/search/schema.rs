@@ -18,7 +18,7 @@ use crate::domain::order::{Order, OrderStatus, SEAT_REVISION};
 use crate::personal::StoredPersonal;
 
 /// Counts up whenever documents are made otherwise, or words cut otherwise: an index of another version is built anew.
-pub(super) const SCHEMA_VERSION: u32 = 1;
+pub(super) const SCHEMA_VERSION: u32 = 2;
 
 /// Names of the columns that sorting and counting read.
 pub(super) const ORDER_NO: &str = "order_no";

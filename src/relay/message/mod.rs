@@ -33,6 +33,7 @@ use crate::domain::instant::rfc3339;
 use crate::domain::order::Order;
 use crate::domain::reject::Reject;
 use crate::domain::setting::{SaleControl, Setting};
+use crate::journal::RecordedEvent;
 use crate::relay::spec::PersonalChoice;
 
 use facts::{Facts, Known};
@@ -70,17 +71,6 @@ impl fmt::Debug for Message {
             .field("body_bytes", &self.body.len())
             .finish()
     }
-}
-
-/// An event with its place in the journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// Its position.
-    pub position: Position,
-    /// Position of the first event of its entry: events of one entry happened together.
-    pub entry: Position,
-    /// What happened.
-    pub event: Event,
 }
 
 /// What is being looked up.
@@ -164,7 +154,7 @@ impl Renderer {
 
     /// Takes note of an event that gets no message, because the subscription did not choose it. Cheap, and asks nobody;
     /// without it the orders of later events are looked up again.
-    pub fn pass(&mut self, recorded: &Recorded) {
+    pub fn pass(&mut self, recorded: &RecordedEvent) {
         self.come_to(recorded.position);
         match &recorded.event {
             Event::OrderCreated(created) => self.create(created),
@@ -184,9 +174,9 @@ impl Renderer {
     ///
     /// # Errors
     /// [`RenderError`]: the event can be tried again.
-    pub async fn render(&mut self, recorded: &Recorded) -> Result<Message, RenderError> {
+    pub async fn render(&mut self, recorded: &RecordedEvent) -> Result<Message, RenderError> {
         self.come_to(recorded.position);
-        let Recorded { position, entry, event } = recorded;
+        let RecordedEvent { position, entry, event } = recorded;
         let order_no = order_of(event);
         let facts = match order_no {
             None => None,
@@ -259,7 +249,11 @@ impl Renderer {
     }
 
     /// The order of an event as it was after it.
-    async fn facts(&mut self, order_no: OrderNo, recorded: &Recorded) -> Result<Option<Facts>, RenderError> {
+    async fn facts(
+        &mut self,
+        order_no: OrderNo,
+        recorded: &RecordedEvent,
+    ) -> Result<Option<Facts>, RenderError> {
         let version = recorded.event.order_version().map(|(_, version)| version);
         let is_known = match (&recorded.event, version) {
             (Event::OrderCreated(created), _) => {

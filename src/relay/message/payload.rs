@@ -21,12 +21,12 @@ use crate::domain::order::{Order, OrderEvent, RefundClosing};
 use crate::domain::refund::{RefundNo, RefundStep};
 use crate::domain::request::StockChange;
 use crate::domain::team::TeamEvent;
-use crate::relay::message::Recorded;
+use crate::journal::RecordedEvent;
 use crate::relay::spec::PersonalChoice;
 
 /// An event with what is needed to tell it.
 pub(super) struct Payload<'a> {
-    pub(super) recorded: &'a Recorded,
+    pub(super) recorded: &'a RecordedEvent,
     pub(super) orders: &'a dyn Orders,
     pub(super) personal: PersonalChoice,
 }

@@ -82,10 +82,7 @@ pub(super) fn open(spec: &WebhookSpec) -> Result<Webhook, RelayError> {
 }
 
 /// The same, with names resolved by `resolver`.
-pub(super) fn open_with<R>(spec: &WebhookSpec, resolver: R) -> Result<Webhook<R>, RelayError>
-where
-    R: Resolver,
-{
+pub(super) fn open_with<R: Resolver>(spec: &WebhookSpec, resolver: R) -> Result<Webhook<R>, RelayError> {
     let url = parse_url(spec)?;
     let mut connector = HttpConnector::new_with_resolver(GuardedResolver::new(resolver, spec.allow_private));
     connector.enforce_http(false);
@@ -103,7 +100,7 @@ where
     Ok(Webhook(Arc::new(Poster { client, url, key, timeout, clock: Clock::system(STEP_MAX_MS_DEFAULT) })))
 }
 
-/// What resolves names.
+/// What resolves names: the system, or a test.
 pub(super) trait Resolver:
     Service<
         Name,
@@ -117,18 +114,7 @@ pub(super) trait Resolver:
 {
 }
 
-impl<R> Resolver for R where
-    R: Service<
-            Name,
-            Error = std::io::Error,
-            Response: Iterator<Item = std::net::SocketAddr>,
-            Future: Send + 'static,
-        > + Clone
-        + Send
-        + Sync
-        + 'static
-{
-}
+impl Resolver for GaiResolver {}
 
 /// The sink.
 pub(super) struct Webhook<R = GaiResolver>(Arc<Poster<R>>);

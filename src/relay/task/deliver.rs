@@ -49,7 +49,7 @@ impl Task {
         if self.waiting.is_some() || self.probing {
             return;
         }
-        while self.deliveries.len() < self.spec.in_flight_max as usize {
+        while self.deliveries.len() < self.window.len(self.spec.in_flight_max) {
             let Some((lane, message, origin)) = self.lanes.take_ready() else { break };
             if origin != Origin::Journal && !self.dead.contains(message.position, message.order_no) {
                 // Thrown away meanwhile.
@@ -83,6 +83,7 @@ impl Task {
         match result {
             Ok(()) => {
                 self.answered(wave);
+                self.window.answered(false);
                 let Some(item) = self.lanes.done(lane) else { return };
                 let message = item.message;
                 if item.origin == Origin::Journal {
@@ -100,6 +101,7 @@ impl Task {
             }
             Err(Undelivered::Refused(reason)) => {
                 self.answered(wave);
+                self.window.answered(true);
                 let attempts = self.lanes.refused(lane);
                 if attempts >= self.spec.retry.attempts_max {
                     return self.give_up(lane, cut(reason));

@@ -13,6 +13,7 @@ mod commands;
 mod deliver;
 mod letters;
 mod supervise;
+mod window;
 
 use std::collections::BTreeSet;
 use std::future::{Future, pending};
@@ -37,7 +38,9 @@ use super::sink::Sink;
 use super::spec::{SinkSpec, SubscriptionSpec};
 use super::world::{World, holder};
 use crate::domain::ids::{OrderNo, Position};
+use crate::domain::text;
 use deliver::UnderWay;
+use window::Window;
 
 pub(super) use commands::{Answer, Command, hold_start};
 pub(super) use supervise::supervise;
@@ -98,6 +101,7 @@ struct Task {
     /// be letters, at most.
     passed: BTreeSet<Position>,
     deliveries: FuturesUnordered<UnderWay>,
+    window: Window,
     work: FuturesUnordered<Pin<Box<dyn Future<Output = Work> + Send>>>,
     /// Lanes were emptied so often: what was begun before means nothing any more.
     epoch: u64,
@@ -463,8 +467,7 @@ fn behind(first: Position) -> String {
 
 /// A reason as it is kept: sinks may repeat what others say.
 fn cut(mut reason: String) -> String {
-    let end = (0..=REASON_BYTES_MAX.min(reason.len())).rev().find(|at| reason.is_char_boundary(*at));
-    reason.truncate(end.unwrap_or(0));
+    reason.truncate(text::cut(&reason, REASON_BYTES_MAX).len());
     reason
 }
 

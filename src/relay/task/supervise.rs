@@ -133,6 +133,7 @@ impl Task {
             dead,
             passed,
             deliveries: FuturesUnordered::new(),
+            window: Default::default(),
             work: FuturesUnordered::new(),
             epoch: 0,
             wave: 0,

@@ -16,6 +16,7 @@ use super::SUBSCRIPTIONS;
 use crate::cli::{EngineArgs, RelayChildArgs};
 use crate::plan::{Baskets, Conduct, Plan};
 use crate::process::{die_with_parent, say};
+use crate::standstill::Standstill;
 use crate::{Failure, buyer, shop, store};
 
 /// SKUs that are sold.
@@ -125,17 +126,14 @@ pub(crate) fn lag_events(engine: &Engine) -> Result<u64, Failure> {
 
 /// Waits until everything is relayed.
 async fn wait_for_relay(engine: &Engine) -> Result<(), Failure> {
-    let (mut last, mut since) = (u64::MAX, Instant::now());
+    let mut standstill = Standstill::new();
     loop {
         let lag = lag_events(engine)?;
         if lag == 0 {
             return Ok(());
         }
         say(&format!("lag {lag}"));
-        if lag != last {
-            (last, since) = (lag, Instant::now());
-        }
-        if since.elapsed() > STALL_MAX {
+        if standstill.see(lag) > STALL_MAX {
             for (name, status) in engine.relay()?.subscriptions() {
                 let state = match status.state {
                     SubscriptionState::Running => "runs".to_owned(),

@@ -24,6 +24,7 @@ use crate::relayed;
 use crate::report::{Report, per_second, rounded};
 use crate::scenarios::outgoing::Null;
 use crate::segments::Segments;
+use crate::standstill::Standstill;
 use crate::store;
 
 /// The subscription.
@@ -190,17 +191,14 @@ async fn place_orders(
 
 /// Waits until the subscription has nothing before it: everything is delivered, or a dead letter.
 async fn settle(relay: &Relay, problems: &mut Problems) -> Result<SubscriptionStatus, RelayError> {
-    let (mut last, mut since) = (None, Instant::now());
+    let mut standstill = Standstill::new();
     loop {
         let status = relay.subscription(NAME)?;
         if status.lag_events == 0 && status.in_flight == 0 {
             return Ok(status);
         }
         let seen = (status.cursor, status.delivered, status.retried, status.dead_letters);
-        if last != Some(seen) {
-            (last, since) = (Some(seen), Instant::now());
-        }
-        if since.elapsed() > STALL_MAX {
+        if standstill.see(seen) > STALL_MAX {
             problems.add(|| format!("the subscription stands still: {:?}", status.state));
             return Ok(status);
         }
@@ -210,14 +208,13 @@ async fn settle(relay: &Relay, problems: &mut Problems) -> Result<SubscriptionSt
 
 /// Waits until the queue is empty and what was in it is taken in.
 async fn wait_until_read(rabbit: &Rabbit, inbox: &Inbox, quiet: Duration) {
-    let (mut last, mut since) = (0, Instant::now());
-    while since.elapsed() < STALL_MAX {
+    let mut standstill = Standstill::new();
+    loop {
         let messages = inbox.received().messages();
-        if messages != last {
-            (last, since) = (messages, Instant::now());
-        }
+        let is_quiet_for = standstill.see(messages);
         // Taken out and not acknowledged yet doesn't count as in it: so it must be quiet as well.
-        if since.elapsed() > quiet && rabbit.len().await.is_ok_and(|len| len == 0) {
+        let is_read = is_quiet_for > quiet && rabbit.len().await.is_ok_and(|len| len == 0);
+        if is_read || is_quiet_for > STALL_MAX {
             return;
         }
         tokio::time::sleep(POLL).await;

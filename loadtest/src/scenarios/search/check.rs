@@ -12,6 +12,7 @@ use crate::Failure;
 use crate::acked::Problems;
 use crate::progress;
 use crate::shop::patiently;
+use crate::standstill::Standstill;
 
 /// How often it is looked whether the index has caught up.
 const POLL: Duration = Duration::from_millis(5);
@@ -48,7 +49,7 @@ pub(crate) fn search_for(expr: Expr, len_max: usize) -> Search {
 pub(crate) async fn wait_until_searchable(engine: &Engine) -> Result<Duration, Failure> {
     let target = engine.metrics().appended;
     let started = Instant::now();
-    let (mut last, mut since) = (None, started);
+    let mut standstill = Standstill::new();
     loop {
         let figures = engine.search_figures();
         if figures.is_on && figures.position >= target && !figures.is_rebuilding {
@@ -57,11 +58,7 @@ pub(crate) async fn wait_until_searchable(engine: &Engine) -> Result<Duration, F
         if let Some(failure) = figures.failure {
             return Err(format!("the index has failed: {failure}").into());
         }
-        let seen = (figures.position, figures.indexed);
-        if last != Some(seen) {
-            (last, since) = (Some(seen), Instant::now());
-        }
-        if since.elapsed() > STALL_MAX {
+        if standstill.see((figures.position, figures.indexed)) > STALL_MAX {
             return Err(
                 format!("the index stands still at {}, events go up to {target}", figures.position).into()
             );
@@ -109,7 +106,7 @@ async fn check_counts(engine: &Engine, merge: &Merge, problems: &mut Problems) -
         problems
             .add(|| format!("the index counts {all:?}, the store has {:?}", (merge.orders, merge.by_status)));
     }
-    for status in STATUSES {
+    for status in OrderStatus::ALL {
         let (total, _) = count(engine, Expr::Status(status)).await?;
         let stored = merge.by_status[status as usize];
         if total != stored {
@@ -118,15 +115,6 @@ async fn check_counts(engine: &Engine, merge: &Merge, problems: &mut Problems) -
     }
     Ok(())
 }
-
-const STATUSES: [OrderStatus; 6] = [
-    OrderStatus::Pending,
-    OrderStatus::Paid,
-    OrderStatus::Shipped,
-    OrderStatus::Completed,
-    OrderStatus::Cancelled,
-    OrderStatus::PartiallyShipped,
-];
 
 /// Hits of an expression, in all and by status.
 pub(crate) async fn count(engine: &Engine, expr: Expr) -> Result<(u64, [u64; 6]), Failure> {

@@ -323,7 +323,7 @@ async fn whatever_is_changed_in_the_store_is_found() {
             |_, store| {
                 store.head(|head| head.orders += 1);
             },
-            "the number of orders is stored as 41",
+            "the number of orders is stored as ",
         ),
         (
             "the store is ahead of the journal",

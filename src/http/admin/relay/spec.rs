@@ -2,14 +2,13 @@
 //!
 //! The fields are those of [`SubscriptionSpec`], which is made from their JSON, so that its defaults stand in one place.
 
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::Position;
 use crate::http::problem::Problem;
-use crate::relay::{PersonalChoice, SinkSpec, Start, SubscriptionSpec};
+use crate::relay::{PersonalChoice, Secret, SinkSpec, Start, SubscriptionSpec};
 
 /// A subscription's settings. What is left out has its default.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -124,7 +123,7 @@ pub enum SinkBody {
         /// Password. Never shown.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<String>, write_only, format = Password)]
-        password: Option<SecretText>,
+        password: Option<Secret>,
         /// Virtual host; `/` unless said.
         #[serde(skip_serializing_if = "Option::is_none")]
         vhost: Option<String>,
@@ -156,7 +155,7 @@ pub enum SinkBody {
         /// Password. Never shown.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<String>, write_only, format = Password)]
-        password: Option<SecretText>,
+        password: Option<Secret>,
         /// Whether to connect by TLS.
         #[serde(skip_serializing_if = "Option::is_none")]
         tls: Option<bool>,
@@ -175,7 +174,7 @@ pub enum SinkBody {
         /// The key that messages are signed with: HMAC-SHA256. Never shown.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<String>, write_only, format = Password)]
-        secret: Option<SecretText>,
+        secret: Option<Secret>,
         /// How long an answer may take, in ms, 100 to 60,000; 10,000 unless said.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(minimum = 100, maximum = 60_000)]
@@ -187,54 +186,6 @@ pub enum SinkBody {
         #[serde(skip_serializing_if = "Option::is_none")]
         tls_ca: Option<String>,
     },
-}
-
-/// A password or key on its way in. Its `Debug` form is stars.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct SecretText(String);
-
-impl std::fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// Written out, because the derived form would repeat a number that stands where a text should.
-impl<'de> Deserialize<'de> for SecretText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl Visitor<'_> for Text {
-            type Value = SecretText;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a secret as text")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<SecretText, E> {
-                Ok(SecretText(text.to_owned()))
-            }
-
-            fn visit_bool<E: de::Error>(self, _: bool) -> Result<SecretText, E> {
-                Err(E::custom("expected a secret as text"))
-            }
-
-            fn visit_i64<E: de::Error>(self, _: i64) -> Result<SecretText, E> {
-                Err(E::custom("expected a secret as text"))
-            }
-
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<SecretText, E> {
-                Err(E::custom("expected a secret as text"))
-            }
-
-            fn visit_f64<E: de::Error>(self, _: f64) -> Result<SecretText, E> {
-                Err(E::custom("expected a secret as text"))
-            }
-        }
-
-        deserializer.deserialize_any(Text)
-    }
 }
 
 /// Fields of sinks that are secret.
@@ -290,7 +241,7 @@ impl SpecBody {
 }
 
 /// Whether a secret was sent. An empty one is none: it must not bring the old one to another place.
-fn is_given(secret: &Option<SecretText>) -> bool {
+fn is_given(secret: &Option<Secret>) -> bool {
     secret.as_ref().is_some_and(|secret| !secret.0.is_empty())
 }
 

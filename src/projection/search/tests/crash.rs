@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::projection::search::Generations;
+use crate::projection::search::schema::SCHEMA_VERSION;
 
 /// A copy of an index's files as they are at this moment, as a killed process leaves them.
 fn left_behind(dir: &Path) -> tempfile::TempDir {
@@ -86,11 +87,43 @@ fn killed_between_put_and_commit_and_at_a_commit_each_order_has_one_document() {
         assert_eq!(found(&index, &Expr::All), numbers(until_then), "copy {nth} at {position}");
         go_on(&mut index, &steps);
         assert_eq!(found(&index, &Expr::All), numbers(orders.values()), "copy {nth} from {position}");
-        for status in STATUSES {
+        for status in OrderStatus::ALL {
             let in_state = orders.values().filter(|order| order.status == status);
             assert_eq!(found(&index, &Expr::Status(status)), numbers(in_state), "copy {nth} from {position}");
         }
     }
+}
+
+/// The library numbers what is done to an index, from the last commit's own number on after a restart. A first deletion
+/// with that number was passed over by a merge of segments of which some had deletions of that commit.
+#[test]
+fn what_is_replaced_first_after_a_restart_is_replaced_also_where_segments_are_merged_meanwhile() {
+    let random = &mut Random(5);
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = create(dir.path());
+    index.set_merging_waits(true);
+    let mut orders: Vec<Order> = Vec::new();
+    let mut position = Position(0);
+    for segment in 0..12_u64 {
+        // The first is the largest: the merge goes by what was deleted in it.
+        let len = if segment == 0 { 40 } else { 10 };
+        let mut batch: Vec<Order> = (1..=len).map(|n| order(position.0 + n, random)).collect();
+        orders.extend(batch.iter().cloned());
+        if segment == 11 {
+            // The last commit deletes in all but the first.
+            batch.extend(orders[40..140].iter().step_by(10).cloned());
+        }
+        index.put(&batch, position).unwrap();
+        position = Position(position.0 + len);
+        index.commit(position, START_MS).unwrap();
+    }
+    drop(index);
+    let mut index = open(dir.path());
+    let replaced: Vec<Order> = orders.iter().step_by(2).cloned().collect();
+    index.put(&replaced, position).unwrap();
+    index.commit(position, START_MS).unwrap();
+    index.close().unwrap();
+    assert_eq!(found(&open(dir.path()), &Expr::All), numbers(orders.iter()));
 }
 
 #[test]
@@ -136,8 +169,9 @@ fn an_index_of_another_release_is_not_read() {
     assert_eq!(open(dir.path()).reader().position(), Position(3));
     let meta = dir.path().join("meta.json");
     let text = fs::read_to_string(&meta).unwrap();
-    for other in ["stockade 0 3", "other 1 3"] {
-        fs::write(&meta, text.replace("stockade 1 3", other)).unwrap();
+    let ours = format!("stockade {SCHEMA_VERSION} 3");
+    for other in ["stockade 0 3", "other 2 3"] {
+        fs::write(&meta, text.replace(&ours, other)).unwrap();
         let error = Index::open(dir.path(), Arc::new(Shelf), MEMORY_BYTES).err().unwrap();
         assert!(error.to_string().contains("another release"), "{error}");
     }

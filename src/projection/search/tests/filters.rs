@@ -31,7 +31,7 @@ fn any_expr(random: &mut Random, depth: u64) -> Expr {
         }
         2 => Expr::ExternalNo(format!("W-{}", random.below(300)).into()),
         3 => Expr::Member(MemberId(random.below(6))),
-        4 => Expr::Status(STATUSES[random.below(6) as usize]),
+        4 => Expr::Status(OrderStatus::ALL[random.below(6) as usize]),
         5 => Expr::OrderType(OrderType::ALL[random.below(3) as usize]),
         6 => Expr::Sku(SkuId(random.below(5))),
         7 => Expr::Product(ProductId(random.below(3))),

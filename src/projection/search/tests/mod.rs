@@ -25,14 +25,6 @@ use crate::personal::Receiver;
 
 const START_MS: u64 = 1_800_000_000_000;
 const MEMORY_BYTES: usize = 15 << 20;
-const STATUSES: [OrderStatus; 6] = [
-    OrderStatus::Pending,
-    OrderStatus::Paid,
-    OrderStatus::Shipped,
-    OrderStatus::Completed,
-    OrderStatus::Cancelled,
-    OrderStatus::PartiallyShipped,
-];
 const TITLES: [&str; 4] = ["西湖龙井绿茶礼盒 50g", "Green tea, 50 g", "紫砂壶（手工）", "Oolong T-shirt"];
 
 /// Four SKUs of two products.
@@ -106,7 +98,7 @@ fn order(n: u64, random: &mut Random) -> Order {
 
 /// Something happens to an order.
 fn change(order: &mut Order, random: &mut Random) {
-    order.status = STATUSES[random.below(6) as usize];
+    order.status = OrderStatus::ALL[random.below(6) as usize];
     let mut history = OrderHistory::default();
     if random.below(2) == 0 {
         let at_ms = START_MS + random.below(50);

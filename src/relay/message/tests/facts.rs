@@ -13,7 +13,8 @@ use crate::domain::money::Money;
 use crate::domain::order::{CloseReason, Order, OrderEvent};
 use crate::domain::reject::Reject;
 use crate::domain::request::Shipment;
-use crate::relay::message::{Recorded, RenderError, RenderOptions, Renderer};
+use crate::journal::RecordedEvent;
+use crate::relay::message::{RenderError, RenderOptions, Renderer};
 
 fn priced(version: u32, pay_amount: i64) -> Event {
     let pay_amount = Money::from_minor(pay_amount);
@@ -156,7 +157,7 @@ proptest! {
         choices in prop::collection::vec((0..4_u64, any::<u8>(), any::<bool>()), 1..60)
     ) {
         let mut orders: BTreeMap<u64, Order> = BTreeMap::new();
-        let mut story: Vec<(Recorded, Order)> = Vec::new();
+        let mut story: Vec<(RecordedEvent, Order)> = Vec::new();
         for (position, (which, choice, _)) in (1_u64..).zip(&choices) {
             let event = match orders.get(which) {
                 Some(order) => next(order, *choice, position),

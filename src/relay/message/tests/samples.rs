@@ -27,8 +27,9 @@ use crate::domain::request::{Personal, Shipment, StockChange};
 use crate::domain::setting::{Origin, SaleControl, Setting, SkuShipping};
 use crate::domain::task::{Bytes, DeadCause, PushedTask, TaskBody, TaskEvent, TaskId, TaskRef, TopicName};
 use crate::domain::team::TeamEvent;
+use crate::journal::RecordedEvent;
 use crate::personal::Receiver;
-use crate::relay::message::{Lookup, Orders, Recorded};
+use crate::relay::message::{Lookup, Orders};
 
 pub(super) const AT_MS: u64 = 1_794_398_400_000;
 /// What must not be in a masked message.
@@ -371,8 +372,8 @@ pub(super) fn one_of_each() -> Vec<Event> {
 }
 
 /// An event at a position, as an entry of its own.
-pub(super) fn at(position: u64, event: Event) -> Recorded {
-    Recorded { position: Position(position), entry: Position(position), event }
+pub(super) fn at(position: u64, event: Event) -> RecordedEvent {
+    RecordedEvent { position: Position(position), entry: Position(position), event }
 }
 
 /// An engine's orders and goods, as a test has them, and how often it was asked.

@@ -21,7 +21,7 @@ use crate::domain::ids::Position;
 use crate::relay::message::Message;
 use crate::relay::sink::{Sink, Undelivered};
 use crate::relay::sinks::guard::GuardedResolver;
-use crate::relay::sinks::webhook::{Webhook, open, open_with, sign};
+use crate::relay::sinks::webhook::{Resolver, Webhook, open, open_with, sign};
 use crate::relay::spec::{Secret, WebhookSpec};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -201,6 +201,8 @@ impl Service<Name> for Rebinding {
         std::future::ready(Ok(next.into_iter()))
     }
 }
+
+impl Resolver for Rebinding {}
 
 fn resolving(url: &str, allow_private: bool, lists: Vec<Vec<SocketAddr>>) -> Webhook<Rebinding> {
     let spec = WebhookSpec { allow_private, ..spec(url.to_owned(), 500) };
