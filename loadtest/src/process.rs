@@ -2,8 +2,8 @@
 //!
 //! The child says lines on stdout and watches its stdin, which the parent holds for as long as it lives.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ impl std::error::Error for Waiting {}
 /// A child process, which never outlives this value.
 pub(crate) struct Process {
     child: Child,
+    /// Open for as long as this value lives: the child watches it.
+    stdin: Option<ChildStdin>,
     lines: Receiver<String>,
 }
 
@@ -33,11 +35,10 @@ impl Process {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(scenario);
         options(&mut command);
-        // Stdin stays open for as long as this process lives: the child watches it.
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let stdout = child.stdout.take();
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (sender, lines) = mpsc::channel();
-        let process = Self { child, lines };
+        let process = Self { child, stdin, lines };
         let stdout = BufReader::new(stdout.ok_or("the engine has no stdout")?);
         std::thread::spawn(move || {
             for line in whole_lines(stdout) {
@@ -55,6 +56,13 @@ impl Process {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
             Err(RecvTimeoutError::Timeout) => Err(Waiting),
+        }
+    }
+
+    /// Says one number to the child, for [`watch_parent`]. A child that has ended is noticed at its lines.
+    pub(crate) fn tell(&mut self, number: u64) {
+        if let Some(stdin) = &mut self.stdin {
+            let _ = writeln!(stdin, "{number}");
         }
     }
 
@@ -98,8 +106,13 @@ pub(crate) fn say(line: &str) {
 
 /// The parent holds the other end of stdin: when it dies, however it dies, this process goes too.
 pub(crate) fn die_with_parent() {
-    std::thread::spawn(|| {
-        let _ = io::stdin().read(&mut [0]);
+    watch_parent(|_number| {});
+}
+
+/// As [`die_with_parent`], and takes the numbers in that the parent tells.
+pub(crate) fn watch_parent(told: impl Fn(u64) + Send + 'static) {
+    std::thread::spawn(move || {
+        whole_lines(io::stdin().lock()).filter_map(|line| line.parse().ok()).for_each(told);
         std::process::exit(3);
     });
 }

@@ -1,5 +1,6 @@
 //! The engine that `relay` kills: opens the data directory, takes orders through their lives from a given buyer on, waits
-//! until everything is relayed, and ends in order if it gets that far.
+//! until everything is relayed, and ends in order if it gets that far. Its parent tells it how many buyers it may take: none
+//! before the first such line.
 //!
 //! Its lines: `ready` once it is open, `at N` when all buyers before N have done what they do, `lag EVENTS` while it
 //! waits for the relay, `X TEXT` for something that must not happen, `end NAME RETRIED DEAD` for each subscription before an
@@ -10,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use stockade::relay::{RelayConfig, SubscriptionState};
 use stockade::{Engine, OrderType, Reject};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::SUBSCRIPTIONS;
 use crate::cli::{EngineArgs, RelayChildArgs};
 use crate::plan::{Baskets, Conduct, Plan};
-use crate::process::{die_with_parent, say};
+use crate::process::{say, watch_parent};
 use crate::standstill::Standstill;
 use crate::{Failure, buyer, shop, store};
 
@@ -57,7 +59,10 @@ pub(crate) async fn stock(engine: &Engine) -> Result<(), Failure> {
 }
 
 pub(crate) async fn run(args: RelayChildArgs) -> Result<(), Failure> {
-    die_with_parent();
+    let (allow, mut allowed) = watch::channel(0);
+    watch_parent(move |orders| {
+        allow.send_replace(orders);
+    });
     let relay: RelayConfig = serde_json::from_str(&std::env::var(SUBSCRIPTIONS)?)?;
     let data = args.engine.data.as_deref().ok_or("the data directory is missing")?;
     let mut config = config(data, &args.engine).relay(relay);
@@ -71,7 +76,8 @@ pub(crate) async fn run(args: RelayChildArgs) -> Result<(), Failure> {
     let plan = plan(args.seed);
     let mut next = args.first;
     while next < args.orders {
-        let buyers = next..args.orders.min(next + BUYERS);
+        let bound = (*allowed.wait_for(|bound| *bound > next).await?).min(args.orders);
+        let buyers = next..bound.min(next + BUYERS);
         let mut tasks = JoinSet::new();
         for n in buyers.clone() {
             let engine = engine.clone();

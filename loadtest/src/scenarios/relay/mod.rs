@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use stockade::relay::RelayConfig;
 
-use self::disturbances::{Disturbance, schedule};
+use self::disturbances::{Disturbance, Planned, schedule};
 use self::services::Service;
 use crate::Failure;
 use crate::acked::Problems;
@@ -51,6 +51,7 @@ pub(crate) async fn run(args: RelayArgs) -> Result<Report, Failure> {
         subscriptions: serde_json::to_string(&config)?,
         services: &mut services,
         done: 0,
+        allowed: 0,
         lag_events_max: 0,
         ends: Vec::new(),
         kills: 0,
@@ -144,6 +145,8 @@ struct Run<'a> {
     services: &'a mut Vec<Service>,
     /// Buyers before this one have done what they do.
     done: u64,
+    /// So many buyers may come for now.
+    allowed: u64,
     lag_events_max: u64,
     ends: Vec<End>,
     kills: u64,
@@ -154,7 +157,8 @@ impl Run<'_> {
     fn drive(&mut self) -> Result<(), Failure> {
         let bar = progress::bar("orders", self.args.orders);
         let mut process = self.start_engine()?;
-        for (at, what) in schedule(self.args.orders, self.args.stops, self.args.kills) {
+        for Planned { at, allowed, what } in schedule(self.args.orders, self.args.stops, self.args.kills) {
+            self.allow(&mut process, allowed);
             while self.done < at {
                 let said = process.line(CHILD_MAX)?;
                 self.take(&said.ok_or("the engine ended before it was killed: see its message above")?);
@@ -165,6 +169,7 @@ impl Run<'_> {
                 Disturbance::Stop { kill } => process = self.stop(process, kill)?,
             }
         }
+        self.allow(&mut process, self.args.orders);
         let mut is_done = false;
         while let Some(line) = process.line(CHILD_MAX)? {
             is_done |= line == "done";
@@ -176,6 +181,11 @@ impl Run<'_> {
             self.problems.add(|| "the last engine did not end in order".to_owned());
         }
         Ok(())
+    }
+
+    fn allow(&mut self, process: &mut Process, orders: u64) {
+        self.allowed = orders;
+        process.tell(orders);
     }
 
     fn kill(&mut self, mut process: Process) -> Result<Process, Failure> {
@@ -192,6 +202,8 @@ impl Run<'_> {
         for service in self.services.iter_mut() {
             service.go_away()?;
         }
+        // However long that took, there are orders left that come while they are gone.
+        self.allow(&mut process, self.args.orders);
         let gone = Instant::now();
         let down = Duration::from_millis(self.args.down_ms);
         if kill {
@@ -234,7 +246,7 @@ impl Run<'_> {
 
     fn start_engine(&self) -> Result<Process, Failure> {
         let args = self.args;
-        Process::start("relay-child", |command| {
+        let mut process = Process::start("relay-child", |command| {
             command.env(SUBSCRIPTIONS, &self.subscriptions);
             command.arg("--data").arg(self.data).args(["--durability", args.engine.durability.name()]);
             if let Some(order_actors) = args.engine.order_actors {
@@ -252,6 +264,8 @@ impl Run<'_> {
             for (name, value) in numbers {
                 command.arg(name).arg(value.to_string());
             }
-        })
+        })?;
+        process.tell(self.allowed);
+        Ok(process)
     }
 }
