@@ -1,6 +1,7 @@
 //! Taking orders into an index: those that a checkpoint hands on, and, where some are missing, those that the journal names
 //! and the store has.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -91,7 +92,7 @@ impl Filled {
         Self { number, index, position, committed: position, committed_at_ms, commit_took_ms: 0 }
     }
 
-    /// Takes in what a checkpoint has handed on.
+    /// Takes in what checkpoints have handed on.
     pub(super) fn take(
         &mut self,
         gathered: &[Gathered],
@@ -99,17 +100,12 @@ impl Filled {
         board: &SearchBoard,
     ) -> Result<(), Stuck> {
         let mut orders = Vec::with_capacity(PUT_MAX);
-        for gathered in gathered {
-            let mut begin = 0;
-            for order in &gathered.orders {
-                let record = &gathered.bytes[begin..order.end];
-                begin = order.end;
-                let decoded: Order = decode_record(record)
-                    .map_err(|error| Stuck::Source(format!("order {}: {error}", order.order_no)))?;
-                orders.push(decoded);
-                if orders.len() == PUT_MAX {
-                    self.put(&mut orders, board)?;
-                }
+        for (order_no, record) in latest(gathered) {
+            let decoded: Order =
+                decode_record(record).map_err(|error| Stuck::Source(format!("order {order_no}: {error}")))?;
+            orders.push(decoded);
+            if orders.len() == PUT_MAX {
+                self.put(&mut orders, board)?;
             }
         }
         self.put(&mut orders, board)?;
@@ -138,9 +134,13 @@ impl Filled {
         if head.position < up_to {
             return Err(Stuck::Source(format!("the store is at {}, before {up_to}", head.position)));
         }
+        let mut finder = sources.store.order_finder(&snapshot);
         let mut orders = Vec::with_capacity(PUT_MAX);
         for numbers in touched.chunks(PUT_MAX) {
-            sources.store.orders_at(&snapshot, numbers, |order| orders.push(order)).map_err(source)?;
+            for number in numbers {
+                orders.push(finder.order(*number).map_err(source)?);
+            }
+            board.caught_up.fetch_add(orders.len() as u64, Ordering::Relaxed);
             self.put(&mut orders, board)?;
         }
         self.position = up_to;
@@ -155,6 +155,19 @@ impl Filled {
         board.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Each order's last record, the newest first.
+fn latest(gathered: &[Gathered]) -> impl Iterator<Item = (OrderNo, &[u8])> {
+    let mut seen = HashSet::new();
+    let newest_first = gathered.iter().rev().flat_map(|gathered| {
+        (0..gathered.orders.len()).rev().map(move |index| {
+            let begin = index.checked_sub(1).map_or(0, |before| gathered.orders[before].end);
+            let order = &gathered.orders[index];
+            (order.order_no, &gathered.bytes[begin..order.end])
+        })
+    });
+    newest_first.filter(move |(order_no, _record)| seen.insert(*order_no))
 }
 
 /// The orders that events behind `from` touched, by slot and number, and up to where that goes: to `to` at most.
@@ -185,4 +198,32 @@ fn touched_orders(
     touched.sort_unstable_by_key(|order_no| (order_no.slot().index(), *order_no));
     touched.dedup();
     Ok((touched, up_to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::order::gather::{GatheredOrder, Place};
+
+    fn gathered(records: &[(u64, &str)]) -> Gathered {
+        let mut gathered = Gathered::default();
+        for (number, record) in records {
+            gathered.bytes.extend_from_slice(record.as_bytes());
+            let order_no = OrderNo::from_u64(*number).unwrap();
+            gathered.orders.push(GatheredOrder {
+                order_no,
+                end: gathered.bytes.len(),
+                place: Place::Open { was_closed: false },
+            });
+        }
+        gathered
+    }
+
+    #[test]
+    fn of_checkpoints_taken_together_an_orders_last_record_counts() {
+        let taken = [gathered(&[(7, "old"), (8, "kept")]), gathered(&[]), gathered(&[(9, ""), (7, "new")])];
+        let latest: Vec<(u64, &[u8])> =
+            latest(&taken).map(|(number, record)| (number.get(), record)).collect();
+        assert_eq!(latest, [(7, b"new".as_slice()), (9, b""), (8, b"kept")]);
+    }
 }

@@ -51,6 +51,7 @@ struct Shared {
 pub(crate) struct SearchBoard {
     pub(crate) commits: AtomicU64,
     pub(crate) indexed: AtomicU64,
+    pub(crate) caught_up: AtomicU64,
     pub(crate) disk_bytes: AtomicU64,
     pub(crate) is_rebuilding: AtomicBool,
     pub(crate) rebuilds: AtomicU64,
@@ -236,6 +237,7 @@ impl SearchHandle {
             documents: self.documents(),
             commits: board.commits.load(Ordering::Relaxed),
             indexed: board.indexed.load(Ordering::Relaxed),
+            caught_up: board.caught_up.load(Ordering::Relaxed),
             disk_bytes: board.disk_bytes.load(Ordering::Relaxed),
             is_rebuilding: board.is_rebuilding.load(Ordering::Relaxed),
             rebuilds: board.rebuilds.load(Ordering::Relaxed),

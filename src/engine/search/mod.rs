@@ -174,6 +174,8 @@ pub struct SearchFigures {
     pub commits: u64,
     /// Orders taken in so far.
     pub indexed: u64,
+    /// How many of them were read from the store, because they were there before the index or it was far behind.
+    pub caught_up: u64,
     /// Size on the disk, in bytes.
     pub disk_bytes: u64,
     /// Whether it is being built anew.

@@ -14,14 +14,14 @@ use crate::domain::ids::Position;
 /// What waits for the follower, in bytes.
 const TAP_BYTES_MAX: usize = 64 << 20;
 
-/// The orders that one checkpoint touched.
+/// The orders that one checkpoint touched, or several that follow one another.
 #[derive(Debug)]
 pub(crate) struct Touched {
     /// The position of the checkpoint before.
     pub(crate) from: Position,
-    /// Its own.
+    /// Its own, or the last one's.
     pub(crate) up_to: Position,
-    /// The orders, as they were then or later.
+    /// The orders, as they were then or later. Those of a later checkpoint come later.
     pub(crate) gathered: Vec<Gathered>,
 }
 
@@ -92,10 +92,16 @@ impl Tap {
         }
     }
 
-    /// The oldest that waits.
+    /// All that waits without a gap, from the oldest on: whoever is behind has to do with an order only once.
     pub(crate) fn pop(&self) -> Option<Touched> {
         let mut queue = self.queue();
-        let touched = queue.waiting.pop_front()?;
+        let mut touched = queue.waiting.pop_front()?;
+        while queue.waiting.front().is_some_and(|next| next.from == touched.up_to)
+            && let Some(next) = queue.waiting.pop_front()
+        {
+            touched.up_to = next.up_to;
+            touched.gathered.extend(next.gathered);
+        }
         queue.bytes = queue.bytes.saturating_sub(touched.bytes());
         Some(touched)
     }
@@ -127,11 +133,17 @@ mod tests {
         for from in 0..10 {
             tap.offer(touched(from, TAP_BYTES_MAX / 4));
         }
-        let kept: Vec<u64> = std::iter::from_fn(|| tap.pop()).map(|touched| touched.from.0).collect();
-        assert_eq!((kept.as_slice(), woken.load(Ordering::Relaxed)), ([0, 1, 2, 3].as_slice(), 10));
+        let kept = tap.pop().unwrap();
+        assert_eq!((kept.from, kept.up_to, kept.gathered.len()), (Position(0), Position(4), 4));
+        assert!(tap.pop().is_none() && woken.load(Ordering::Relaxed) == 10);
         tap.offer(touched(10, TAP_BYTES_MAX));
         assert_eq!(tap.pop().map(|touched| touched.from), Some(Position(10)), "room is given back");
-        tap.offer(touched(11, 1));
+        for from in [11, 12, 14] {
+            tap.offer(touched(from, 1));
+        }
+        let ends = || tap.pop().map(|touched| (touched.from.0, touched.up_to.0, touched.gathered.len()));
+        assert_eq!((ends(), ends(), ends()), (Some((11, 13, 2)), Some((14, 15, 1)), None), "up to a gap");
+        tap.offer(touched(15, 1));
         tap.set_open(false);
         assert!(tap.pop().is_none());
     }

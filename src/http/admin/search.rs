@@ -71,7 +71,7 @@ impl Drop for Running {
 /// How order search stands.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = SearchStatus, example = json!({"mode": "fallback", "is_on": true, "position": 120000, "durable": 120010,
-    "lag_ms": 180, "lag_bytes": 1400, "documents": 31000, "indexed": 90000, "commits": 410, "disk_bytes": 4194304,
+    "lag_ms": 180, "lag_bytes": 1400, "documents": 31000, "indexed": 90000, "caught_up": 0, "commits": 410, "disk_bytes": 4194304,
     "rebuilding": false, "rebuilds": 0, "answered": {"index": 512, "store": 3}}))]
 pub struct StatusView {
     /// Where searches are answered from: `fallback`, `on` or `off`.
@@ -90,6 +90,8 @@ pub struct StatusView {
     pub documents: u64,
     /// Orders taken in since the start.
     pub indexed: u64,
+    /// How many of them were read from the store, because they were there before the index or it was far behind.
+    pub caught_up: u64,
     /// Commits since the start.
     pub commits: u64,
     /// Its size on the disk, in bytes.
@@ -149,6 +151,7 @@ pub async fn status(desk: Desk) -> Json<StatusView> {
         documents,
         commits,
         indexed,
+        caught_up,
         disk_bytes,
         is_rebuilding,
         rebuilds,
@@ -164,6 +167,7 @@ pub async fn status(desk: Desk) -> Json<StatusView> {
         lag_bytes,
         documents,
         indexed,
+        caught_up,
         commits,
         disk_bytes,
         rebuilding: is_rebuilding,

@@ -15,6 +15,7 @@ pub(super) fn write(out: &mut Families<'_>, figures: &SearchFigures, durable: Po
         documents,
         commits,
         indexed,
+        caught_up,
         disk_bytes,
         is_rebuilding,
         rebuilds,
@@ -37,6 +38,11 @@ pub(super) fn write(out: &mut Families<'_>, figures: &SearchFigures, durable: Po
     out.gauge("stockade_search_documents", "Orders in the search index.", *documents)?;
     out.gauge("stockade_search_disk_bytes", "Size of the search index on the disk.", *disk_bytes)?;
     out.counter("stockade_search_indexed", "Orders that the search index has taken in.", *indexed)?;
+    out.counter(
+        "stockade_search_caught_up",
+        "Orders that the search index has taken in from the store, because it was far behind.",
+        *caught_up,
+    )?;
     out.counter("stockade_search_commits", "Commits of the search index.", *commits)?;
     out.gauge(
         "stockade_search_rebuilding",

@@ -62,9 +62,7 @@ impl Source {
             return Ok(None);
         }
         let page = self.page_around(run, key)?;
-        let index = page.lower_bound(key);
-        let found = index < page.len() && page.key(index) == key;
-        Ok(found.then(|| page.value(index).map(<[u8]>::to_vec)))
+        Ok(page.find(key).map(|value| value.map(<[u8]>::to_vec)))
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) struct MemoryPages {
 struct State {
     pages: BTreeMap<Box<[u8]>, PageBytes>,
     commits: u64,
+    searches: u64,
     bytes_written: u64,
     fail_commit: Option<u64>,
 }
@@ -39,6 +40,11 @@ impl MemoryPages {
     /// Commits since the store was made, the failed one included.
     pub(crate) fn commits(&self) -> u64 {
         self.lock().commits
+    }
+
+    /// How often a page was searched for since the store was made.
+    pub(crate) fn searches(&self) -> u64 {
+        self.lock().searches
     }
 
     /// All keys, ascending.
@@ -92,7 +98,8 @@ impl PageRead for MemoryPages {
     }
 
     fn floor(&self, low: &[u8], key: &[u8]) -> Result<Option<KeyAndPage>, StoreError> {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.searches += 1;
         let mut range = state.pages.range::<[u8], _>((Bound::Included(low), Bound::Included(key)));
         Ok(range.next_back().map(|(key, page)| (key.clone(), page.clone())))
     }

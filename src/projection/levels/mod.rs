@@ -42,7 +42,7 @@ pub(crate) use error::StoreError;
 pub(crate) use memory_pages::MemoryPages;
 pub(crate) use pages::{PageBatch, PageRead, PageStore};
 pub(crate) use sled_pages::SledPages;
-pub(crate) use snapshot::{LevelsReader, ScanBack, Snapshot, TableStats};
+pub(crate) use snapshot::{Finder, LevelsReader, ScanBack, Snapshot, TableStats};
 pub(crate) use tables::{CommitReport, Levels, MergeReport};
 
 /// The largest value, in bytes: a store's leaf of 17 such pages stays below 4 MiB.

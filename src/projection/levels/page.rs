@@ -120,6 +120,17 @@ impl Page {
         low
     }
 
+    /// What the page says about a key: nothing, that it was removed, or its value.
+    pub(super) fn find(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+        let index = self.lower_bound(key);
+        (index < self.len && self.key(index) == key).then(|| self.value(index))
+    }
+
+    /// Whether a key that is not above the run's greatest lies here, if the run has it.
+    pub(super) fn is_around(&self, key: &[u8]) -> bool {
+        self.key(0) <= key && self.next().is_none_or(|next| key < next)
+    }
+
     /// The page as it is stored.
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.as_ref()

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::cursor::{Direction, Merged, Source};
 use super::manifest::{HEAD_KEY, MANIFEST_KEY, Manifest, Run};
 use super::merge::BATCH_BYTES_MAX;
+use super::page::Page;
 use super::pages::{PageBatch, PageRead, PageStore};
 use super::{StoreError, TableId, TableSpec};
 
@@ -122,6 +123,13 @@ impl Snapshot {
         Ok(None)
     }
 
+    /// Looks keys of a table up, cheaply where they come about in sequence.
+    pub(crate) fn finder(&self, table: TableId) -> Finder {
+        let index = self.shared.index_of(table);
+        let pages = self.runs(index).iter().map(|_run| None).collect();
+        Finder { source: self.shared.source(index), state: Arc::clone(&self.state), index, pages }
+    }
+
     /// All entries from `low` (included) to `high` (excluded, `None` for the end), ascending. The bounds may be of
     /// any length. Holds one page of each run that it has come to.
     pub(crate) fn scan(&self, table: TableId, low: &[u8], high: Option<&[u8]>) -> Scan {
@@ -207,6 +215,41 @@ impl Snapshot {
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Snapshot").field(&self.state).finish()
+    }
+}
+
+/// Looks up keys of one table in one snapshot. It keeps the last page of each run, so that among keys in sequence each
+/// page is searched for, and its checksum computed, once.
+pub(crate) struct Finder {
+    source: Source,
+    state: Arc<State>,
+    /// Where the table stands in the specs.
+    index: usize,
+    /// One for each of the table's runs.
+    pages: Vec<Option<Page>>,
+}
+
+impl Finder {
+    /// The value of a key, as [`Snapshot::get`] has it.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<&[u8]>, StoreError> {
+        assert_eq!(key.len(), self.source.table.key_len, "a table's keys have one length");
+        let runs = &self.state.manifest.runs[self.index];
+        for (run, kept) in runs.iter().zip(&mut self.pages) {
+            if key < &*run.min || key > &*run.max {
+                continue;
+            }
+            let page = match kept.take_if(|page| page.is_around(key)) {
+                Some(page) => page,
+                None => self.source.page_around(run, key)?,
+            };
+            if let Some(found) = kept.insert(page).find(key) {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 }
 

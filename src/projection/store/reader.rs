@@ -19,7 +19,7 @@ use crate::domain::request::StockChange;
 use crate::domain::setting::Setting;
 use crate::domain::team::TeamRecord;
 use crate::journal::decode_record;
-use crate::projection::levels::{LevelsReader, Snapshot, StoreError, TableId};
+use crate::projection::levels::{Finder, LevelsReader, Snapshot, StoreError, TableId};
 
 /// A stock key's counters as the events up to the checkpoint's position add up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,24 +121,13 @@ impl StoreReader {
         }
     }
 
-    /// Calls `each` with some orders as a snapshot, or a cold file, has them.
-    ///
-    /// # Errors
-    /// [`StoreError`], also where one of them is in neither.
-    pub(crate) fn orders_at(
-        &self,
-        snapshot: &Snapshot,
-        numbers: &[OrderNo],
-        mut each: impl FnMut(Order),
-    ) -> Result<(), StoreError> {
-        for number in numbers {
-            let order = match any_order(snapshot, *number)? {
-                Some(order) => Some(order),
-                None => self.archived_order(*number)?,
-            };
-            each(order.ok_or_else(|| StoreError::damaged(format!("order {number} is missing")))?);
+    /// Looks orders up in a snapshot.
+    pub(crate) fn order_finder(&self, snapshot: &Snapshot) -> OrderFinder<'_> {
+        OrderFinder {
+            reader: self,
+            closed: snapshot.finder(tables::CLOSED),
+            open: snapshot.finder(tables::OPEN),
         }
-        Ok(())
     }
 
     /// The order that a member's request was placed as, not looking further back than `since_ms`, in ms since
@@ -462,6 +451,31 @@ pub(crate) fn scan_open(snapshot: &Snapshot, mut each: impl FnMut(Order) -> bool
         }
     }
     Ok(())
+}
+
+/// Looks orders up as a snapshot, or a cold file, has them: cheaply where they come by slot and number, as they are stored.
+pub(crate) struct OrderFinder<'a> {
+    reader: &'a StoreReader,
+    closed: Finder,
+    open: Finder,
+}
+
+impl OrderFinder<'_> {
+    /// One order.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where it is in neither.
+    pub(crate) fn order(&mut self, number: OrderNo) -> Result<Order, StoreError> {
+        let key = tables::order_key(number);
+        if let Some(bytes) = self.closed.get(&key)? {
+            return decode("a closed order", bytes);
+        }
+        if let Some(bytes) = self.open.get(&key)? {
+            return decode("an open order", bytes);
+        }
+        let archived = self.reader.archived_order(number)?;
+        archived.ok_or_else(|| StoreError::damaged(format!("order {number} is missing")))
+    }
 }
 
 fn closed_order(snapshot: &Snapshot, number: OrderNo) -> Result<Option<Order>, StoreError> {

@@ -156,6 +156,7 @@ impl Parts<'_> {
         let stream = self.stream(LAG_BUYERS, args.rate, orders);
         let bar = Follower::start("lag", orders, Arc::clone(&stream.done));
         let meter = LagMeter::start(self.engine.clone());
+        let before = self.engine.search_figures().caught_up;
         let until = Instant::now() + Duration::from_secs(args.seconds);
         let probing = tokio::spawn(lag::probe(self.engine.clone(), self.plan, PROBE_BUYERS, until));
         let started = Instant::now();
@@ -173,6 +174,7 @@ impl Parts<'_> {
         report.set("fresh_given_up", behind);
         set_latency(report, "lag_submit_us", stream.latencies.percentiles());
         report.set("lag_drain_ms", drain.as_millis() as u64);
+        report.set("lag_caught_up", self.engine.search_figures().caught_up - before);
         check_placed(report, &tally, orders);
         let p99_ms = lag.percentiles().map_or(0, |lag| (lag.p99_us / 1e3).ceil() as u64);
         at_most(report, "lag p99 in ms", args.expect_lag_p99_ms, p99_ms);

@@ -68,6 +68,27 @@ fn merges_leave_few_runs_and_the_same_entries() {
 }
 
 #[test]
+fn looking_keys_up_in_sequence_searches_for_each_page_once() {
+    let (pages, levels) = filled(33);
+    let snapshot = levels.reader().snapshot();
+    let before = all(&snapshot, ORDERS);
+    let stored = snapshot.stats()[0].pages;
+    let mut finder = snapshot.finder(ORDERS);
+    let from = pages.searches();
+    for (key, value) in &before {
+        assert_eq!(finder.get(key).unwrap(), Some(value.as_slice()));
+    }
+    let searches = pages.searches() - from;
+    assert!(searches <= stored && before.len() as u64 > stored, "{searches} searches, {stored} pages");
+    assert_eq!(finder.get(&[0xff, 0xff]).unwrap(), None);
+    let from = pages.searches();
+    for _ in 0..100 {
+        assert_eq!(finder.get(&[0, 0]).unwrap(), Some(before[0].1.as_slice()));
+    }
+    assert_eq!(pages.searches() - from, 1, "the same key again");
+}
+
+#[test]
 fn a_large_merge_does_not_hold_up_a_small_one() {
     let (_, mut levels) = filled(2);
     levels.merge_step(10, &never).unwrap();

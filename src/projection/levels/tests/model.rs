@@ -72,9 +72,16 @@ fn check(snapshot: &Snapshot, model: &Model) {
         let found = |key: &&Vec<u8>| key[0] == 1;
         assert_eq!(up(snapshot, id, &[1], Some(&[2])).len(), table.keys().filter(found).count());
         assert_eq!(down(snapshot, id, &[1], Some(&[2])).len(), table.keys().filter(found).count());
+        let mut finder = snapshot.finder(id);
         for key in 0..40 {
             let (id, key) = key_of(long, key);
             assert_eq!(snapshot.get(id, &key).unwrap().as_ref(), table.get(&key));
+            assert_eq!(finder.get(&key).unwrap(), table.get(&key).map(Vec::as_slice));
+        }
+        // In any other sequence, too.
+        for step in 0..40_u8 {
+            let (_, key) = key_of(long, step * 27 % 40);
+            assert_eq!(finder.get(&key).unwrap(), table.get(&key).map(Vec::as_slice));
         }
     }
 }
