@@ -79,8 +79,8 @@ fn check(snapshot: &Snapshot, model: &Model) {
             assert_eq!(finder.get(&key).unwrap(), table.get(&key).map(Vec::as_slice));
         }
         // In any other sequence, too.
-        for step in 0..40_u8 {
-            let (_, key) = key_of(long, step * 27 % 40);
+        for step in 0..40_u16 {
+            let (_, key) = key_of(long, (step * 27 % 40) as u8);
             assert_eq!(finder.get(&key).unwrap(), table.get(&key).map(Vec::as_slice));
         }
     }
