@@ -20,6 +20,7 @@ use crate::process::{Process, Waiting};
 use crate::progress;
 use crate::relayed;
 use crate::report::{Report, per_second, rounded};
+use crate::standstill::Standstill;
 
 /// The variable that the subscriptions go to the engine by: their passwords don't belong on a command line.
 pub(crate) const SUBSCRIPTIONS: &str = "STOCKADE_LOADTEST_SUBSCRIPTIONS";
@@ -118,13 +119,9 @@ fn set_received(
 /// Waits until nothing has come for a while.
 pub(crate) async fn wait_for_quiet(services: &[Service]) {
     let count = || services.iter().map(|service| service.inbox.received().messages()).sum::<u64>();
-    let (mut last, mut since) = (count(), Instant::now());
-    while since.elapsed() < QUIET_MIN {
+    let mut standstill = Standstill::new();
+    while standstill.see(count()) < QUIET_MIN {
         tokio::time::sleep(POLL).await;
-        let now = count();
-        if now != last {
-            (last, since) = (now, Instant::now());
-        }
     }
 }
 
@@ -156,20 +153,25 @@ struct Run<'a> {
 impl Run<'_> {
     fn drive(&mut self) -> Result<(), Failure> {
         let bar = progress::bar("orders", self.args.orders);
+        let plan = schedule(self.args.orders, self.args.stops, self.args.kills);
+        // Until the next disturbance has happened, and after the last one all.
+        let mut bounds = plan.iter().map(|planned| planned.allowed).chain([self.args.orders]);
+        self.allowed = bounds.next().unwrap_or_default();
         let mut process = self.start_engine()?;
-        for Planned { at, allowed, what } in schedule(self.args.orders, self.args.stops, self.args.kills) {
-            self.allow(&mut process, allowed);
-            while self.done < at {
+        for (Planned { at, what, .. }, then) in plan.iter().zip(bounds) {
+            while self.done < *at {
                 let said = process.line(CHILD_MAX)?;
                 self.take(&said.ok_or("the engine ended before it was killed: see its message above")?);
                 bar.set_position(self.done);
             }
             match what {
-                Disturbance::Kill => process = self.kill(process)?,
-                Disturbance::Stop { kill } => process = self.stop(process, kill)?,
+                Disturbance::Kill => {
+                    self.allowed = then;
+                    process = self.kill(process)?;
+                }
+                Disturbance::Stop { kill } => process = self.stop(process, *kill, then)?,
             }
         }
-        self.allow(&mut process, self.args.orders);
         let mut is_done = false;
         while let Some(line) = process.line(CHILD_MAX)? {
             is_done |= line == "done";
@@ -183,11 +185,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn allow(&mut self, process: &mut Process, orders: u64) {
-        self.allowed = orders;
-        process.tell(orders);
-    }
-
     fn kill(&mut self, mut process: Process) -> Result<Process, Failure> {
         process.kill();
         self.kills += 1;
@@ -198,12 +195,13 @@ impl Run<'_> {
         self.start_engine()
     }
 
-    fn stop(&mut self, mut process: Process, kill: bool) -> Result<Process, Failure> {
+    fn stop(&mut self, mut process: Process, kill: bool, then: u64) -> Result<Process, Failure> {
         for service in self.services.iter_mut() {
             service.go_away()?;
         }
         // However long that took, there are orders left that come while they are gone.
-        self.allow(&mut process, self.args.orders);
+        self.allowed = then;
+        process.tell(then);
         let gone = Instant::now();
         let down = Duration::from_millis(self.args.down_ms);
         if kill {
