@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex, mpsc};
 use loom::thread;
 
@@ -46,6 +47,22 @@ impl Inbox {
             self.ring();
         }
         true
+    }
+
+    /// As `push`, but who finds the inbox idle deals with the item itself, as its only consumer.
+    fn push_or_serve(&self, item: u32, at_work: &AtomicBool, seen: &mut Vec<u32>) {
+        match self.doorbell.announce() {
+            Announce::Closed => unreachable!("nobody closes it"),
+            Announce::Quiet => self.queue.lock().expect("no panic").push_back(item),
+            Announce::Ring => {
+                assert!(!at_work.swap(true, Ordering::Relaxed), "two consumers");
+                seen.push(item);
+                at_work.store(false, Ordering::Relaxed);
+                if self.doorbell.finish(1) {
+                    self.ring();
+                }
+            }
+        }
     }
 
     fn ring(&self) {
@@ -96,6 +113,49 @@ fn no_wake_up_is_lost_with_two_producers() {
         }
         assert!(seen.contains(&1) && seen.contains(&2));
         assert_eq!(inbox.doorbell.pending(), 0);
+        assert!(rung.try_recv().is_err(), "one ring too many");
+    });
+}
+
+/// Producers that serve what they find nobody at work for are consumers one at a time, and each item is dealt with once,
+/// by one of them or by the consumer that was rung for.
+#[test]
+fn who_serves_an_item_is_the_only_consumer() {
+    check(|| {
+        let (inbox, rung) = Inbox::new();
+        assert!(!inbox.doorbell.unmute());
+        let at_work = Arc::new(AtomicBool::new(false));
+        let producers = [[1, 2], [3, 4]].map(|items| {
+            let (inbox, at_work) = (inbox.clone(), at_work.clone());
+            thread::spawn(move || {
+                let mut seen = Vec::new();
+                items.iter().for_each(|item| inbox.push_or_serve(*item, &at_work, &mut seen));
+                seen
+            })
+        });
+        let mut seen = Vec::new();
+        let consume = |seen: &mut Vec<u32>| {
+            assert!(!at_work.swap(true, Ordering::Relaxed), "two consumers");
+            let item = inbox.queue.lock().expect("no panic").pop_front();
+            seen.extend(item);
+            at_work.store(false, Ordering::Relaxed);
+            if inbox.doorbell.finish(item.iter().len() as u64) {
+                inbox.ring();
+            }
+        };
+        if rung.try_recv().is_ok() {
+            consume(&mut seen);
+        }
+        for producer in producers {
+            seen.extend(producer.join().expect("no panic"));
+        }
+        // What nobody served was rung for, once.
+        while inbox.doorbell.pending() > 0 {
+            rung.recv().expect("senders live");
+            consume(&mut seen);
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2, 3, 4]);
         assert!(rung.try_recv().is_err(), "one ring too many");
     });
 }

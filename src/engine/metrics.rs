@@ -199,7 +199,7 @@ impl Inner {
             task_topics: delay.topics,
             task_bytes: delay.bytes,
             task_waiters: delay.waiters,
-            stock_actors: self.stock.all().iter().filter(|cell| cell.is_awake()).count() as u64,
+            stock_actors: self.stock.awake(),
             appended: self.journal.appended(),
             acknowledged: self.journal.acknowledged(),
             durable: self.journal.durable(),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Durability;
+use crate::actors::stock::actor::StockActor;
 use crate::domain::request::SubmitOrder;
 
 #[tokio::test]
@@ -71,8 +72,12 @@ async fn stocked() -> Engine {
 }
 
 async fn is_poisoned(engine: &Engine) {
+    is_poisoned_by(engine, "asked to panic").await;
+}
+
+async fn is_poisoned_by(engine: &Engine, what: &str) {
     let Health::Poisoned { reason } = engine.metrics().health else { panic!("{:?}", engine.metrics()) };
-    assert!(reason.contains("asked to panic"), "{reason}");
+    assert!(reason.contains(what), "{reason}");
     let late = answered(engine.submit(SubmitOrder::one_line(9, 1, 42, 1))).await;
     assert_eq!(late, Err(crate::Reject::Unavailable));
     let shutdown = answered(engine.shutdown()).await;
@@ -116,4 +121,22 @@ async fn r13_a_stock_actor_that_panics_poisons_the_engine_and_everybody_is_answe
     };
     panic_amid_commands(&engine, panic).await;
     is_poisoned(&engine).await;
+}
+
+/// A stock actor that has nothing else to do is served by the order actor that has something for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r13_a_panic_over_a_ledger_that_an_order_actor_serves_poisons_the_engine_and_everybody_is_answered() {
+    let engine = stocked().await;
+    let placed = engine.submit(SubmitOrder::one_line(7, 1, 42, 1)).await.unwrap();
+    let key = crate::StockKey::normal(42.into());
+    let desk = engine.inner.stock.desk(&engine.inner.stock.get(&key).unwrap());
+    // The order's unit is nowhere in this one.
+    let wrong = StockActor::new(key, crate::StockCounters::default(), Default::default());
+    *desk.actor() = Some(Box::new(wrong));
+    let cancelled = answered(engine.cancel(crate::Caller::Operator, placed.order_no)).await;
+    assert!(cancelled.is_err(), "{cancelled:?}");
+    answered(engine.inner.gate.wait_poisoned()).await;
+    let counters = answered(engine.stock(key)).await;
+    assert_eq!(counters, Err(crate::Reject::Unavailable));
+    is_poisoned_by(&engine, "R1: 1 units moved").await;
 }

@@ -4,6 +4,9 @@
 //! rings (one ractor message) only if nobody has rung already; the actor, woken, drains what is there, in bounded
 //! rounds. Idle, latency is one message; under load one message carries hundreds of items.
 //!
+//! A producer that finds an inbox idle may also do its item's round itself ([`Inbox::push_or_serve`]): it is the one who
+//! would ring, so it is the only consumer until it says that it is done. That spares the message and the wake-up.
+//!
 //! The queue itself is unbounded: the credits taken at the front door bound what can be in it (R12).
 
 use std::fmt;
@@ -117,6 +120,23 @@ impl<T> Inbox<T> {
             Announce::Closed => return Err(Closed(item)),
         }
         Ok(())
+    }
+
+    /// Adds an item, unless the inbox is idle: then the item is given back, and the caller is the consumer for one round.
+    /// It deals with the item as the consumer would, and then calls [`Inbox::finish`] for it; until then nobody else is
+    /// the consumer. What is pushed meanwhile is left to the one whom `finish` rings for.
+    ///
+    /// # Errors
+    /// [`Closed`], with the item, after the inbox was closed.
+    pub fn push_or_serve(&self, item: T) -> Result<Option<T>, Closed<T>> {
+        match self.doorbell.announce() {
+            Announce::Quiet => {
+                self.queue.push(item);
+                Ok(None)
+            }
+            Announce::Ring => Ok(Some(item)),
+            Announce::Closed => Err(Closed(item)),
+        }
     }
 
     /// Moves up to `items_max` items to the end of `into`, oldest first, and returns how many. For the consumer only,
@@ -265,6 +285,26 @@ mod tests {
         assert!(!inbox.finish(2));
         assert_eq!(batch, [1, 2, 3, 4, 5]);
         assert_eq!(inbox.drain(&mut batch, 3), 0);
+    }
+
+    #[test]
+    fn who_finds_an_inbox_idle_may_serve_the_item_and_is_the_only_consumer_until_it_is_done() {
+        let inbox = Inbox::new();
+        assert_eq!(inbox.push_or_serve(1), Ok(None), "nobody listens yet");
+        let mut batch = Vec::new();
+        assert_eq!(inbox.drain(&mut batch, 9), 1);
+        // What binding an actor does, who has found nothing to do.
+        assert!(!inbox.finish(1) && !inbox.doorbell.unmute());
+        assert_eq!(inbox.push_or_serve(2), Ok(Some(2)));
+        assert_eq!(inbox.push_or_serve(3), Ok(None), "somebody is at work");
+        assert!(!inbox.close_if_idle());
+        assert!(inbox.finish(1), "one came meanwhile");
+        assert_eq!(inbox.push_or_serve(4), Ok(None), "it is rung for");
+        assert_eq!(inbox.drain(&mut batch, 9), 2);
+        assert!(!inbox.finish(2));
+        assert_eq!(batch, [1, 3, 4]);
+        assert!(inbox.close_if_idle());
+        assert_eq!(inbox.push_or_serve(5), Err(Closed(5)));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use super::actor::{OrderActor, OrderCounts, OrderEffects, StockEffect};
 use super::cold::Load;
 use super::{HoldResult, OrderItem};
 use crate::actors::answers::send_all;
-use crate::actors::stock::registry::{StockCell, StockRegistry};
+use crate::actors::stock::registry::{Desk, StockCell, StockRegistry};
+use crate::actors::stock::shell::StockRound;
 use crate::actors::stock::{Holder, Moves, StockItem};
 use crate::actors::team::TeamItem;
 use crate::domain::ids::{Position, Slot, StockKey};
@@ -145,7 +146,7 @@ pub(crate) struct OrderShell {
 /// A stock key as the shell sees it: where its items go, and what this round adds up for it.
 struct Port {
     cell: Arc<StockCell>,
-    inbox: Arc<Inbox<StockItem>>,
+    desk: Arc<Desk>,
     moves: Moves,
     wanted: Vec<(u32, u32)>,
     changed: bool,
@@ -159,6 +160,8 @@ pub(crate) struct OrderShellState {
     ports: Vec<Port>,
     port_of: HashMap<StockKey, u32>,
     changed: Vec<u32>,
+    /// For stock actors that have nothing to do but what this one sends.
+    stock_round: StockRound,
 }
 
 impl OrderShell {
@@ -278,36 +281,52 @@ impl OrderShell {
             }
         }
         state.effects.stock = stock;
-        for index in state.changed.drain(..) {
-            let port = &mut state.ports[index as usize];
+        if state.changed.is_empty() {
+            return;
+        }
+        let OrderShellState { ports, changed, stock_round, .. } = state;
+        for index in changed.drain(..) {
+            let port = &mut ports[index as usize];
             port.changed = false;
             // Moves first: what they give back may be what is wanted.
             let moves = std::mem::take(&mut port.moves);
-            if moves != Moves::default() {
-                self.push(port, StockItem::Move(moves));
-            }
-            match port.wanted.as_slice() {
-                [] => {}
+            let moves = (moves != Moves::default()).then_some(StockItem::Move(moves));
+            let hold = match port.wanted.as_slice() {
+                [] => None,
                 [(collect, quantity)] => {
                     let holder = Holder { actor: self.index, collect: *collect };
-                    let item = StockItem::Hold { holder, quantity: *quantity };
+                    let quantity = *quantity;
                     port.wanted.clear();
-                    self.push(port, item);
+                    Some(StockItem::Hold { holder, quantity })
                 }
-                _ => {
-                    let wanted = std::mem::take(&mut port.wanted);
-                    self.push(port, StockItem::Holds { actor: self.index, wanted });
-                }
-            }
+                _ => Some(StockItem::Holds { actor: self.index, wanted: std::mem::take(&mut port.wanted) }),
+            };
+            self.send(port, [moves, hold].into_iter().flatten(), stock_round);
         }
+        stock_round.send_held(&self.world.orders);
     }
 
-    fn push(&self, port: &mut Port, item: StockItem) {
-        if let Err(closed) = port.inbox.push(item)
-            && let Some(inbox) = self.world.stock.resend(&port.cell, &port.inbox, closed.0)
-        {
-            // The stock actor had gone to rest; another one listens now.
-            port.inbox = inbox;
+    /// Sends items to a stock actor. One that has nothing else to do is served here, on its desk: waking it for one item
+    /// costs more than the item, and in a wide catalogue most keys have just one. What comes meanwhile wakes it.
+    fn send(&self, port: &mut Port, mut items: impl Iterator<Item = StockItem>, round: &mut StockRound) {
+        while let Some(item) = items.next() {
+            let inbox = &port.desk.inbox;
+            match inbox.push_or_serve(item) {
+                Ok(None) => {}
+                Ok(Some(item)) => {
+                    let _guard = CloseOnPanic(inbox);
+                    round.items.push(item);
+                    round.items.extend(&mut items);
+                    round.run(&port.cell, &port.desk, self.world.stock.world(), self.world.clock.now_ms());
+                    inbox.finish(1);
+                }
+                Err(closed) => {
+                    if let Some(desk) = self.world.stock.resend(&port.cell, &port.desk, closed.0) {
+                        // The stock actor had gone to rest; another one listens now.
+                        port.desk = desk;
+                    }
+                }
+            }
         }
     }
 
@@ -317,11 +336,11 @@ impl OrderShell {
             Entry::Occupied(occupied) => Some(*occupied.get()),
             Entry::Vacant(vacant) => {
                 let cell = self.world.stock.get(&key)?;
-                let inbox = self.world.stock.inbox(&cell);
+                let desk = self.world.stock.desk(&cell);
                 let index = state.ports.len() as u32;
                 state.ports.push(Port {
                     cell,
-                    inbox,
+                    desk,
                     moves: Moves::default(),
                     wanted: Vec::new(),
                     changed: false,
@@ -359,6 +378,7 @@ impl Actor for OrderShell {
             ports: Vec::new(),
             port_of: HashMap::new(),
             changed: Vec::new(),
+            stock_round: StockRound::new(self.world.orders.len()),
         })
     }
 

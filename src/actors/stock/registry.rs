@@ -2,7 +2,7 @@
 //! whose actor is at rest.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use dashmap::DashMap;
 use hashbrown::DefaultHashBuilder;
@@ -27,12 +27,28 @@ pub(crate) struct StockCell {
     presence: Mutex<Presence>,
 }
 
+/// Where an actor that is awake works.
+pub(crate) struct Desk {
+    /// What it listens to.
+    pub(crate) inbox: Inbox<StockItem>,
+    /// The ledger, for whoever is the inbox's consumer: the actor, or who served an item itself. Gone once the actor rests.
+    actor: Mutex<Option<Box<StockActor>>>,
+}
+
 /// Whether a key's actor is awake.
 enum Presence {
-    /// The actor owns the ledger and listens to this inbox.
-    Awake(Arc<Inbox<StockItem>>),
+    /// The ledger lies on its desk.
+    Awake(Arc<Desk>),
     /// No actor: the ledger lies here.
     Resting(Box<StockActor>),
+}
+
+impl Desk {
+    /// The ledger, for the inbox's consumer.
+    pub(crate) fn actor(&self) -> MutexGuard<'_, Option<Box<StockActor>>> {
+        // Whoever panicked over it has closed the inbox.
+        self.actor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// All stock keys.
@@ -86,56 +102,67 @@ impl StockRegistry {
         self.cells.iter().map(|cell| Arc::clone(&cell)).collect()
     }
 
-    /// The open inbox of a cell; wakes its actor if it rests. Must be called within the runtime.
-    pub(crate) fn inbox(&self, cell: &Arc<StockCell>) -> Arc<Inbox<StockItem>> {
+    /// The desk of a cell's actor, which is woken if it rests. Must be called within the runtime.
+    pub(crate) fn desk(&self, cell: &Arc<StockCell>) -> Arc<Desk> {
         let mut presence = cell.lock();
-        if let Presence::Awake(inbox) = &*presence {
-            return Arc::clone(inbox);
+        if let Presence::Awake(desk) = &*presence {
+            return Arc::clone(desk);
         }
-        let inbox = Arc::new(Inbox::new());
-        let Presence::Resting(actor) = std::mem::replace(&mut *presence, Presence::Awake(Arc::clone(&inbox)))
+        let desk = Arc::new(Desk { inbox: Inbox::new(), actor: Mutex::new(None) });
+        let Presence::Resting(actor) = std::mem::replace(&mut *presence, Presence::Awake(Arc::clone(&desk)))
         else {
             unreachable!("the lock is held and the actor was resting");
         };
-        let world = self.world.get().expect("the engine connects the registry before it takes commands");
-        let shell = StockShell::new(Arc::clone(cell), Arc::clone(&inbox), Arc::clone(world));
-        let spawned = ActorRuntime::spawn_linked_instant(None, shell, actor, self.supervisor.clone());
+        *desk.actor() = Some(actor);
+        let world = self.world();
+        let shell = StockShell::new(Arc::clone(cell), Arc::clone(&desk), Arc::clone(world));
+        let spawned = ActorRuntime::spawn_linked_instant(None, shell, (), self.supervisor.clone());
         match spawned {
-            Ok((actor_ref, _join)) => inbox.bind(actor_ref),
+            Ok((actor_ref, _join)) => desk.inbox.bind(actor_ref),
             // Only a name that is taken makes a spawn fail, and these have none.
             Err(error) => {
                 world.gate.poison(format!("stock actor {} did not start: {error}", cell.key));
             }
         }
-        inbox
+        desk
     }
 
     /// Sends an item to a key's actor, waking it if it rests.
     pub(crate) fn send(&self, cell: &Arc<StockCell>, item: StockItem) {
-        let inbox = self.inbox(cell);
-        self.resend(cell, &inbox, item);
+        let desk = self.desk(cell);
+        self.resend(cell, &desk, item);
     }
 
-    /// Sends an item through an inbox that may be closed; gives the one that took it. Without one the item is
+    /// Sends an item to a desk whose inbox may be closed; gives the one that took it. Without one the item is
     /// dropped: its actor has panicked, and the engine is poisoned; or the engine is shut down.
     pub(crate) fn resend(
         &self,
         cell: &Arc<StockCell>,
-        inbox: &Arc<Inbox<StockItem>>,
+        desk: &Arc<Desk>,
         item: StockItem,
-    ) -> Option<Arc<Inbox<StockItem>>> {
-        let mut inbox = Arc::clone(inbox);
+    ) -> Option<Arc<Desk>> {
+        let mut desk = Arc::clone(desk);
         let mut item = item;
-        while let Err(closed) = inbox.push(item) {
-            // An actor that went to rest has put its ledger back under the lock that `inbox` takes. One whose
+        while let Err(closed) = desk.inbox.push(item) {
+            // An actor that went to rest has put its ledger back under the lock that `desk` takes. One whose
             // inbox is closed and that never rested has panicked, or was stopped with the engine.
-            let next = self.inbox(cell);
-            if Arc::ptr_eq(&next, &inbox) {
+            let next = self.desk(cell);
+            if Arc::ptr_eq(&next, &desk) {
                 return None;
             }
-            (inbox, item) = (next, closed.0);
+            (desk, item) = (next, closed.0);
         }
-        Some(inbox)
+        Some(desk)
+    }
+
+    /// Stock keys whose actor is awake.
+    pub(crate) fn awake(&self) -> u64 {
+        self.cells.iter().filter(|cell| cell.is_awake()).count() as u64
+    }
+
+    /// What stock actors work with.
+    pub(crate) fn world(&self) -> &Arc<StockWorld> {
+        self.world.get().expect("the engine connects the registry before it takes commands")
     }
 
     fn cell(key: StockKey, actor: StockActor) -> Arc<StockCell> {
@@ -151,11 +178,15 @@ impl StockRegistry {
 }
 
 impl StockCell {
-    /// Puts the actor to rest if its inbox is empty, atomically: a push that comes later finds the inbox closed.
-    pub(crate) fn rest(&self, inbox: &Inbox<StockItem>, actor: &mut Option<Box<StockActor>>) -> bool {
+    /// Puts the actor to rest if nothing is held or parked and its inbox is empty, atomically: a push that comes later
+    /// finds the inbox closed.
+    pub(crate) fn rest(&self, desk: &Desk) -> bool {
         // Under the lock, so that a producer who finds the inbox closed waits here until the ledger is back.
         let mut presence = self.lock();
-        if !inbox.close_if_idle() {
+        let mut actor = desk.actor();
+        // Nobody serves an item now, or the inbox isn't idle.
+        let is_quiet = actor.as_ref().is_some_and(|actor| actor.is_quiet(&self.gauge));
+        if !is_quiet || !desk.inbox.close_if_idle() {
             return false;
         }
         if let Some(actor) = actor.take() {
@@ -176,8 +207,8 @@ impl StockCell {
 
     /// Lets go of everybody who waits for an actor that is gone.
     pub(crate) fn abandon(&self) {
-        if let Presence::Awake(inbox) = &*self.lock() {
-            inbox.close_and_clear();
+        if let Presence::Awake(desk) = &*self.lock() {
+            desk.inbox.close_and_clear();
         }
     }
 
@@ -186,7 +217,7 @@ impl StockCell {
         matches!(&*self.lock(), Presence::Awake(_))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Presence> {
+    fn lock(&self) -> MutexGuard<'_, Presence> {
         // Nothing that can panic runs under this lock.
         self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
