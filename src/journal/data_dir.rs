@@ -13,6 +13,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 
@@ -56,6 +58,9 @@ pub mod layout {
     pub(super) const WRITTEN_BY_FILE_NEW: &str = "WRITTEN_BY.new";
 }
 
+/// Attempts to lock a directory, and how long lies between them.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 /// Everything that may be in a directory whose creation was interrupted; `lost+found` is a mount point's own.
 const OWN_NAMES: [&str; 14] = [
     layout::FORMAT_FILE,
@@ -270,18 +275,22 @@ fn create_dir(path: &Path) -> Result<(), JournalError> {
     sync_dir(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
-/// Takes a directory for this process.
+/// Takes a directory for this process. A lock that was just let go of may be held for a moment longer, by a child that this
+/// process has forked and that has not become its own program yet.
 fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = dir.join(layout::LOCK_FILE);
     let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let lock = lock.map_err(|error| JournalError::io("create", &path, error))?;
-    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
-        if error == rustix::io::Errno::WOULDBLOCK {
-            JournalError::InUse { path: dir.to_path_buf() }
-        } else {
-            JournalError::io("lock", &path, error.into())
+    for attempt in 1.. {
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) if attempt < LOCK_ATTEMPTS => thread::sleep(LOCK_RETRY),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(JournalError::InUse { path: dir.to_path_buf() });
+            }
+            Err(error) => return Err(JournalError::io("lock", &path, error.into())),
         }
-    })?;
+    }
     Ok(lock)
 }
 
@@ -426,6 +435,21 @@ mod tests {
         backup.finish_backup().unwrap();
         drop(backup);
         assert_eq!(DataDir::open(&path).unwrap().format(), layout::DATA_FORMAT);
+    }
+
+    #[test]
+    fn a_lock_that_a_forked_child_still_holds_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let owned = DataDir::open(&path).unwrap();
+        let of_child = owned._lock.try_clone().unwrap();
+        drop(owned);
+        let child = thread::spawn(move || {
+            thread::sleep(3 * LOCK_RETRY);
+            drop(of_child);
+        });
+        assert!(DataDir::open(&path).is_ok());
+        child.join().unwrap();
     }
 
     #[test]
