@@ -85,6 +85,14 @@ impl Catalogue {
         shown.map(|(sku, _)| Arc::clone(sku))
     }
 
+    /// Its number.
+    #[cfg(feature = "search")]
+    pub(crate) fn current_revision(&self, sku: SkuId, up_to: Position) -> Option<u32> {
+        let revisions = self.skus.get(&sku)?;
+        let shown = revisions.0.iter().rposition(|(_, position)| *position <= up_to);
+        shown.map(|index| index as u32 + 1)
+    }
+
     /// The SKUs that belong to a product by their latest revision that stands at or before a position. Takes time in
     /// proportion to the number of SKUs.
     pub(crate) fn skus_of(&self, product: ProductId, up_to: Position) -> HashSet<SkuId> {

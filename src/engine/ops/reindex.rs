@@ -100,10 +100,12 @@ impl Shelf {
 
 impl Goods for Shelf {
     fn sku(&self, sku: SkuId, revision: u32) -> Option<Arc<Sku>> {
-        let revisions = self.skus.get(&sku)?;
-        let current = revisions.len();
-        let nth = if revision == 0 { current } else { revision as usize };
-        revisions.get(nth.checked_sub(1)?).cloned()
+        let index = (revision as usize).checked_sub(1)?;
+        self.skus.get(&sku)?.get(index).cloned()
+    }
+
+    fn current(&self, sku: SkuId) -> Option<u32> {
+        self.skus.get(&sku).map(|revisions| revisions.len() as u32)
     }
 
     fn skus_of(&self, product: ProductId) -> Vec<SkuId> {

@@ -22,10 +22,11 @@ struct Shelves {
 
 impl Goods for Shelves {
     fn sku(&self, sku: SkuId, revision: u32) -> Option<Arc<Sku>> {
-        match revision {
-            0 => self.catalogue.current(sku, self.journal.acknowledged()),
-            _ => self.catalogue.revision(sku, revision),
-        }
+        self.catalogue.revision(sku, revision)
+    }
+
+    fn current(&self, sku: SkuId) -> Option<u32> {
+        self.catalogue.current_revision(sku, self.journal.acknowledged())
     }
 
     fn skus_of(&self, product: ProductId) -> Vec<SkuId> {

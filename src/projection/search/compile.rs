@@ -10,6 +10,7 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Searcher, Term};
 
 use super::schema::{Fields, number, time};
+use super::titles::{Edition, Titles, TooMany, term_of};
 use super::without::Without;
 use super::words::{Kind, PHONE_DIGITS_MIN, Word, beginning, phone_end, words};
 use super::{Goods, IndexError};
@@ -18,6 +19,7 @@ use crate::domain::search::{Expr, Span, TextField, TextKind, TextTerm};
 
 /// Words that a beginning of a word, or the end of a phone number, may stand for.
 const EXPANSIONS_MAX: usize = 1_000;
+const BEGINNING_TOO_BROAD: &str = "a beginning that too many words have";
 /// How deep expressions may be nested, and how many parts they may have. What is parsed stays far below.
 const DEPTH_MAX: usize = 32;
 const PARTS_MAX: usize = 1_024;
@@ -29,13 +31,19 @@ pub(super) struct Compiler<'c> {
     fields: &'c Fields,
     searcher: &'c Searcher,
     goods: &'c dyn Goods,
+    titles: &'c Titles,
     parts: usize,
 }
 
 impl<'c> Compiler<'c> {
     /// For one state of the index.
-    pub(super) fn new(fields: &'c Fields, searcher: &'c Searcher, goods: &'c dyn Goods) -> Self {
-        Self { fields, searcher, goods, parts: 0 }
+    pub(super) fn new(
+        fields: &'c Fields,
+        searcher: &'c Searcher,
+        goods: &'c dyn Goods,
+        titles: &'c Titles,
+    ) -> Self {
+        Self { fields, searcher, goods, titles, parts: 0 }
     }
 
     /// The query that finds what an expression means.
@@ -110,32 +118,65 @@ impl<'c> Compiler<'c> {
 
     fn text(&mut self, text: &TextTerm) -> Compiled {
         let mut any = Vec::new();
-        for (field, kind) in self.fields_of(text.field) {
-            any.extend(match (kind, text.kind) {
-                (None, kind) => self.phone(&text.text, kind)?,
-                (Some(cutter), TextKind::Words) => all_words(field, &words(&text.text, cutter), cutter),
-                (Some(cutter), TextKind::Phrase) => phrase(field, &words(&text.text, cutter)),
-                (Some(cutter), TextKind::Prefix) => self.prefix(field, &text.text, cutter)?,
-            });
+        let fields = text.field.as_ref().map_or(TextField::ALL.as_slice(), std::slice::from_ref);
+        for field in fields {
+            any.extend(self.text_in(*field, &text.text, text.kind)?);
         }
         Ok(one_of(any))
     }
 
-    /// Where a text is looked for; without a cutter by the end of digits.
-    fn fields_of(&self, field: Option<TextField>) -> Vec<(Field, Option<Kind>)> {
+    fn text_in(
+        &mut self,
+        field: TextField,
+        text: &str,
+        kind: TextKind,
+    ) -> Result<Option<Box<dyn Query>>, IndexError> {
         let fields = self.fields;
-        let prose = |field| (field, Some(Kind::Prose));
-        let of = |field| match field {
-            TextField::Title => prose(fields.title),
-            TextField::Receiver => (fields.receiver, Some(Kind::Name)),
-            TextField::Phone => (fields.phone, None),
-            TextField::Address => prose(fields.address),
-            TextField::Remark => prose(fields.remark),
-            TextField::Note => prose(fields.note),
+        let (field, cutter) = match field {
+            TextField::Title => return self.title(text, kind),
+            TextField::Phone => return self.phone(text, kind),
+            TextField::Receiver => (fields.receiver, Kind::Name),
+            TextField::Address => (fields.address, Kind::Prose),
+            TextField::Remark => (fields.remark, Kind::Prose),
+            TextField::Note => (fields.note, Kind::Prose),
         };
-        match field {
-            Some(field) => vec![of(field)],
-            None => TextField::ALL.into_iter().map(of).collect(),
+        match kind {
+            TextKind::Words => Ok(all_words(field, &words(text, cutter), cutter)),
+            TextKind::Phrase => Ok(phrase(field, &words(text, cutter))),
+            TextKind::Prefix => self.prefix(field, text, cutter),
+        }
+    }
+
+    /// Goods by their titles. Words may be spread over the titles of several lines, a phrase may not.
+    fn title(&self, text: &str, kind: TextKind) -> Result<Option<Box<dyn Query>>, IndexError> {
+        let titles = self.titles;
+        let (words, last) = match kind {
+            TextKind::Words => (words(text, Kind::Prose), None),
+            TextKind::Phrase => {
+                let words = words(text, Kind::Prose);
+                let found = (!words.is_empty()).then(|| titles.with_phrase(&words));
+                return Ok(found.map(|found| self.any_of(&found)));
+            }
+            TextKind::Prefix => {
+                let Some((before, run)) = beginning(text, Kind::Prose) else { return Ok(None) };
+                let last = titles.with_beginning(&run, EXPANSIONS_MAX);
+                (before, Some(last.map_err(|TooMany| IndexError::TooBroad(BEGINNING_TOO_BROAD))?))
+            }
+        };
+        let sets = words.iter().map(|word| titles.with_word(&word.text)).chain(last);
+        let mut all: Vec<Box<dyn Query>> = sets.map(|set| self.any_of(&set)).collect();
+        Ok(match all.len() {
+            0 | 1 => all.pop(),
+            _ => Some(Box::new(BooleanQuery::intersection(all))),
+        })
+    }
+
+    /// Orders that name any of these goods.
+    fn any_of(&self, editions: &BTreeSet<Edition>) -> Box<dyn Query> {
+        let mut terms = editions.iter().map(|edition| term_of(self.fields.edition, *edition));
+        match (terms.len(), terms.next()) {
+            (1, Some(only)) => term(only),
+            (_, first) => Box::new(TermSetQuery::new(first.into_iter().chain(terms))),
         }
     }
 
@@ -160,7 +201,7 @@ impl<'c> Compiler<'c> {
         cutter: Kind,
     ) -> Result<Option<Box<dyn Query>>, IndexError> {
         let Some((before, run)) = beginning(text, cutter) else { return Ok(None) };
-        let last = self.expand(field, &run, "a beginning that too many words have")?;
+        let last = self.expand(field, &run, BEGINNING_TOO_BROAD)?;
         let mut all = vec![(Occur::Must, last)];
         all.extend(all_words(field, &before, cutter).map(|words| (Occur::Must, words)));
         Ok(Some(Box::new(BooleanQuery::new(all))))

@@ -4,6 +4,7 @@
 //! it leaves the state of the commit before, with that one's position. So whoever goes on from the position takes in
 //! every event exactly once.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,7 +20,8 @@ use super::compile::Compiler;
 use super::find::find;
 use super::merging::Merging;
 use super::replaced::Replaced;
-use super::schema::{Fields, SCHEMA_VERSION, SharedGoods, number};
+use super::schema::{Fields, SCHEMA_VERSION, SharedGoods, editions, number};
+use super::titles::{Edition, Titles};
 use super::{Hits, HitsPage, IndexError};
 use crate::domain::ids::Position;
 use crate::domain::order::Order;
@@ -72,6 +74,8 @@ struct Shown {
 struct Shared {
     fields: Fields,
     goods: SharedGoods,
+    /// Of all goods that documents name, committed or not.
+    titles: RwLock<Titles>,
     /// Replaced as a whole, so that hits and position belong together.
     shown: RwLock<Arc<Shown>>,
 }
@@ -101,7 +105,8 @@ impl IndexReader {
     }
 
     fn compile(&self, searcher: &Searcher, expr: &Expr) -> Result<Box<dyn Query>, IndexError> {
-        Compiler::new(&self.shared.fields, searcher, self.shared.goods.as_ref()).compile(expr)
+        let titles = self.shared.titles.read().unwrap_or_else(PoisonError::into_inner);
+        Compiler::new(&self.shared.fields, searcher, self.shared.goods.as_ref(), &titles).compile(expr)
     }
 
     /// Everything up to here is searchable.
@@ -126,6 +131,10 @@ pub(crate) struct Index {
     loaded: tantivy::IndexReader,
     merging_waits: Arc<AtomicBool>,
     shared: Arc<Shared>,
+    /// Goods whose title was looked up, found or not.
+    known: HashSet<Edition>,
+    /// Those of one order.
+    editions: Vec<Edition>,
 }
 
 impl Index {
@@ -169,8 +178,11 @@ impl Index {
         let merging_waits = Arc::<AtomicBool>::default();
         writer.set_merge_policy(Box::new(Merging::new(Arc::clone(&merging_waits))));
         let loaded = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        let shown = RwLock::new(Arc::new(Shown { searcher: loaded.searcher(), stand }));
-        Ok(Self { writer, loaded, merging_waits, shared: Arc::new(Shared { fields, goods, shown }) })
+        let searcher = loaded.searcher();
+        let (titles, known) = Titles::of_index(&searcher, fields.edition, goods.as_ref())?;
+        let shown = RwLock::new(Arc::new(Shown { searcher, stand }));
+        let shared = Arc::new(Shared { fields, goods, titles: RwLock::new(titles), shown });
+        Ok(Self { writer, loaded, merging_waits, shared, known, editions: Vec::new() })
     }
 
     /// A reader of it.
@@ -184,14 +196,21 @@ impl Index {
     /// # Errors
     /// [`IndexError::Storage`]; the index must be given up then.
     pub(crate) fn put(&mut self, orders: &[Order], since: Position) -> Result<(), IndexError> {
-        let Shared { fields, goods, .. } = self.shared.as_ref();
+        let Shared { fields, goods, titles, .. } = self.shared.as_ref();
         let known = orders.iter().filter(|order| order.created_position <= since);
         let known: Vec<i64> = known.map(|order| number(order.order_no)).collect();
         if !known.is_empty() {
             self.writer.delete_query(Box::new(Replaced::new(fields.order_no, known)))?;
         }
         for order in orders {
-            self.writer.add_document(fields.document(order, goods.as_ref()))?;
+            editions(order, goods.as_ref(), &mut self.editions);
+            for edition in &self.editions {
+                if self.known.insert(*edition) {
+                    let mut titles = titles.write().unwrap_or_else(PoisonError::into_inner);
+                    titles.add_from(*edition, goods.as_ref());
+                }
+            }
+            self.writer.add_document(fields.document(order, &self.editions))?;
         }
         Ok(())
     }

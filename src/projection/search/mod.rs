@@ -5,7 +5,7 @@
 //! Expr ── compile ──▶ query ── find: one pass over columns ──▶ order numbers with sort keys, counts
 //! ```
 //!
-//! [`index`] is one index in one directory, [`generations`] says which directory is the one that counts. Without the
+//! [`titles`] has the words of titles, which documents only name the goods of. [`index`] is one index in one directory, [`generations`] says which directory is the one that counts. Without the
 //! feature `search` only the questions and answers are here.
 
 #[cfg(feature = "search")]
@@ -25,6 +25,8 @@ mod schema;
 #[cfg(test)]
 #[cfg(feature = "search")]
 mod tests;
+#[cfg(feature = "search")]
+mod titles;
 #[cfg(feature = "search")]
 mod without;
 #[cfg(feature = "search")]
@@ -54,8 +56,11 @@ pub(crate) enum IndexError {
 
 /// What an index needs to know of goods to describe an order.
 pub(crate) trait Goods: Send + Sync + 'static {
-    /// A SKU in the revision that a line names; the current one for revision 0, an imported line's.
+    /// A SKU in a revision, from 1 on.
     fn sku(&self, sku: SkuId, revision: u32) -> Option<Arc<Sku>>;
+
+    /// The current revision of a SKU, which an imported line stands for.
+    fn current(&self, sku: SkuId) -> Option<u32>;
 
     /// The SKUs that belong to a product by their current revisions.
     fn skus_of(&self, product: ProductId) -> Vec<SkuId>;

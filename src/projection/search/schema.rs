@@ -12,13 +12,14 @@ use tantivy::tokenizer::{TextAnalyzer, TokenizerManager};
 use tantivy::{Index, IndexBuilder, TantivyDocument};
 
 use super::Goods;
+use super::titles::Edition;
 use super::words::{Cutter, Kind, PHONE_DIGITS_MIN, phone_end};
 use crate::domain::ids::OrderNo;
 use crate::domain::order::{Order, OrderStatus, SEAT_REVISION};
 use crate::personal::StoredPersonal;
 
 /// Counts up whenever documents are made otherwise, or words cut otherwise: an index of another version is built anew.
-pub(super) const SCHEMA_VERSION: u32 = 2;
+pub(super) const SCHEMA_VERSION: u32 = 3;
 
 /// Names of the columns that sorting and counting read.
 pub(super) const ORDER_NO: &str = "order_no";
@@ -46,6 +47,8 @@ pub(super) struct Fields {
     /// Status and type in one column, for counting.
     pub(super) kind: Field,
     pub(super) sku: Field,
+    /// SKUs in their revisions: what titles are found by.
+    pub(super) edition: Field,
     pub(super) activity: Field,
     pub(super) team: Field,
     /// Only of orders with a mark.
@@ -58,7 +61,6 @@ pub(super) struct Fields {
     /// 0 for never.
     pub(super) paid: Field,
     pub(super) amount: Field,
-    pub(super) title: Field,
     pub(super) receiver: Field,
     pub(super) phone: Field,
     pub(super) address: Field,
@@ -87,6 +89,7 @@ impl Fields {
             order_type: schema.add_u64_field("type", INDEXED),
             kind: schema.add_u64_field(KIND, FAST),
             sku: schema.add_u64_field("sku", INDEXED),
+            edition: schema.add_bytes_field("edition", INDEXED),
             activity: schema.add_u64_field("activity", INDEXED),
             team: schema.add_u64_field("team", INDEXED),
             flag: schema.add_u64_field("flag", INDEXED),
@@ -95,7 +98,6 @@ impl Fields {
             created: schema.add_i64_field(CREATED, FAST),
             paid: schema.add_i64_field(PAID, FAST),
             amount: schema.add_i64_field(AMOUNT, FAST),
-            title: schema.add_text_field("title", words(PROSE)),
             receiver: schema.add_text_field("receiver", words(NAME)),
             phone: schema.add_text_field("phone", STRING),
             address: schema.add_text_field("address", words(PROSE)),
@@ -121,8 +123,8 @@ impl Fields {
         tokenizers.register(NAME, TextAnalyzer::from(Cutter::new(Kind::Name)));
     }
 
-    /// What an order is found by.
-    pub(super) fn document(&self, order: &Order, goods: &dyn Goods) -> TantivyDocument {
+    /// What an order with these goods is found by.
+    pub(super) fn document(&self, order: &Order, editions: &[Edition]) -> TantivyDocument {
         let mut document = TantivyDocument::new();
         document.add_i64(self.order_no, number(order.order_no));
         document.add_u64(self.member, order.member_id.0);
@@ -149,9 +151,9 @@ impl Fields {
         }
         for line in order.lines.iter().filter(|line| line.revision != SEAT_REVISION) {
             document.add_u64(self.sku, line.key.sku.0);
-            if let Some(sku) = goods.sku(line.key.sku, line.revision) {
-                document.add_text(self.title, &sku.title);
-            }
+        }
+        for edition in editions {
+            document.add_bytes(self.edition, &edition.to_bytes());
         }
         if let Some(note) = order.later().and_then(|later| later.note.as_ref()) {
             add_text(&mut document, self.note, &note.remark);
@@ -188,6 +190,17 @@ impl Fields {
             }
         }
     }
+}
+
+/// The goods of an order's lines, as they were when it was placed; those of imported lines as they are now.
+pub(super) fn editions(order: &Order, goods: &dyn Goods, into: &mut Vec<Edition>) {
+    let lines = order.lines.iter().filter(|line| line.revision != SEAT_REVISION);
+    into.clear();
+    into.extend(lines.filter_map(|line| {
+        let sku = line.key.sku;
+        let revision = if line.revision == 0 { goods.current(sku)? } else { line.revision };
+        Some(Edition { sku, revision })
+    }));
 }
 
 fn add_text(document: &mut TantivyDocument, field: Field, text: &str) {

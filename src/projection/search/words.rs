@@ -44,8 +44,17 @@ pub(crate) struct Word {
 
 /// The words of a text that is looked for: each of them is indexed for a text that contains it in the same cut.
 pub(crate) fn words(text: &str, kind: Kind) -> Vec<Word> {
+    cut(text, kind, false)
+}
+
+/// The words that a text is found by: those within words, too. Their positions ascend.
+pub(super) fn words_within(text: &str, kind: Kind) -> Vec<Word> {
+    cut(text, kind, true)
+}
+
+fn cut(text: &str, kind: Kind, for_index: bool) -> Vec<Word> {
     let mut pieces = Pieces::default();
-    pieces.cut(text, kind, false);
+    pieces.cut(text, kind, for_index);
     let word = |piece: &Piece| Word { text: pieces.word(piece).to_owned(), position: piece.position };
     pieces.list.iter().map(word).collect()
 }

@@ -43,6 +43,10 @@ impl Goods for Shelf {
         }))
     }
 
+    fn current(&self, _sku: SkuId) -> Option<u32> {
+        Some(1)
+    }
+
     fn skus_of(&self, product: ProductId) -> Vec<SkuId> {
         (0..4).map(SkuId).filter(|sku| sku.0 % 2 == product.0).collect()
     }

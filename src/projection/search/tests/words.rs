@@ -87,6 +87,75 @@ fn titles_are_found_as_each_line_names_them() {
     }
 }
 
+/// Goods whose titles change.
+struct Revised;
+
+impl Goods for Revised {
+    fn sku(&self, sku: SkuId, revision: u32) -> Option<Arc<Sku>> {
+        let titles: &[&str] = match sku.0 {
+            1 => &["Green tea", "Green tea, large"],
+            2 => &["Bamboo tray"],
+            _ => return None,
+        };
+        let title = (*titles.get(revision as usize - 1)?).to_owned();
+        Shelf.sku(sku, 1).map(|any| Arc::new(Sku { title, ..(*any).clone() }))
+    }
+
+    fn current(&self, sku: SkuId) -> Option<u32> {
+        (sku.0 < 3).then_some(if sku.0 == 1 { 2 } else { 1 })
+    }
+
+    fn skus_of(&self, _product: ProductId) -> Vec<SkuId> {
+        Vec::new()
+    }
+}
+
+/// By the titles of the revisions that it names, and so after the index is opened again.
+#[test]
+fn an_order_is_found_by_the_titles_that_its_lines_had() {
+    use TextKind::{Phrase, Prefix, Words};
+    let dir = tempfile::tempdir().unwrap();
+    let lines: [&[(u64, u32)]; 5] = [&[(1, 1)], &[(1, 2)], &[(1, 1), (2, 1)], &[(1, 0)], &[(9, 1)]];
+    let orders: Vec<Order> = (1..)
+        .zip(lines)
+        .map(|(n, lines)| {
+            let mut order = order(n, &mut Random(n));
+            let first = *order.lines.first().unwrap();
+            let of = |&(sku, revision)| Line { key: StockKey::normal(SkuId(sku)), revision, ..first };
+            order.lines = Lines::from_vec(lines.iter().map(of).collect());
+            order
+        })
+        .collect();
+    let mut index = Index::create(dir.path(), Arc::new(Revised), MEMORY_BYTES).unwrap();
+    index.put(&orders, Position(0)).unwrap();
+    index.commit(Position(5), START_MS).unwrap();
+    let cases: &[(&str, TextKind, &[usize])] = &[
+        ("green tea", Words, &[1, 2, 3, 4]),
+        ("large", Words, &[2, 4]),
+        // Spread over two lines.
+        ("tea bamboo", Words, &[3]),
+        ("tea bamboo", Phrase, &[]),
+        ("bamboo tray", Phrase, &[3]),
+        ("green tea large", Phrase, &[2, 4]),
+        ("tea bam", Prefix, &[3]),
+        ("lar", Prefix, &[2, 4]),
+        ("iron", Words, &[]),
+        ("tea iron", Words, &[]),
+        ("，", Phrase, &[]),
+    ];
+    let check = |index: &Index| {
+        for (text, kind, expected) in cases {
+            let mut expected: Vec<u64> = expected.iter().map(|nth| orders[nth - 1].order_no.get()).collect();
+            expected.sort_unstable();
+            let titles = term(Some(TextField::Title), text, *kind);
+            assert_eq!(found(index, &titles), expected, "{kind:?} {text}");
+        }
+    };
+    check(&index);
+    index.close().unwrap();
+    check(&Index::open(dir.path(), Arc::new(Revised), MEMORY_BYTES).unwrap());
+}
+
 #[test]
 fn the_shops_remark_is_found_by_itself_and_not_as_the_buyers() {
     let dir = tempfile::tempdir().unwrap();
