@@ -66,7 +66,10 @@ impl Broker {
     }
 
     async fn forget(&self, queue: &str, exchange: &str) {
-        let _ = self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
+        if !queue.is_empty() {
+            // The broker would take no name for the last queue that was declared, and close the channel where there is none.
+            let _ = self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
+        }
         if !exchange.is_empty() {
             let _ = self.channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await;
         }
