@@ -75,7 +75,7 @@
 //! `docs/ARCHITECTURE.md` in the repository follows an order through all of them, and defines the rules R1 to R14 that
 //! the documentation refers to. `docs/DURABILITY.md` says what each [`Durability`] survives.
 // What the index alone uses of the store and of itself. A build with all features finds what nobody uses.
-#![cfg_attr(not(feature = "search"), allow(dead_code, unused_imports))]
+#![cfg_attr(not(feature = "search"), allow(dead_code))]
 
 mod actors;
 pub mod audit;

@@ -17,6 +17,14 @@ use crate::journal::{Acknowledge, JournalHandle};
 #[derive(Debug, Default)]
 struct Revisions(Vec<(Arc<Sku>, Position)>);
 
+impl Revisions {
+    /// The latest revision that stands at or before a position, and its number.
+    fn shown(&self, up_to: Position) -> Option<(u32, &Arc<Sku>)> {
+        let index = self.0.iter().rposition(|(_, position)| *position <= up_to)?;
+        Some((index as u32 + 1, &self.0[index].0))
+    }
+}
+
 /// All SKUs.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
@@ -80,26 +88,20 @@ impl Catalogue {
 
     /// The latest revision of a SKU that stands at or before a position.
     pub(crate) fn current(&self, sku: SkuId, up_to: Position) -> Option<Arc<Sku>> {
-        let revisions = self.skus.get(&sku)?;
-        let shown = revisions.0.iter().rev().find(|(_, position)| *position <= up_to);
-        shown.map(|(sku, _)| Arc::clone(sku))
+        self.skus.get(&sku)?.shown(up_to).map(|(_, sku)| Arc::clone(sku))
     }
 
     /// Its number.
     #[cfg(feature = "search")]
     pub(crate) fn current_revision(&self, sku: SkuId, up_to: Position) -> Option<u32> {
-        let revisions = self.skus.get(&sku)?;
-        let shown = revisions.0.iter().rposition(|(_, position)| *position <= up_to);
-        shown.map(|index| index as u32 + 1)
+        self.skus.get(&sku)?.shown(up_to).map(|(revision, _)| revision)
     }
 
     /// The SKUs that belong to a product by their latest revision that stands at or before a position. Takes time in
     /// proportion to the number of SKUs.
     pub(crate) fn skus_of(&self, product: ProductId, up_to: Position) -> HashSet<SkuId> {
-        let is_of = |revisions: &Revisions| {
-            let shown = revisions.0.iter().rev().find(|(_, position)| *position <= up_to);
-            shown.is_some_and(|(sku, _)| sku.product_id == product)
-        };
+        let is_of =
+            |revisions: &Revisions| revisions.shown(up_to).is_some_and(|(_, sku)| sku.product_id == product);
         self.skus.iter().filter(|entry| is_of(entry.value())).map(|entry| *entry.key()).collect()
     }
 

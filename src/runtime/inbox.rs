@@ -111,13 +111,9 @@ impl<T> Inbox<T> {
     /// # Errors
     /// [`Closed`], with the item, after the inbox was closed.
     pub fn push(&self, item: T) -> Result<(), Closed<T>> {
-        match self.doorbell.announce() {
-            Announce::Quiet => self.queue.push(item),
-            Announce::Ring => {
-                self.queue.push(item);
-                self.ring();
-            }
-            Announce::Closed => return Err(Closed(item)),
+        if let Some(item) = self.push_or_serve(item)? {
+            self.queue.push(item);
+            self.ring();
         }
         Ok(())
     }

@@ -284,6 +284,7 @@ impl OrderShell {
         if state.changed.is_empty() {
             return;
         }
+        let now_ms = self.world.clock.now_ms();
         let OrderShellState { ports, changed, stock_round, .. } = state;
         for index in changed.drain(..) {
             let port = &mut ports[index as usize];
@@ -301,14 +302,20 @@ impl OrderShell {
                 }
                 _ => Some(StockItem::Holds { actor: self.index, wanted: std::mem::take(&mut port.wanted) }),
             };
-            self.send(port, [moves, hold].into_iter().flatten(), stock_round);
+            self.send(port, [moves, hold].into_iter().flatten(), stock_round, now_ms);
         }
         stock_round.send_held(&self.world.orders);
     }
 
     /// Sends items to a stock actor. One that has nothing else to do is served here, on its desk: waking it for one item
     /// costs more than the item, and in a wide catalogue most keys have just one. What comes meanwhile wakes it.
-    fn send(&self, port: &mut Port, mut items: impl Iterator<Item = StockItem>, round: &mut StockRound) {
+    fn send(
+        &self,
+        port: &mut Port,
+        mut items: impl Iterator<Item = StockItem>,
+        round: &mut StockRound,
+        now_ms: u64,
+    ) {
         while let Some(item) = items.next() {
             let inbox = &port.desk.inbox;
             match inbox.push_or_serve(item) {
@@ -317,7 +324,7 @@ impl OrderShell {
                     let _guard = CloseOnPanic(inbox);
                     round.items.push(item);
                     round.items.extend(&mut items);
-                    round.run(&port.cell, &port.desk, self.world.stock.world(), self.world.clock.now_ms());
+                    round.run(&port.cell, &port.desk, self.world.stock.world(), now_ms);
                     inbox.finish(1);
                 }
                 Err(closed) => {

@@ -35,9 +35,8 @@ pub(crate) use gathering::{Sums, by_owner};
 pub(super) use projector::{Call, Projector, ProjectorWorld};
 pub(super) use readers::{Readers, ReadersWorld};
 pub(crate) use scans::Scans;
-pub(crate) use tap::Tap;
 #[cfg(feature = "search")]
-pub(crate) use tap::Touched;
+pub(crate) use tap::{Tap, Touched};
 pub(super) use warm::warm;
 
 /// How long a list waits for the store to take in what is durable.

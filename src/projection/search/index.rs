@@ -4,13 +4,13 @@
 //! it leaves the state of the commit before, with that one's position. So whoever goes on from the position takes in
 //! every event exactly once.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
+use hashbrown::HashSet;
 use tantivy::directory::MmapDirectory;
 use tantivy::indexer::IndexWriterOptions;
 use tantivy::query::Query;

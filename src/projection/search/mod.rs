@@ -5,8 +5,8 @@
 //! Expr ── compile ──▶ query ── find: one pass over columns ──▶ order numbers with sort keys, counts
 //! ```
 //!
-//! [`titles`] has the words of titles, which documents only name the goods of. [`index`] is one index in one directory, [`generations`] says which directory is the one that counts. Without the
-//! feature `search` only the questions and answers are here.
+//! [`index`] is one index in one directory, [`generations`] says which directory is the one that counts. [`titles`] has the
+//! words of titles: documents only name the goods. Without the feature `search` only the questions and answers are here.
 
 #[cfg(feature = "search")]
 mod compile;

@@ -15,7 +15,7 @@ use super::Goods;
 use super::titles::Edition;
 use super::words::{Cutter, Kind, PHONE_DIGITS_MIN, phone_end};
 use crate::domain::ids::OrderNo;
-use crate::domain::order::{Order, OrderStatus, SEAT_REVISION};
+use crate::domain::order::{Line, Order, OrderStatus};
 use crate::personal::StoredPersonal;
 
 /// Counts up whenever documents are made otherwise, or words cut otherwise: an index of another version is built anew.
@@ -149,7 +149,7 @@ impl Fields {
         if order.status == OrderStatus::Pending && !order.open_attempts().is_empty() {
             document.add_u64(self.payment, 1);
         }
-        for line in order.lines.iter().filter(|line| line.revision != SEAT_REVISION) {
+        for line in lines_of_goods(order) {
             document.add_u64(self.sku, line.key.sku.0);
         }
         for edition in editions {
@@ -194,13 +194,17 @@ impl Fields {
 
 /// The goods of an order's lines, as they were when it was placed; those of imported lines as they are now.
 pub(super) fn editions(order: &Order, goods: &dyn Goods, into: &mut Vec<Edition>) {
-    let lines = order.lines.iter().filter(|line| line.revision != SEAT_REVISION);
     into.clear();
-    into.extend(lines.filter_map(|line| {
+    into.extend(lines_of_goods(order).filter_map(|line| {
         let sku = line.key.sku;
         let revision = if line.revision == 0 { goods.current(sku)? } else { line.revision };
         Some(Edition { sku, revision })
     }));
+}
+
+/// All but seats of teams.
+fn lines_of_goods(order: &Order) -> impl Iterator<Item = &Line> {
+    order.lines.iter().filter(|line| !line.is_seat())
 }
 
 fn add_text(document: &mut TantivyDocument, field: Field, text: &str) {

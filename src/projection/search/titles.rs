@@ -4,8 +4,9 @@
 //! the words of their titles: these stand here once, and a query for a word becomes one for the goods that have it. A
 //! title that changes is one of another revision; what was ordered before goes on being found by the title that it had.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashSet;
 use tantivy::schema::Field;
 use tantivy::{Searcher, Term};
 
