@@ -51,7 +51,7 @@ const BOUNDARIES: &[Boundary] = &[
     // Histograms of its commits know nothing of orders or journals, and are read as they are.
     Boundary {
         files: "src/journal/",
-        imports: &["domain", "runtime::histogram"],
+        imports: &["domain", "runtime::clock", "runtime::histogram"],
         never: &["ractor", "dashmap"],
     },
     // It reads the store's records, and adds them up itself.
@@ -135,6 +135,7 @@ const RESERVED: &[(&[&str], &[&str])] = &[
         &["sled"],
         &[
             "src/journal/sled_backend.rs",
+            "src/journal/sled_reads.rs",
             "src/journal/tests/",
             "src/projection/levels/sled_pages.rs",
             "src/projection/levels/tests/",

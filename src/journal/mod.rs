@@ -28,6 +28,7 @@ mod pack;
 mod recorded;
 mod scan;
 mod sled_backend;
+pub(crate) mod sled_reads;
 mod writer;
 
 #[cfg(test)]

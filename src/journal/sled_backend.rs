@@ -24,6 +24,7 @@ use crate::domain::ids::Position;
 use super::data_dir::{self, DataDir, layout};
 use super::frame::{EncodedFrame, Frame};
 use super::mark::{Mark, Marked};
+use super::sled_reads;
 use super::{Journal, JournalError, JournalRead, TrimProgress};
 
 /// Segment size of the database, in bytes. Fixed for the life of a data directory.
@@ -337,12 +338,15 @@ impl SledFrames {
         if from > last {
             return Ok(frames);
         }
-        let start = self.db.get_lt(key_of(Position(from.0 + 1))).map_err(store("read a frame"))?;
+        let mut before = self.db.range(..key_of(Position(from.0 + 1))).rev();
+        let start = sled_reads::next(&self.db, &mut before).map_err(store("read a frame"))?;
         let (start, _) = start.ok_or_else(|| missing(from, last))?;
         let mut next = from;
         let mut bytes = 0;
-        for item in self.db.range(start..) {
-            let (key, value) = item.map_err(store("read a frame"))?;
+        let mut pairs = self.db.range(start..);
+        while let Some((key, value)) =
+            sled_reads::next(&self.db, &mut pairs).map_err(store("read a frame"))?
+        {
             bytes += value.len();
             let frame = Frame::parse(position_of(&key)?, Arc::new(value))?;
             // The first frame may begin before `from`; after it, each begins where the one before ended.

@@ -264,6 +264,21 @@ impl Clock {
     }
 }
 
+/// Measures how long something has really taken, whatever engine time does meanwhile. Nothing about orders may depend on
+/// it: it is for those who ask what the machine is doing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Lets a task wait for the next look at the clock, see [`Clock::ticker`].
 pub struct Ticker {
     clock: Clock,

@@ -9,11 +9,12 @@
 //! are split and merged while they are small, and then each page is written about once.
 
 use std::fs::{self, File};
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::journal::{JournalError, open_database, sync_database, sync_dir};
+use crate::journal::{JournalError, open_database, sled_reads, sync_database, sync_dir};
 
 use super::StoreError;
 use super::pages::{KeyAndPage, PageBatch, PageBytes, PageRead, PageStore};
@@ -95,22 +96,23 @@ impl PageStore for SledPages {
 impl PageRead for SledTree {
     fn get(&self, key: &[u8]) -> Result<Option<PageBytes>, StoreError> {
         guarded("read a page", || {
-            let found = self.db.get(key).map_err(store("read a page"))?;
+            let found = sled_reads::get(&self.db, key).map_err(store("read a page"))?;
             Ok(found.filter(|page| !page.is_empty()).map(PageBytes::new))
         })
     }
 
     fn floor(&self, low: &[u8], key: &[u8]) -> Result<Option<KeyAndPage>, StoreError> {
         guarded("find a page", || {
-            let found = self.db.range(low..=key).next_back();
-            found.map(|found| found.map(owned).map_err(store("find a page"))).transpose()
+            let found = sled_reads::next(&self.db, &mut self.db.range(low..=key).rev());
+            found.map(|found| found.map(owned)).map_err(store("find a page"))
         })
     }
 
     fn range(&self, low: &[u8], high: &[u8], len_max: usize) -> Result<Vec<KeyAndPage>, StoreError> {
         guarded("list pages", || {
-            let found = self.db.range(low..high).take(len_max);
-            found.map(|found| found.map(owned).map_err(store("list pages"))).collect()
+            let mut pages = self.db.range(low..high).take(len_max);
+            let next = || sled_reads::next(&self.db, &mut pages).transpose();
+            iter::from_fn(next).map(|found| found.map(owned).map_err(store("list pages"))).collect()
         })
     }
 

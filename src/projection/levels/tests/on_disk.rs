@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
+use super::super::pages::{PageBatch, PageStore};
 use super::super::{Levels, LevelsOptions, SledPages, StoreError, VALUE_BYTES_MAX};
 use super::{MEMBERS, ORDERS, SPECS, all, down, merge_all, never};
 
@@ -108,4 +110,61 @@ fn a_damaged_file_is_an_error() {
     });
     // The database may cut off its tail at damage: then the head is gone too, which the owner compares.
     assert!(read.as_ref().map_or(true, |read| *read == (false, 0)), "{read:?}");
+}
+
+/// Names the directory to the process that only reads.
+const TO_READ: &str = "STOCKADE_TEST_PAGES_TO_READ";
+
+/// What that process reads: leaves of 16 pages.
+const LEAVES: u32 = 2_000;
+const LEAF_PAGES: u32 = 16;
+const LEAF_PAGE_BYTES: usize = 4 << 10;
+
+#[test]
+fn r12_pages_that_were_read_once_do_not_stay_in_memory() {
+    if let Some(path) = std::env::var_os(TO_READ) {
+        return read_a_page_of_each_leaf(Path::new(&path));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut pages = SledPages::open(dir.path(), 1 << 20).unwrap();
+    let keys: Vec<u32> = (0..LEAVES * LEAF_PAGES).collect();
+    for keys in keys.chunks(512) {
+        let mut batch = PageBatch::default();
+        for key in keys {
+            batch.put(key.to_be_bytes(), vec![*key as u8; LEAF_PAGE_BYTES]);
+        }
+        pages.commit(batch).unwrap();
+    }
+    drop(pages);
+    // Memory is the process's: nobody else may take any meanwhile.
+    let (program, thread) = (std::env::current_exe().unwrap(), std::thread::current());
+    let mut alone = Command::new(program);
+    alone.args(["--exact", thread.name().unwrap(), "--nocapture"]).env(TO_READ, dir.path());
+    let output = alone.output().unwrap();
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn read_a_page_of_each_leaf(path: &Path) {
+    let pages = SledPages::open(path, 1 << 20).unwrap().reader();
+    let before = resident_bytes();
+    for leaf in 0..LEAVES {
+        let key = (leaf * LEAF_PAGES).to_be_bytes();
+        let found = if leaf % 2 == 0 {
+            pages.get(&key).unwrap().is_some()
+        } else {
+            pages.floor(&[0; 4], &key).unwrap().is_some()
+        };
+        assert!(found);
+    }
+    // The last leaf of each of the cache's 256 parts stays, and garbage that is on its way.
+    let (taken, stored) = (resident_bytes() - before, (LEAVES * LEAF_PAGES) as usize * LEAF_PAGE_BYTES);
+    println!("taken {taken} of {stored}");
+    assert!(taken < stored / 8, "{taken} bytes of {stored} stay in memory");
+}
+
+fn resident_bytes() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix("kB"));
+    kib.unwrap().trim().parse::<usize>().unwrap() << 10
 }
