@@ -6,7 +6,7 @@
 //!
 //! Sled keeps 16 pages or so in a leaf and writes all of them again whenever it splits or merges leaves. So a commit
 //! first makes room: it inserts new keys without pages, and takes the pages from keys that are about to go. The leaves
-//! are split and merged while they are small, and then each page is written about once.
+//! are split and merged while they are small, and then each page is written about once. Small pages are not worth it.
 
 use std::fs::{self, File};
 use std::iter;
@@ -21,6 +21,8 @@ use super::pages::{KeyAndPage, PageBatch, PageBytes, PageRead, PageStore};
 
 /// What a key has that a commit makes room for, or is about to remove.
 const NO_PAGE: &[u8] = &[];
+/// Writing a leaf of smaller pages again costs less than writing each of their keys twice, in bytes.
+const ROOM_PAGE_BYTES_MIN: usize = 4 << 10;
 
 /// The page store on sled.
 #[derive(Debug)]
@@ -58,13 +60,16 @@ impl SledPages {
     /// Leaves keys without pages, if a crash comes before the commit. None of them is one that must be there.
     fn make_room(&self, puts: &[(Box<[u8]>, Vec<u8>)], removes: &[Box<[u8]>]) -> Result<(), StoreError> {
         let db = &self.tree.db;
-        for (key, _) in puts {
-            if !db.contains_key(key).map_err(store("find a page"))? {
+        let is_large = |page: &[u8]| page.len() >= ROOM_PAGE_BYTES_MIN;
+        for (key, page) in puts {
+            if is_large(page) && !db.contains_key(key).map_err(store("find a page"))? {
                 db.insert(key, NO_PAGE).map_err(store("make room for a page"))?;
             }
         }
         for key in removes {
-            db.insert(key, NO_PAGE).map_err(store("empty a page"))?;
+            if db.get(key).map_err(store("find a page"))?.is_some_and(|page| is_large(&page)) {
+                db.insert(key, NO_PAGE).map_err(store("empty a page"))?;
+            }
         }
         Ok(())
     }

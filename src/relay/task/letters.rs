@@ -53,9 +53,8 @@ impl Task {
                 for waiting in self.dead.dead_again(order_no) {
                     changes.requeued(&self.name, waiting, false);
                 }
-            } else {
-                let requeued = self.dead.add(position, order_no);
-                changes.requeued(&self.name, position, requeued);
+            } else if self.dead.add(position, order_no) {
+                changes.requeued(&self.name, position, true);
             }
             bytes += message.body.len();
             letters.push((position, order_no));
