@@ -250,6 +250,7 @@ impl Journal for SledJournal {
                 )));
             }
         }
+        sled_reads::hand_garbage_on();
         self.flush()
     }
 

@@ -61,5 +61,11 @@ fn count_if_fetched(db: &sled::Db, key: &[u8], watch: Stopwatch) {
         // The next read finds the same error.
         let _ = db.contains_key(key);
     }
+    hand_garbage_on();
+}
+
+/// Lets others free what this thread has put out of the cache or replaced: to be called after writes, too, because leaves
+/// that are written put others out.
+pub(crate) fn hand_garbage_on() {
     epoch::pin().flush();
 }

@@ -88,6 +88,7 @@ impl PageStore for SledPages {
         }
         guarded("commit pages", || {
             self.tree.db.apply_batch(changes).map_err(store("commit pages"))?;
+            sled_reads::hand_garbage_on();
             self.tree.db.flush().map(|_| ()).map_err(store("flush pages"))
         })?;
         self.db_file.sync_data().map_err(|error| StoreError::io("fdatasync", &self.tree.db_path, error))
